@@ -1,0 +1,49 @@
+"""``fairseq-plugins``: one console command, a subcommand per tool.
+
+A subcommand is a module of :mod:`fairseq_plugins.commands` with a docstring (its ``--help``; the first line
+is its summary), ``add_arguments(parser)`` and ``run(args) -> int``. Modules are imported only when they are
+called, so ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from typing import List, Optional
+
+#: name on the command line -> (module in fairseq_plugins.commands, one-line summary)
+COMMANDS = {
+    "toy-corpus": ("toy_corpus", "write the toy German-English corpus"),
+    "read-corpus": ("read_corpus", "plain text from the official corpus layouts"),
+    "clean-corpus": ("clean_corpus", "check a parallel corpus and drop pairs by length and ratio"),
+    "latest-checkpoint": ("latest_checkpoint", "the newest checkpoint of a folder that can be read"),
+    "convert-checkpoint": ("convert_checkpoint", "turn a stock transformer checkpoint into transformer_baseline or back"),
+    "compare": ("compare", "table of runs: parameters, BLEU, chrF, deviation and significance"),
+}
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run one subcommand; returns its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    listing = "\n".join(f"  {name:<20} {summary}" for name, (_, summary) in sorted(COMMANDS.items()))
+    parser = argparse.ArgumentParser(
+        prog="fairseq-plugins",
+        description="Tools of fairseq_plugins.",
+        epilog=f"commands:\n{listing}\n\n'fairseq-plugins COMMAND --help' describes one.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=sorted(COMMANDS), metavar="COMMAND")
+    name = parser.parse_args(argv[:1]).command
+    module = importlib.import_module(f"fairseq_plugins.commands.{COMMANDS[name][0]}")
+    command = argparse.ArgumentParser(
+        prog=f"fairseq-plugins {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(command)
+    return module.run(command.parse_args(argv[1:])) or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

