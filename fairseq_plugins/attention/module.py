@@ -1,0 +1,239 @@
+"""The one attention module: project -> cache -> mask -> compare, normalise, mix -> project out.
+
+It meets the contract of ``fairseq.modules.MultiheadAttention``, whichever choices its stages hold.
+Shapes: T queries, S keys, B batch, C model width, H heads, D = C / H.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Tuple
+
+from torch import Tensor, nn
+
+from fairseq.incremental_decoding_utils import with_incremental_state
+from fairseq.modules import MultiheadAttention
+from fairseq.modules.fairseq_dropout import FairseqDropout
+from fairseq.modules.quant_noise import quant_noise
+
+from .masks import CAUSAL, AttentionMask
+from .stages import Compatibility, Kernel, Mixing, Projection, scaled_scores
+
+IncrementalState = Dict[str, Dict[str, Optional[Tensor]]]
+
+
+@with_incremental_state
+class StagedMultiheadAttention(nn.Module):
+    """Multi-head attention whose four stages are choices.
+
+    Args:
+        embed_dim, num_heads: C and H; C must be a multiple of H.
+        projection, compatibility, kernel, mixing: the choice of each stage.
+        kdim, vdim: widths of the attended side (default C).
+        dropout: probability of dropping an attention weight.
+        self_attention, encoder_decoder_attention: what the module is used for, as in fairseq.
+        q_noise, qn_block_size: fairseq's quantisation noise on every linear map.
+        right_padded: the caller promises that under a causal mask all padding stands right of the text; padding then
+            cannot reach a text position, and the key padding mask is left out of causal self-attention.
+
+    Raises:
+        ValueError: the sizes do not fit together.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        projection: Projection,
+        compatibility: Compatibility,
+        kernel: Kernel,
+        mixing: Mixing,
+        kdim: Optional[int] = None,
+        vdim: Optional[int] = None,
+        dropout: float = 0.0,
+        self_attention: bool = False,
+        encoder_decoder_attention: bool = False,
+        q_noise: float = 0.0,
+        qn_block_size: int = 8,
+        right_padded: bool = False,
+    ) -> None:
+        super().__init__()
+        if embed_dim % num_heads:
+            raise ValueError(f"embed_dim {embed_dim} is no multiple of the {num_heads} attention heads")
+        self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
+        self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
+        self.scaling = self.head_dim**-0.5
+        self.self_attention, self.encoder_decoder_attention = self_attention, encoder_decoder_attention
+        self.right_padded = right_padded
+        self.beam_size = 1
+        self.compatibility, self.kernel, self.mixing = compatibility, kernel, mixing
+        self.cache = kernel.new_cache()
+        self.dropout_module = FairseqDropout(dropout, module_name="MultiheadAttention")
+
+        shares_query = compatibility.shares_query_projection
+        if shares_query and self.kdim != embed_dim:
+            raise ValueError(f"a shared query projection needs keys of width {embed_dim}, not {self.kdim}")
+        # k, v, q, out: fairseq's order of construction, so that a seed gives the same linear model as there
+        self.k_proj = None if shares_query else projection.build("k", self.kdim, embed_dim)
+        self.v_proj = projection.build("v", self.vdim, embed_dim)
+        self.q_proj = projection.build("q", embed_dim, embed_dim)
+        self.out_proj = projection.build("out", embed_dim, embed_dim)
+        self._projection = projection
+        self.reset_parameters()
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                quant_noise(module, q_noise, qn_block_size)
+
+    def reset_parameters(self) -> None:
+        """Draw all projections anew, as ``--attention-init`` says."""
+        same_width = self.kdim == self.vdim == self.embed_dim
+        for role in ("k", "v", "q", "out"):
+            module = getattr(self, f"{role}_proj")
+            if module is not None:
+                self._projection.reset_parameters(role, module, same_width)
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Optional[Tensor],
+        value: Optional[Tensor],
+        key_padding_mask: Optional[Tensor] = None,
+        incremental_state: Optional[IncrementalState] = None,
+        need_weights: bool = True,
+        static_kv: bool = False,
+        attn_mask: Any = None,
+        before_softmax: bool = False,
+        need_head_weights: bool = False,
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        """Attend.
+
+        Args:
+            query: (T, B, C).
+            key, value: (S, B', kdim / vdim); B' = B, or B / beam where the beams of a sentence share their keys. Ignored
+                in self-attention, and with ``static_kv`` once they are cached.
+            key_padding_mask: (B', S), true or non-zero = pad.
+            incremental_state: fairseq's dictionary of caches; keys and values are appended to this module's.
+            need_weights: also return the weights, averaged over the heads.
+            static_kv: the keys never change: project them once.
+            attn_mask: None, ``CAUSAL``, or (T, S) or (B * H, T, S): see :meth:`AttentionMask.from_fairseq`.
+            before_softmax: return the masked scores (B * H, T, S) and the values (B' * H, S, D) instead.
+            need_head_weights: return the weights of each head.
+
+        Returns:
+            output (T, B, C), and weights (B, T, S), or (H, B, T, S) for each head, or None. A query without an allowed
+            key gets weights 0.
+        """
+        queries, batch, _ = query.shape
+        buffer = self._get_input_buffer(incremental_state)
+
+        # project, cache
+        q = self._split_heads(self.q_proj(query))
+        cached = self.cache.load(buffer) if static_kv else None
+        if cached is not None:
+            k, v, padding = cached
+        else:
+            k, v, padding = self._keys_and_values(query, key, value, key_padding_mask)
+            if incremental_state is not None:
+                k, v, padding = self.cache.extend(buffer, k, v, padding)
+        if incremental_state is not None:
+            self._set_input_buffer(incremental_state, buffer)
+
+        # mask
+        if self.right_padded and attn_mask is CAUSAL:
+            padding = None
+        sentences, keys = k.size(0), k.size(2)
+        beam = batch // sentences
+        mask = AttentionMask.from_fairseq(attn_mask, padding, self.num_heads, (sentences, queries, keys))
+        if beam > 1:  # the beams of a sentence are more queries to the same keys
+            q, mask = self._beams_to_queries(q, beam), mask.per_beam(beam)
+
+        # compare, normalise, mix
+        q, k = self.compatibility.fold(q, k)
+        if before_softmax:
+            return self._masked_scores(q, k, mask, beam), v.reshape(-1, keys, self.head_dim)
+        out, weights = self._attend(q, k, v, mask, need_weights or need_head_weights)
+        if beam > 1:
+            out = self._queries_to_beams(out, beam)
+            weights = None if weights is None else self._queries_to_beams(weights, beam)
+
+        # project out
+        out = self.out_proj(out.permute(2, 0, 1, 3).reshape(queries, batch, self.embed_dim))
+        if weights is not None:
+            weights = weights.transpose(0, 1)  # (H, B, T, S)
+            weights = weights if need_head_weights else weights.mean(dim=0)
+        return out, weights
+
+    def _keys_and_values(
+        self, query: Tensor, key: Optional[Tensor], value: Optional[Tensor], padding: Optional[Tensor]
+    ) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
+        """Projected keys and values (B', H, S, D) and their padding (B', S)."""
+        if self.self_attention:
+            key = value = query
+        elif self.encoder_decoder_attention:
+            value = key
+        if key is None or value is None:
+            raise ValueError("no keys: give key and value, or static_kv with a cache that holds them")
+        if self.encoder_decoder_attention and self.beam_size > 1 and key.size(1) == query.size(1):
+            # every beam of a sentence brings the same keys: keep one
+            key = value = key[:, :: self.beam_size]
+            padding = None if padding is None else padding[:: self.beam_size]
+        k_proj = self.q_proj if self.k_proj is None else self.k_proj
+        return self._split_heads(k_proj(key)), self._split_heads(self.v_proj(value)), padding
+
+    def _attend(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, need_weights: bool
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        """Output (B, H, T, D) and, if asked for, weights (B, H, T, S)."""
+        if self.mixing.uses_all_keys and not need_weights:
+            drops = self.training or self.dropout_module.apply_during_inference
+            out = self.kernel.dense(q, k, v, mask, self.dropout_module.p if drops else 0.0)
+            if out is not None:
+                return out, None
+        weights = self.kernel.weights(q, k, mask)
+        return self.mixing.mix(weights, v, mask, self.dropout_module)
+
+    def _masked_scores(self, q: Tensor, k: Tensor, mask: AttentionMask, beam: int) -> Tensor:
+        """Scores (B * H, T, S) with -inf at excluded keys."""
+        scores = scaled_scores(q, k)
+        bias, allowed = mask.additive_bias(scores.dtype), mask.allowed(q.size(2), q.device)
+        if bias is not None:
+            scores = scores + bias
+        if allowed is not None:
+            scores = scores.masked_fill(~allowed, float("-inf"))
+        scores = self._queries_to_beams(scores, beam)
+        return scores.reshape(-1, *scores.shape[2:])
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        """(T, B, C) -> (B, H, T, D)."""
+        return x.view(x.size(0), x.size(1), self.num_heads, self.head_dim).permute(1, 2, 0, 3)
+
+    def _beams_to_queries(self, q: Tensor, beam: int) -> Tensor:
+        """(B, H, T, D) -> (B / beam, H, beam * T, D)."""
+        _, heads, queries, width = q.shape
+        return q.reshape(-1, beam, heads, queries, width).transpose(1, 2).reshape(-1, heads, beam * queries, width)
+
+    def _queries_to_beams(self, x: Tensor, beam: int) -> Tensor:
+        """(B / beam, H, beam * T, D or S) -> (B, H, T, D or S)."""
+        _, heads, queries, width = x.shape
+        split = x.view(-1, heads, beam, queries // beam, width).transpose(1, 2)
+        return split.reshape(-1, heads, queries // beam, width)
+
+    def set_beam_size(self, beam_size: int) -> None:
+        """Cross-attention then keeps the keys of each sentence once for its ``beam_size`` hypotheses."""
+        self.beam_size = beam_size
+
+    def reorder_incremental_state(self, incremental_state: IncrementalState, new_order: Tensor) -> IncrementalState:
+        """Follow beam search: row i of the cache becomes the former row ``new_order[i]``."""
+        buffer = self._get_input_buffer(incremental_state)
+        self.cache.reorder(buffer, new_order, self.beam_size if self.encoder_decoder_attention else 1)
+        self._set_input_buffer(incremental_state, buffer)
+        return incremental_state
+
+    def _get_input_buffer(self, incremental_state: Optional[IncrementalState]) -> Dict[str, Optional[Tensor]]:
+        return self.get_incremental_state(incremental_state, "attn_state") or {}  # type: ignore[attr-defined]
+
+    def _set_input_buffer(self, incremental_state: IncrementalState, buffer: Dict[str, Optional[Tensor]]) -> Any:
+        return self.set_incremental_state(incremental_state, "attn_state", buffer)  # type: ignore[attr-defined]
+
+    def upgrade_state_dict_named(self, state_dict: Dict[str, Tensor], name: str) -> None:
+        """Checkpoints from before 2019 hold q, k and v in one matrix; split it as fairseq does."""
+        MultiheadAttention.upgrade_state_dict_named(self, state_dict, name)

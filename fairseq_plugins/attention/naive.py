@@ -1,0 +1,43 @@
+"""Attention written out as in the papers, without padding conventions, caches or fused kernels.
+
+The specification that the fast forms are tested against; nothing in the models uses it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Callable, Optional
+
+import torch
+from torch import Tensor
+
+
+def naive_attention(
+    q: Tensor, k: Tensor, v: Tensor, kernel: Callable[[Tensor], Tensor] = torch.exp, allowed: Optional[Tensor] = None
+) -> Tensor:
+    """``o = sum_i kappa(s_i) v_i / sum_i kappa(s_i)`` with ``s_i = <q, k_i> / sqrt(D)``, query by query.
+
+    Args:
+        q, k, v: (B, H, T, D), (B, H, S, D), (B, H, S, D).
+        kernel: kappa, of the scores.
+        allowed: bool, broadcastable to (B, H, T, S).
+
+    Returns:
+        (B, H, T, D); 0 for a query without an allowed key.
+    """
+    batch, heads, queries, width = q.shape
+    keys = k.size(2)
+    allowed = torch.ones(1, 1, 1, 1, dtype=torch.bool) if allowed is None else allowed
+    allowed = allowed.expand(batch, heads, queries, keys)
+    rows = []
+    for b in range(batch):
+        for h in range(heads):
+            for t in range(queries):
+                seen = [s for s in range(keys) if bool(allowed[b, h, t, s])]
+                if not seen:
+                    rows.append(torch.zeros(width, dtype=v.dtype))
+                    continue
+                kappa = torch.stack([kernel((q[b, h, t] * k[b, h, s]).sum() / math.sqrt(width)) for s in seen])
+                alpha = kappa / kappa.sum()
+                rows.append(sum(weight * v[b, h, s] for weight, s in zip(alpha, seen)))
+    return torch.stack(rows).view(batch, heads, queries, width)

@@ -1,0 +1,147 @@
+"""The four stages of attention: what a choice of each must offer, and the registries that hold the choices.
+
+Shapes, here and in every choice: B batch, H heads, T queries, S keys, D width of a head, C = H * D.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional, Tuple, Type, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from .cache import KeyValueCache
+from .masks import AttentionMask
+
+Choice = TypeVar("Choice", bound=type)
+
+
+class Projection:
+    """Stage 1, project: builds the modules that make queries, keys, values and the output from their inputs.
+
+    Args:
+        options: an instance of the class's ``Options`` dataclass (``None`` where it has none).
+        init: name of the initialisation, one of :data:`INITS`.
+    """
+
+    Options: Optional[type] = None
+
+    def __init__(self, options: Any, init: str) -> None:
+        self.options, self.init = options, init
+
+    def build(self, role: str, in_features: int, out_features: int) -> nn.Module:
+        """A map from (..., in_features) to (..., out_features); ``role`` is ``q``, ``k``, ``v`` or ``out``."""
+        raise NotImplementedError
+
+    def reset_parameters(self, role: str, module: nn.Module, same_width: bool) -> None:
+        """Initialise what :meth:`build` made; ``same_width``: q, k and v read inputs of the model's own width."""
+        raise NotImplementedError
+
+
+class Compatibility(nn.Module):
+    """Stage 2, compare: queries and keys -> scores.
+
+    Every choice is given as a change of q and k after which ``score = <q, k> / sqrt(D)``: so a bilinear form costs no
+    more than the plain dot product and reaches the same fused kernels.
+    """
+
+    Options: Optional[type] = None
+    #: keys are made by the query projection of the attended side, and no key projection exists
+    shares_query_projection = False
+
+    def __init__(self, num_heads: int, head_dim: int, options: Any) -> None:
+        super().__init__()
+
+    def fold(self, q: Tensor, k: Tensor) -> Tuple[Tensor, Tensor]:
+        """q (B, H, T, D), k (B, H, S, D) -> the pair whose scaled dot product is the score; changes neither in place."""
+        raise NotImplementedError
+
+
+class Kernel(nn.Module):
+    """Stage 3, normalise: attention weights ``alpha_i = kappa(q, k_i) / sum_j kappa(q, k_j)`` over the allowed keys."""
+
+    Options: Optional[type] = None
+
+    def __init__(self, options: Any) -> None:
+        super().__init__()
+
+    def weights(self, q: Tensor, k: Tensor, mask: AttentionMask) -> Tensor:
+        """(B, H, T, S), at least float32; each row sums to 1, or is 0 where a query has no allowed key."""
+        raise NotImplementedError
+
+    def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Optional[Tensor]:
+        """The mixture of all values (B, H, T, D) without materialised weights, or None where that form is not to be had."""
+        return None
+
+    def new_cache(self) -> KeyValueCache:
+        """How the past is kept in incremental decoding."""
+        return KeyValueCache()
+
+
+class Mixing(nn.Module):
+    """Stage 4, mix: weights and values -> output."""
+
+    Options: Optional[type] = None
+    #: every key takes part, with the kernel's own weights: the kernel's fused form may be used
+    uses_all_keys = False
+
+    def __init__(self, options: Any) -> None:
+        super().__init__()
+
+    def mix(
+        self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
+    ) -> Tuple[Tensor, Tensor]:
+        """weights (B, H, T, S), v (B, H, S, D) -> output (B, H, T, D) and the weights really used (B, H, T, S)."""
+        raise NotImplementedError
+
+
+class Stage:
+    """One stage's registry: the name of a choice -> its class, in the order of registration."""
+
+    def __init__(self, name: str, contract: type) -> None:
+        self.name, self.contract = name, contract
+        self.choices: Dict[str, Type[Any]] = {}
+
+    def register(self, name: str) -> Callable[[Choice], Choice]:
+        """Class decorator: make a choice known as ``name``; registering the same class again changes nothing."""
+
+        def add(cls: Choice) -> Choice:
+            if not issubclass(cls, self.contract):
+                raise TypeError(f"{cls.__name__} is no {self.contract.__name__}")
+            known = self.choices.setdefault(name, cls)
+            if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise ValueError(f"attention {self.name} {name!r} is already {known.__module__}.{known.__qualname__}")
+            return cls
+
+        return add
+
+    def __getitem__(self, name: str) -> Type[Any]:
+        if name not in self.choices:
+            raise ValueError(f"unknown attention {self.name} {name!r}; known: {', '.join(self.choices)}")
+        return self.choices[name]
+
+    def option_classes(self) -> List[type]:
+        """The ``Options`` dataclasses of all choices, each once."""
+        return list(dict.fromkeys(c.Options for c in self.choices.values() if c.Options is not None))
+
+
+PROJECTION = Stage("projection", Projection)
+COMPATIBILITY = Stage("compatibility", Compatibility)
+KERNEL = Stage("kernel", Kernel)
+MIXING = Stage("mixing", Mixing)
+STAGES = (PROJECTION, COMPATIBILITY, KERNEL, MIXING)
+
+#: named initialisations; what each means is the projection's to say
+INITS = ("paper", "xavier", "normal")
+
+
+def init_normal(linear: nn.Linear) -> None:
+    """N(0, 0.02^2) and zero bias: BERT's, and the neural-QKV and symmetric papers'."""
+    nn.init.normal_(linear.weight, mean=0.0, std=0.02)
+    if linear.bias is not None:
+        nn.init.zeros_(linear.bias)
+
+
+def scaled_scores(q: Tensor, k: Tensor) -> Tensor:
+    """<q, k> / sqrt(D) of q (B, H, T, D) and k (B, H, S, D): (B, H, T, S)."""
+    return torch.matmul(q * q.size(-1) ** -0.5, k.transpose(-2, -1))

@@ -1,0 +1,45 @@
+"""The control of equal size: a feed-forward width at which a vanilla layer has as many parameters as another variant."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+import torch
+
+from fairseq_plugins.attention import AttentionConfig, build_attention
+
+from .grid import VARIANTS
+
+
+def match_parameters(cfg: Any, variant: str) -> None:
+    """Widen ``cfg``'s feed-forward layers until each layer has as many parameters as ``variant``'s, in place.
+
+    One unit of feed-forward width costs 2 d + 1 parameters, so a layer is met to within half of that: 0.01 % of a
+    base-size model.
+
+    Raises:
+        ValueError: ``variant`` is unknown, or smaller by more than the feed-forward layer is wide.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"--match-parameters-of {variant}: choose from {', '.join(VARIANTS)}")
+    options = {name: value for name, value in vars(cfg).items() if not name.startswith("attention_")}
+    target = AttentionConfig(Namespace(**{**options, **VARIANTS[variant]}))
+
+    sides = {"encoder": (cfg.encoder, ["encoder"]), "decoder": (cfg.decoder, ["decoder", "cross"])}
+    if cfg.no_cross_attention:
+        sides["decoder"] = (cfg.decoder, ["decoder"])
+    for side, sites in sides.values():
+        extra = sum(_attention_size(cfg, target, site) - _attention_size(cfg, cfg.attention, site) for site in sites)
+        width = side.ffn_embed_dim + round(extra / (2 * side.embed_dim + 1))
+        if width < 1:
+            raise ValueError(f"--match-parameters-of {variant}: no feed-forward width is small enough")
+        side.ffn_embed_dim = width
+
+
+def _attention_size(cfg: Any, config: AttentionConfig, site: str) -> int:
+    side = cfg.encoder if site == "encoder" else cfg.decoder
+    keys = cfg.encoder.embed_dim if site == "cross" else side.embed_dim
+    with torch.random.fork_rng(devices=[]):  # the model's own initialisation must not depend on this count
+        attention = build_attention(config, site, side.embed_dim, side.attention_heads, kdim=keys, vdim=keys)
+    return sum(parameter.numel() for parameter in attention.parameters())

@@ -1,0 +1,105 @@
+"""The ``transformer`` family: fairseq's translation model with staged attention."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Any, Optional
+
+from fairseq.models.transformer import (
+    TransformerConfig,
+    TransformerDecoderBase,
+    TransformerEncoderBase,
+    TransformerModel,
+)
+
+from fairseq_plugins.attention import CAUSAL, AttentionConfig, add_attention_args
+
+from .grid import VARIANTS, as_namespace, register_family
+from .layers import TransformerDecoderLayer, TransformerEncoderLayer, wrap_layer
+from .matched import match_parameters
+
+
+class TransformerEncoder(TransformerEncoderBase):
+    """fairseq's encoder over :class:`.layers.TransformerEncoderLayer`."""
+
+    def build_encoder_layer(self, cfg: Any) -> Any:
+        return wrap_layer(TransformerEncoderLayer(cfg, return_fc=self.return_fc), cfg)
+
+
+class TransformerDecoder(TransformerDecoderBase):
+    """fairseq's decoder over :class:`.layers.TransformerDecoderLayer`."""
+
+    def build_decoder_layer(self, cfg: Any, no_encoder_attn: bool = False) -> Any:
+        return wrap_layer(TransformerDecoderLayer(cfg, no_encoder_attn), cfg)
+
+    def buffered_future_mask(self, tensor: Any) -> Any:
+        """``CAUSAL`` instead of a dense triangle, except where fairseq goes on to join the mask with another."""
+        return super().buffered_future_mask(tensor) if self.cross_self_attention else CAUSAL
+
+    def extract_features(  # type: ignore[override]
+        self,
+        prev_output_tokens: Any,
+        encoder_out: Any,
+        incremental_state: Any = None,
+        full_context_alignment: bool = False,
+        alignment_layer: Optional[int] = None,
+        alignment_heads: Optional[int] = None,
+    ) -> Any:
+        if alignment_layer is None and self.training:
+            alignment_layer = -1  # no layer: training reads no attention weights, and without them attention is fused
+        return super().extract_features(
+            prev_output_tokens,
+            encoder_out,
+            incremental_state,
+            full_context_alignment,
+            alignment_layer,
+            alignment_heads,
+        )
+
+
+class StagedTransformerModel(TransformerModel):
+    """fairseq's encoder-decoder Transformer with staged attention, every option by argparse or hydra.
+
+    Args: see fairseq's ``TransformerModel`` and :func:`fairseq_plugins.attention.add_attention_args`.
+    """
+
+    @classmethod
+    def add_args(cls, parser: Any) -> None:
+        super().add_args(parser)
+        add_attention_args(parser)
+        parser.add_argument(
+            "--match-parameters-of",
+            choices=sorted(VARIANTS),
+            help="widen the feed-forward layers until the model has as many parameters as this variant",
+        )
+
+    @classmethod
+    def build_model(cls, args: Any, task: Any) -> Any:
+        args = copy(as_namespace(args))  # what is set here belongs to the model, not to the checkpoint's configuration
+        settings = getattr(task, "cfg", None) or getattr(task, "args", None)
+        # only a task that says so is taken to pad targets on the right
+        args.right_padded_targets = getattr(settings, "left_pad_target", None) is False
+        return super().build_model(args, task)
+
+    @classmethod
+    def build_encoder(cls, args: Any, src_dict: Any, embed_tokens: Any) -> TransformerEncoder:
+        return TransformerEncoder(cls._prepared(args), src_dict, embed_tokens)
+
+    @classmethod
+    def build_decoder(cls, args: Any, tgt_dict: Any, embed_tokens: Any) -> TransformerDecoder:
+        cfg = cls._prepared(args)
+        return TransformerDecoder(cfg, tgt_dict, embed_tokens, no_encoder_attn=cfg.no_cross_attention)
+
+    @staticmethod
+    def _prepared(args: Any) -> TransformerConfig:
+        """fairseq's config with ``attention`` parsed and feed-forward widths matched, once."""
+        cfg = TransformerConfig.from_namespace(args)
+        if not isinstance(vars(cfg).get("attention"), AttentionConfig):
+            cfg.attention = AttentionConfig(cfg)
+            variant = vars(cfg).get("match_parameters_of")
+            if variant is not None:
+                match_parameters(cfg, str(variant))
+        return cfg
+
+
+register_family("transformer", StagedTransformerModel)
