@@ -18,7 +18,11 @@ COMMANDS = {
     "read-corpus": ("read_corpus", "plain text from the official corpus layouts"),
     "clean-corpus": ("clean_corpus", "check a parallel corpus and drop pairs by length and ratio"),
     "latest-checkpoint": ("latest_checkpoint", "the newest checkpoint of a folder that can be read"),
-    "convert-checkpoint": ("convert_checkpoint", "turn a stock transformer checkpoint into transformer_baseline or back"),
+    "convert-checkpoint": (
+        "convert_checkpoint",
+        "turn a stock transformer checkpoint into transformer_baseline or back",
+    ),
+    "average-checkpoints": ("average_checkpoints", "one checkpoint with the mean of several's parameters"),
     "compare": ("compare", "table of runs: parameters, BLEU, chrF, deviation and significance"),
 }
 

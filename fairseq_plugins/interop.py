@@ -23,7 +23,9 @@ AUTHORS: Dict[str, Dict[str, Any]] = {
 }
 
 
-def load_authors_attention(arrays: Mapping[str, np.ndarray], prefix: str, num_heads: int = 4) -> StagedMultiheadAttention:
+def load_authors_attention(
+    arrays: Mapping[str, np.ndarray], prefix: str, num_heads: int = 4
+) -> StagedMultiheadAttention:
     """Our attention with the parameters of the authors' module.
 
     Args:
@@ -49,7 +51,7 @@ def load_authors_attention(arrays: Mapping[str, np.ndarray], prefix: str, num_he
         for theirs, ours in authors["names"].items():
             start = f"{prefix}.{theirs}."
             if name.startswith(start):
-                parameters[f"{ours}.{name[len(start):]}"] = torch.from_numpy(np.array(array))
+                parameters[f"{ours}.{name[len(start) :]}"] = torch.from_numpy(np.array(array))
     biases = sorted(name for name in parameters if name.startswith("v_proj.") and name.endswith("bias"))
     if not biases:
         raise KeyError(f"no parameters of a value projection under {prefix}.")

@@ -12,6 +12,7 @@ Usage: python scripts/patch_fairseq.py UNPACKED_SDIST
 Every edit must match exactly once; anything else ends in an error and leaves the files untouched.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -56,8 +57,11 @@ def main(argv=None):
         if not path.is_file():
             raise SystemExit(f"patch_fairseq: {path} not found; give the folder of the unpacked fairseq 0.12.2 sdist")
         results[path] = patched(path.read_text(encoding="utf-8"), edits, name)
+    # Both new texts are on disk before either takes its place, so a full disk cannot leave one file patched.
     for path, text in results.items():
-        path.write_text(text, encoding="utf-8")
+        path.with_name(path.name + ".patched").write_text(text, encoding="utf-8")
+    for path in results:
+        os.replace(path.with_name(path.name + ".patched"), path)
 
 
 if __name__ == "__main__":

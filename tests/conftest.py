@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from running import forked  # noqa: E402
 
 import fairseq_plugins  # noqa: E402,F401  registers everything before any fixture builds a model
 
@@ -25,3 +27,23 @@ def _seeded():
 @pytest.fixture(scope="session")
 def root():
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def plugin(root):
+    """What --user-dir takes."""
+    return root / "fairseq_plugins"
+
+
+@pytest.fixture(scope="session")
+def bin_dir(tmp_path_factory):
+    """A small reversal task, binarised by fairseq-preprocess with one dictionary."""
+    folder = tmp_path_factory.mktemp("reversal")
+    words = random.Random(1)
+    for split, size in (("train", 300), ("valid", 40), ("test", 20)):
+        lines = [[f"w{words.randrange(20)}" for _ in range(words.randrange(2, 9))] for _ in range(size)]
+        (folder / f"{split}.de").write_text("".join(" ".join(line) + "\n" for line in lines))
+        (folder / f"{split}.en").write_text("".join(" ".join(reversed(line)) + "\n" for line in lines))
+    prefixes = [f"--{split}pref={folder / split}" for split in ("train", "valid", "test")]
+    forked("preprocess", "-s", "de", "-t", "en", *prefixes, "--joined-dictionary", "--destdir", folder / "bin")
+    return folder / "bin"

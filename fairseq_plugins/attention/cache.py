@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Dict, Optional, Tuple
 
 import torch
-from torch import Tensor
-
 from fairseq.modules import MultiheadAttention
+from torch import Tensor
 
 Buffer = Dict[str, Optional[Tensor]]
 
@@ -46,7 +45,7 @@ class KeyValueCache:
         return None if k is None or v is None else (k, v, buffer.get("prev_key_padding_mask"))
 
     def reorder(self, buffer: Buffer, new_order: Tensor, beam_size: int) -> None:
-        """Select the rows ``new_order`` (hypotheses) of a buffer whose rows are shared by ``beam_size`` hypotheses each."""
+        """Select the hypotheses ``new_order`` in a buffer whose rows are shared by ``beam_size`` hypotheses each."""
         k = buffer.get("prev_key")
         if k is None:
             return

@@ -14,7 +14,9 @@ from .stages import INITS, STAGES, Stage
 
 SITES = ("encoder", "decoder", "cross")
 
-_SITES_HELP = "CHOICE for every site, or SITE=CHOICE,... with the sites encoder, decoder, cross (others keep the default)"
+_SITES_HELP = (
+    "CHOICE for every site, or SITE=CHOICE,... with the sites encoder, decoder, cross (others keep the default)"
+)
 
 
 @dataclass
@@ -27,14 +29,13 @@ class StageOptions(FairseqDataclass):
     attention_compatibility: str = field(
         default="dot", metadata={"help": f"stage 2, scores from q and k: {_SITES_HELP}"}
     )
-    attention_kernel: str = field(
-        default="exp", metadata={"help": f"stage 3, weights from scores: {_SITES_HELP}"}
-    )
+    attention_kernel: str = field(default="exp", metadata={"help": f"stage 3, weights from scores: {_SITES_HELP}"})
     attention_mixing: str = field(
         default="dense", metadata={"help": f"stage 4, output from weights and values: {_SITES_HELP}"}
     )
     attention_init: ChoiceEnum(list(INITS)) = field(  # type: ignore[valid-type]
-        default="paper", metadata={"help": "initialisation of the attention: the paper's of each choice, or a named one"}
+        default="paper",
+        metadata={"help": "initialisation of the attention: the paper's of each choice, or a named one"},
     )
 
 

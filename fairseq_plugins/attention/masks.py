@@ -36,7 +36,9 @@ class AttentionMask:
         bias: added to the scores, broadcastable to (B, H, T, S); -inf excludes a key.
     """
 
-    def __init__(self, causal: bool = False, key_padding: Optional[Tensor] = None, bias: Optional[Tensor] = None) -> None:
+    def __init__(
+        self, causal: bool = False, key_padding: Optional[Tensor] = None, bias: Optional[Tensor] = None
+    ) -> None:
         self.causal, self.key_padding, self.bias = causal, key_padding, bias
 
     @classmethod
@@ -87,7 +89,9 @@ class AttentionMask:
         """For ``beam`` queries side by side that share their keys: T becomes beam * T."""
         if self.causal or (self.bias is not None and self.bias.dim() != 2):
             raise ValueError("keys shared by the beams of a sentence take no causal or per-sentence attn_mask")
-        return AttentionMask(key_padding=self.key_padding, bias=None if self.bias is None else self.bias.repeat(beam, 1))
+        return AttentionMask(
+            key_padding=self.key_padding, bias=None if self.bias is None else self.bias.repeat(beam, 1)
+        )
 
     def allowed(self, queries: int, device: torch.device) -> Optional[Tensor]:
         """Bool, broadcastable to (B, H, T, S), True = may be attended to; None = all."""

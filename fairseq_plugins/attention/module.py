@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional, Tuple
 
-from torch import Tensor, nn
-
 from fairseq.incremental_decoding_utils import with_incremental_state
 from fairseq.modules import MultiheadAttention
 from fairseq.modules.fairseq_dropout import FairseqDropout
 from fairseq.modules.quant_noise import quant_noise
+from torch import Tensor, nn
 
 from .masks import CAUSAL, AttentionMask
 from .stages import Compatibility, Kernel, Mixing, Projection, scaled_scores
@@ -108,8 +107,8 @@ class StagedMultiheadAttention(nn.Module):
 
         Args:
             query: (T, B, C).
-            key, value: (S, B', kdim / vdim); B' = B, or B / beam where the beams of a sentence share their keys. Ignored
-                in self-attention, and with ``static_kv`` once they are cached.
+            key, value: (S, B', kdim / vdim); B' = B, or B / beam where the beams of a sentence share their keys.
+                Ignored in self-attention, and with ``static_kv`` once they are cached.
             key_padding_mask: (B', S), true or non-zero = pad.
             incremental_state: fairseq's dictionary of caches; keys and values are appended to this module's.
             need_weights: also return the weights, averaged over the heads.
@@ -229,10 +228,10 @@ class StagedMultiheadAttention(nn.Module):
         return incremental_state
 
     def _get_input_buffer(self, incremental_state: Optional[IncrementalState]) -> Dict[str, Optional[Tensor]]:
-        return self.get_incremental_state(incremental_state, "attn_state") or {}  # type: ignore[attr-defined]
+        return self.get_incremental_state(incremental_state, "attn_state") or {}  # type: ignore[operator]
 
     def _set_input_buffer(self, incremental_state: IncrementalState, buffer: Dict[str, Optional[Tensor]]) -> Any:
-        return self.set_incremental_state(incremental_state, "attn_state", buffer)  # type: ignore[attr-defined]
+        return self.set_incremental_state(incremental_state, "attn_state", buffer)  # type: ignore[operator]
 
     def upgrade_state_dict_named(self, state_dict: Dict[str, Tensor], name: str) -> None:
         """Checkpoints from before 2019 hold q, k and v in one matrix; split it as fairseq does."""

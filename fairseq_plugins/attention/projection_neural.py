@@ -9,10 +9,9 @@ The two experiments of the paper use two shapes (its released code):
 from dataclasses import dataclass, field
 from typing import FrozenSet, List, Optional
 
-from torch import Tensor, nn
-
 from fairseq import utils
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from torch import Tensor, nn
 
 from .projection_linear import LinearProjection, init_xavier
 from .stages import PROJECTION, init_normal

@@ -53,7 +53,7 @@ class Compatibility(nn.Module):
         super().__init__()
 
     def fold(self, q: Tensor, k: Tensor) -> Tuple[Tensor, Tensor]:
-        """q (B, H, T, D), k (B, H, S, D) -> the pair whose scaled dot product is the score; changes neither in place."""
+        """q (B, H, T, D), k (B, H, S, D) -> the pair whose scaled dot product is the score; neither in place."""
         raise NotImplementedError
 
 
@@ -70,7 +70,7 @@ class Kernel(nn.Module):
         raise NotImplementedError
 
     def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Optional[Tensor]:
-        """The mixture of all values (B, H, T, D) without materialised weights, or None where that form is not to be had."""
+        """The mixture of all values (B, H, T, D) without materialised weights, or None where there is no such form."""
         return None
 
     def new_cache(self) -> KeyValueCache:

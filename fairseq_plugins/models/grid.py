@@ -9,9 +9,8 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any, Callable, Dict, Tuple
 
-from omegaconf import OmegaConf
-
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, register_model, register_model_architecture
+from omegaconf import OmegaConf
 
 #: variant -> option defaults; anything may be overridden on the command line
 VARIANTS: Dict[str, Dict[str, str]] = {
@@ -74,8 +73,8 @@ def as_namespace(args: Any) -> Any:
     """A hydra config as a flat argparse namespace; anything else as it is."""
     if not OmegaConf.is_config(args):
         return args
-    content = OmegaConf.to_container(args, resolve=True)
-    return Namespace(**{name: value for name, value in content.items() if value is not None})
+    content: Any = OmegaConf.to_container(args, resolve=True)
+    return Namespace(**{str(name): value for name, value in content.items() if value is not None})
 
 
 def register_family(family: str, model_class: type) -> None:

@@ -1,4 +1,4 @@
-"""The control of equal size: a feed-forward width at which a vanilla layer has as many parameters as another variant."""
+"""The control of equal size: the feed-forward width that gives a vanilla layer another variant's parameter count."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_fairseq_cross_attention(dtype, side, heads):
     stock = MultiheadAttention(WIDTH, HEADS, encoder_decoder_attention=True).to(dtype)
     stock.load_state_dict(module.state_dict())
     x, memory = inputs(dtype, 7, 5, 3)
-    call = dict(key_padding_mask=padding(side, 3, 5), static_kv=True, need_head_weights=heads)
+    call = {"key_padding_mask": padding(side, 3, 5), "static_kv": True, "need_head_weights": heads}
     out, weights = module(x, memory, memory, **call)
     expected, expected_weights = stock(x, memory, memory, **call)
     tolerance = SLOW_TOLERANCE[dtype]
@@ -137,6 +137,6 @@ def test_before_softmax():
     stock = MultiheadAttention(WIDTH, HEADS, encoder_decoder_attention=True)
     stock.load_state_dict(module.state_dict())
     x, memory = inputs(torch.float32, 7, 5, 3)
-    call = dict(key_padding_mask=padding("left", 3, 5), static_kv=True, before_softmax=True)
+    call = {"key_padding_mask": padding("left", 3, 5), "static_kv": True, "before_softmax": True}
     for mine, expected in zip(module(x, memory, memory, **call), stock(x, memory, memory, **call)):
         torch.testing.assert_close(mine, expected)

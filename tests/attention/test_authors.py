@@ -24,9 +24,9 @@ def test_outputs_and_weights(vectors, prefix, need_weights):
     x, memory = to_time_first(vectors["x"]), to_time_first(vectors["memory"])
     pad, memory_pad = torch.from_numpy(vectors["key_padding_mask"]), torch.from_numpy(vectors["memory_padding_mask"])
     calls = {
-        "self_padded": dict(key=x, value=x, key_padding_mask=pad),
-        "self_causal": dict(key=x, value=x, attn_mask=CAUSAL),
-        "cross_padded": dict(key=memory, value=memory, key_padding_mask=memory_pad),
+        "self_padded": {"key": x, "value": x, "key_padding_mask": pad},
+        "self_causal": {"key": x, "value": x, "attn_mask": CAUSAL},
+        "cross_padded": {"key": memory, "value": memory, "key_padding_mask": memory_pad},
     }
     compared = 0
     for name, call in calls.items():

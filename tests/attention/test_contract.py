@@ -195,7 +195,13 @@ def test_half_precision_is_close_to_single(options):
 @pytest.mark.skipif(not hasattr(F, "scaled_dot_product_attention"), reason="torch < 2.0 has no fused attention")
 @pytest.mark.parametrize(
     ("kind", "causal", "masked"),
-    [("self", True, False), ("self", False, False), ("padded", False, True), ("right_padded", True, False), ("cross", False, True)],
+    [
+        ("self", True, False),
+        ("self", False, False),
+        ("padded", False, True),
+        ("right_padded", True, False),
+        ("cross", False, True),
+    ],
 )
 def test_sdpa_is_reached(options, monkeypatch, kind, causal, masked):
     """Fused attention gets ``is_causal`` instead of a triangle, and a mask only where there is padding."""
@@ -208,7 +214,9 @@ def test_sdpa_is_reached(options, monkeypatch, kind, causal, masked):
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
     cross = kind == "cross"
-    module = attention(options, self_attention=not cross, encoder_decoder_attention=cross, right_padded=kind == "right_padded")
+    module = attention(
+        options, self_attention=not cross, encoder_decoder_attention=cross, right_padded=kind == "right_padded"
+    )
     x, memory = random(4, 2, WIDTH).float(), random(5, 2, WIDTH).float()
     keys = memory if cross else x
     pad = torch.zeros(2, len(keys), dtype=torch.bool)
@@ -223,7 +231,7 @@ def test_compiles_without_graph_breaks(options):
     torch._dynamo.reset()
     module = attention(options, self_attention=True).eval()
     x, pad = random(6, 2, WIDTH).float(), torch.tensor([[False] * 6, [False] * 4 + [True] * 2])
-    for call in (dict(attn_mask=CAUSAL), dict(key_padding_mask=pad), dict(key_padding_mask=pad, need_weights=True)):
+    for call in ({"attn_mask": CAUSAL}, {"key_padding_mask": pad}, {"key_padding_mask": pad, "need_weights": True}):
         call = {"need_weights": False, **call}
         expected, _ = module(x, x, x, **call)
         compiled = torch.compile(module, backend="aot_eager", fullgraph=True)

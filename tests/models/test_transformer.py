@@ -47,7 +47,14 @@ def test_command_line_reaches_the_layers():
         parser,
         [
             *("data", "--arch", "transformer_neuralqkv_tiny", "--encoder-layers", "1"),
-            *("--attention-projection", "encoder=neural", "--neural-qkv-shape", "roberta", "--neural-qkv-expansion", "3"),
+            *(
+                "--attention-projection",
+                "encoder=neural",
+                "--neural-qkv-shape",
+                "roberta",
+                "--neural-qkv-expansion",
+                "3",
+            ),
         ],
     )
     model = ARCH_MODEL_REGISTRY[args.arch].build_model(args, translation_task())
@@ -167,7 +174,9 @@ def test_padding_and_future_change_nothing(arch, left_pad_source):
     src, lengths, prev = batch(left_pad_source=left_pad_source)
     out, _ = model(src, lengths, prev)
     alone = [
-        model(src[i : i + 1][src[i : i + 1] != 1][None], lengths[i : i + 1], prev[i : i + 1][prev[i : i + 1] != 1][None])[0]
+        model(
+            src[i : i + 1][src[i : i + 1] != 1][None], lengths[i : i + 1], prev[i : i + 1][prev[i : i + 1] != 1][None]
+        )[0]
         for i in range(len(src))
     ]
     for row, expected in enumerate(alone):

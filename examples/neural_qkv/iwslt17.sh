@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Neural QKV on IWSLT 2017 German-English (TED talks), with fairseq's IWSLT recipe.
+#
+#   examples/neural_qkv/iwslt17.sh [--variant V] [--seed N] [--from DIR] [OPTION]... [-- FAIRSEQ_TRAIN_OPTION...]
+#
+#   --variant V          baseline, neuralqkv (default) or matched (the baseline, as many parameters as neuralqkv)
+#   --from DIR           folder with the official files (train.tags.*, *.xml); without it they are downloaded
+#   --data-dir DIR       where the prepared data lies or goes (default data/iwslt17-de-en)
+#   --runs DIR           where the runs go (default runs/iwslt17-de-en); this one is DIR/VARIANT-seedN
+#   --max-update N       length of the training (default below)
+#   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
+#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run    as in scripts/train.sh
+#
+# Made for a GPU; add "-- --fp16" or "-- --bf16" there.
+#
+# Examples:
+#   examples/neural_qkv/iwslt17.sh --variant neuralqkv --gpus 1 --resume -- --fp16
+#   examples/neural_qkv/iwslt17.sh --variant neuralqkv --smoke
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+# shellcheck source=scripts/recipe_lib.sh
+source "$ROOT/scripts/recipe_lib.sh"
+
+NAME=iwslt17-de-en
+PREPARE="$ROOT/scripts/prepare_iwslt17.sh"
+SMOKE_PREPARE=(--tests tst2015)
+MAX_UPDATE=50000
+recipe_options "$@"
+
+# fairseq's examples/translation, IWSLT'14 German-English: 6+6 layers of 512, feed-forward 1024, 4 heads.
+ARCH="transformer_${VARIANT}_iwslt_de_en"
+BPE=10000 # joint merges, one dictionary
+MAX_TOKENS=4096
+BATCH_TOKENS=4096
+TRAINING=(
+    --share-decoder-input-output-embed --dropout 0.3 --weight-decay 0.0001
+    --criterion label_smoothed_cross_entropy --label-smoothing 0.1
+    --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 0.0
+    --lr 0.0005 --lr-scheduler inverse_sqrt --warmup-updates 4000
+    --keep-last-epochs 5
+)
+AVERAGE=0 # checkpoint_best, by validation loss
+BEAM=5
+LENPEN=1
+
+recipe_run

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Neural QKV on Multi30k German-English: one run of the measured table in README.md.
+#
+#   examples/neural_qkv/multi30k.sh [--variant V] [--seed N] [--from DIR] [OPTION]... [-- FAIRSEQ_TRAIN_OPTION...]
+#
+#   --variant V          baseline, neuralqkv (default) or matched (the baseline, as many parameters as neuralqkv)
+#   --from DIR           folder with the Multi30k files (task 1, raw); without it they are downloaded
+#   --data-dir DIR       where the prepared data lies or goes (default data/multi30k-de-en)
+#   --runs DIR           where the runs go (default runs/multi30k-de-en); this one is DIR/VARIANT-seedN
+#   --max-update N       length of the training (default below)
+#   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
+#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run    as in scripts/train.sh
+#
+# Prepares the data, trains, translates test_2016_flickr with the checkpoint of the best validation loss, scores it.
+# About 45 minutes on two CPU cores; run one at a time.
+#
+# Examples:
+#   for seed in 1 2 3; do for variant in baseline neuralqkv matched; do
+#       examples/neural_qkv/multi30k.sh --variant $variant --seed $seed --resume
+#   done; done
+#   examples/neural_qkv/multi30k.sh --table
+#   examples/neural_qkv/multi30k.sh --variant matched --smoke
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+# shellcheck source=scripts/recipe_lib.sh
+source "$ROOT/scripts/recipe_lib.sh"
+
+NAME=multi30k-de-en
+PREPARE="$ROOT/scripts/prepare_multi30k.sh"
+MAX_UPDATE=1600
+recipe_options "$@"
+
+# The measured setting. Everything else is fairseq's iwslt_de_en.
+ARCH="transformer_${VARIANT}_iwslt_de_en"
+BPE=8000 # joint merges, one dictionary
+MAX_TOKENS=4096
+BATCH_TOKENS=4096
+TRAINING=(
+    --encoder-layers 3 --encoder-embed-dim 256 --encoder-ffn-embed-dim 512 --encoder-attention-heads 4
+    --decoder-layers 3 --decoder-embed-dim 256 --decoder-ffn-embed-dim 512 --decoder-attention-heads 4
+    --share-all-embeddings --dropout 0.2 --weight-decay 0.0001
+    --criterion label_smoothed_cross_entropy --label-smoothing 0.1
+    --optimizer adam --adam-betas "(0.9, 0.98)"
+    --lr 0.002 --lr-scheduler inverse_sqrt --warmup-updates 500
+    --keep-last-epochs 1 # besides the best and the last
+)
+AVERAGE=0 # checkpoint_best, by validation loss
+BEAM=5
+LENPEN=1
+
+recipe_run

@@ -1,0 +1,33 @@
+"""Print the newest checkpoint of a folder that is complete and can be read.
+
+The newest is the one with the most updates; checkpoint_last.pt wins a tie. Files that are truncated, damaged or
+refused are named on standard error; standard output holds the path alone. Exit status 1: there is none.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+from fairseq_plugins.checkpoints import CheckpointError, latest_checkpoint
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="fairseq's --save-dir")
+    parser.add_argument(
+        "--name",
+        default="checkpoint_last.pt",
+        help="file preferred among equally new ones (default: %(default)s)",
+    )
+
+
+def run(args: Namespace) -> int:
+    def report(sentence: str) -> None:
+        print(f"latest-checkpoint: {sentence}", file=sys.stderr)
+
+    try:
+        print(latest_checkpoint(args.folder, args.name, report))
+    except CheckpointError as error:
+        report(str(error))
+        return 1
+    return 0

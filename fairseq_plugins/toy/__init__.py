@@ -1,0 +1,1 @@
+"""A toy German-English corpus from our own grammar: :mod:`lexicon`, :mod:`grammar`, :mod:`generate`."""

@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""From fairseq-generate's log to text in the order of the corpus: collect_hypotheses.py LOG OUT_DIR LANGUAGE.
+
+Writes OUT_DIR/hyp.tok and OUT_DIR/hyp.detok.LANGUAGE. Every sentence that fairseq loaded needs exactly one
+hypothesis (the best one), or this stops.
+"""
+
+import os
+import re
+import sys
+
+LOADED = re.compile(r"loaded ([\d,]+) examples from: ")
+HYPOTHESIS = re.compile(r"H-(\d+)\t[^\t]*\t?(.*)")
+
+
+def read_log(path: str) -> "tuple[int, dict[int, str]]":
+    """The number of sentences loaded, and the best hypothesis of each by its number."""
+    loaded, hypotheses = None, {}
+    with open(path, encoding="utf-8", newline="\n") as log:
+        for line in log:
+            match = LOADED.search(line)
+            if match and loaded is None:
+                loaded = int(match[1].replace(",", ""))
+            match = HYPOTHESIS.fullmatch(line.rstrip("\n"))
+            if match:
+                # With --nbest the best comes first.
+                hypotheses.setdefault(int(match[1]), match[2])
+    if loaded is None:
+        sys.exit(f"generate.sh: error: {path} does not say how many sentences were loaded")
+    return loaded, hypotheses
+
+
+def main() -> None:
+    log, out, language = sys.argv[1:]
+    loaded, hypotheses = read_log(log)
+    missing = [number for number in range(loaded) if number not in hypotheses]
+    if missing or len(hypotheses) != loaded:
+        first = f"; the first without one is number {missing[0]} (counted from 0)" if missing else ""
+        sys.exit(f"generate.sh: error: {loaded} sentences but {len(hypotheses)} hypotheses in {log}{first}")
+
+    from sacremoses import MosesDetokenizer
+
+    detokenizer = MosesDetokenizer(lang=language)
+    lines = [hypotheses[number] for number in range(loaded)]
+    for name, text in (
+        ("hyp.tok", lines),
+        (f"hyp.detok.{language}", [detokenizer.detokenize(line.split()) for line in lines]),
+    ):
+        with open(os.path.join(out, name), "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+# shellcheck shell=bash
+# Sourced by setup.sh and build_wheelhouse.sh after lib.sh: choosing a Python, checking the machine, calling pip, building fairseq.
+
+# A caller's settings for other installs must not leak into these: they redirect pip or drop fairseq's extensions.
+unset PIP_NO_BUILD_ISOLATION PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_REQUIRE_VIRTUALENV READTHEDOCS
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+
+SUPPORTED="Python 3.9 to 3.13"
+
+# python_version INTERPRETER: "CPython 3.11.7", or nothing if it does not run.
+python_version() {
+    "$1" -c 'import platform; print(platform.python_implementation() + " " + platform.python_version())' 2>/dev/null || true
+}
+
+is_supported() { [[ "$1" =~ ^CPython\ 3\.(9|10|11|12|13)\. ]]; }
+
+# choose_python [INTERPRETER]: print the interpreter to build on: the one named, or the first supported one on PATH.
+choose_python() {
+    local candidate version first=""
+    if [[ -n "${1:-}" ]]; then
+        version="$(python_version "$1")"
+        [[ -n "$version" ]] || die "$1 does not run as a Python interpreter; name one of $SUPPORTED with --python"
+        is_supported "$version" || die "$1 is $version, and $SUPPORTED is supported; name another with --python"
+        command -v "$1"
+        return
+    fi
+    for candidate in python3 python3.12 python3.11 python3.13 python3.10 python3.9; do
+        version="$(python_version "$candidate")"
+        if is_supported "$version"; then
+            command -v "$candidate"
+            return
+        fi
+        first="${first:-$version}"
+    done
+    die "no supported Python on PATH (found ${first:-none}); install one of $SUPPORTED, or name it with --python"
+}
+
+# check_compiler INTERPRETER: fairseq's extensions need a C++ compiler and Python's headers; say so before anything is downloaded.
+check_compiler() {
+    local include minor cc cxx tool
+    include="$("$1" -c 'import sysconfig; print(sysconfig.get_path("include"))')"
+    minor="$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+    cc="${CC:-$("$1" -c 'import sysconfig; print(sysconfig.get_config_var("CC") or "cc")')}"
+    cxx="${CXX:-$("$1" -c 'import sysconfig; print(sysconfig.get_config_var("CXX") or "c++")')}"
+    for tool in "$cc" "$cxx"; do
+        # Unquoted: CC and CXX may carry options. A C compiler without its C++ half passes "command -v" but not this.
+        # shellcheck disable=SC2086
+        printf '#include <vector>\nstd::vector<int> v;\n' | $tool -x c++ -fsyntax-only - >/dev/null 2>&1 ||
+            die "no working C++ compiler (tried: $tool), and fairseq has C++ extensions; install one (Debian, Ubuntu: apt-get install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install) or name it in CC and CXX"
+    done
+    [[ -f "$include/Python.h" ]] ||
+        die "the headers of Python $minor are missing, and fairseq's extensions need them; install python$minor-dev (Debian, Ubuntu) or python$minor-devel (Fedora), or name another Python with --python"
+}
+
+# check_space FOLDER GB: the disk that will hold FOLDER (which need not exist yet) must have that much free.
+check_space() {
+    local folder="$1" free
+    while [[ ! -d "$folder" ]]; do folder="$(dirname "$folder")"; done
+    free="$(df -Pk "$folder" | awk 'NR == 2 { print int($4 / 1048576) }')"
+    [[ "$free" -ge "$2" ]] ||
+        die "the disk of $folder has $free GB free and this needs $2 GB; free some, or choose a folder on another disk"
+}
+
+# run_pip WHAT INTERPRETER ARGUMENTS...: pip, quietly, with a full log in $PIP_LOG; a failure ends in one sentence about WHAT.
+run_pip() {
+    local what="$1" python="$2" errors status=0
+    shift 2
+    : >"$PIP_LOG"
+    if [[ -t 2 ]]; then
+        # On a terminal pip's own progress shows; what it says on failure is kept back and judged below.
+        { errors="$("$python" -m pip "$@" --log "$PIP_LOG" 2>&1 >&3)" || status=$?; } 3>&2
+    else
+        errors="$("$python" -m pip "$@" --quiet --log "$PIP_LOG" 2>&1)" || status=$?
+    fi
+    [[ "$status" -ne 0 ]] || return 0
+    errors+="$(cat "$PIP_LOG" 2>/dev/null || true)"
+    has() { grep -qE "$1" <<<"$errors"; }
+    if has 'No space left on device|Errno 28|Disk quota exceeded'; then
+        die "the disk filled up while installing $what; free some space (also in ${TMPDIR:-/tmp}) and run the same command again"
+    elif has 'DO NOT MATCH THE HASHES'; then
+        die "the downloaded $what is not the published file (its checksum differs); check the package index that pip is set to use"
+    elif has "error: command '.*(failed|not found)|Python\\.h: No such file"; then
+        tail -n 15 "$PIP_LOG" >&2
+        die "compiling $what failed; the compiler's words are above and in $PIP_LOG"
+    elif has 'NewConnectionError|Max retries exceeded|name resolution|Network is unreachable|ConnectTimeout|ReadTimeout|ProxyError|Connection (refused|reset)'; then
+        die "pip cannot reach its package index for $what; connect this machine (or set pip's proxy or index), or carry the packages over with scripts/build_wheelhouse.sh"
+    elif has 'No matching distribution found|Could not find a version'; then
+        die "pip's package index has no fitting version ($(grep -oE 'No matching distribution found for .*|Could not find a version that satisfies [^(]*' <<<"$errors" | head -n 1)) for $("$python" -V); choose another version or another Python (--torch, --python)"
+    fi
+    tail -n 15 <<<"$errors" >&2
+    die "pip could not install $what; its last words are above, all of them in $PIP_LOG"
+}
+
+# build_fairseq_wheel INTERPRETER FOLDER WORK: the patched fairseq as a wheel in FOLDER; WORK is an empty folder for the sources.
+build_fairseq_wheel() {
+    local python="$1" folder="$2" work="$3" source
+    # Isolated build on purpose: a setup.py that sees torch tries extensions whose sources the sdist lacks.
+    run_pip "fairseq's source" "$python" download --no-deps --no-binary fairseq --require-hashes \
+        --requirement "$ROOT/requirements/fairseq.txt" --dest "$work"
+    tar -xzf "$work"/fairseq-*.tar.gz -C "$work"
+    source="$(find "$work" -mindepth 1 -maxdepth 1 -type d -name 'fairseq-*')"
+    "$python" "$ROOT/scripts/patch_fairseq.py" "$source"
+    run_pip "fairseq's extensions" "$python" wheel --no-deps --wheel-dir "$folder" "$source"
+}

@@ -1,0 +1,467 @@
+# shellcheck shell=bash
+# Sourced by scripts/prepare_*.sh after lib.sh: options, downloads, and the guarded stages from raw text to bin/.
+#
+# A stage writes into $OUT/.partial, moves its result into place, and only then writes $OUT/.stamps/STAGE with a
+# hash of its inputs and settings and the checksums of what it wrote. A stage whose stamp still holds is skipped,
+# so a rerun goes on at the first stage that is unfinished, was damaged, or has other inputs or settings.
+
+# The options every prepare script shares. A script sets its own defaults before parse_options.
+: "${FROM:=}" "${OUT:=}" "${URL:=}" "${BPE:=8000}" "${WORKERS:=1}" "${SOURCE:=de}" "${TARGET:=en}"
+: "${MIN_TOKENS:=1}" "${MAX_TOKENS:=175}" "${RATIO:=1.5}"
+DRY_RUN=0 FORCE="" REPAIR="" DROP_EMPTY="" DROP_DUPLICATES=""
+LANGUAGES=(de en)
+SETS=() FILES=() TEST_NAMES=()
+CHILDREN=()
+CREATED_OUT="" OWN_OUT=""
+
+# script_option OPTION REMAINING_COUNT VALUE: a script's own options; sets USED to the words it took (0: unknown).
+script_option() { USED=0; }
+
+parse_options() {
+    while [[ $# -gt 0 ]]; do
+        script_option "$1" "$#" "${2:-}"
+        if [[ "$USED" -gt 0 ]]; then
+            shift "$USED"
+            continue
+        fi
+        case "$1" in
+        --from | --out | --url | --bpe | --workers | --source-lang | --target-lang | --min-tokens | --max-tokens | --ratio)
+            need_value "$1" "$#"
+            [[ -n "$2" ]] || die "$1 needs a value; see $PROGRAM --help" 2
+            ;;&
+        --from) FROM="$2" ;;
+        --out) OUT="$2" ;;
+        --url) URL="${2%/}" ;;
+        --bpe) BPE="$2" ;;
+        --workers) WORKERS="$2" ;;
+        --source-lang) SOURCE="$2" ;;
+        --target-lang) TARGET="$2" ;;
+        --min-tokens) MIN_TOKENS="$2" ;;
+        --max-tokens) MAX_TOKENS="$2" ;;
+        --ratio) RATIO="$2" ;;
+        --drop-duplicates) DROP_DUPLICATES=1 ;;
+        --drop-empty) DROP_EMPTY=1 ;;
+        --repair) REPAIR=1 ;;
+        --dry-run) DRY_RUN=1 ;;
+        --force) FORCE=1 ;;
+        -h | --help)
+            print_usage "$0"
+            exit 0
+            ;;
+        *) die "unknown option or argument '$1'; see $PROGRAM --help" 2 ;;
+        esac
+        case "$1" in
+        --drop-duplicates | --drop-empty | --repair | --dry-run | --force) shift ;;
+        *) shift 2 ;;
+        esac
+    done
+    local name
+    for name in BPE WORKERS MIN_TOKENS MAX_TOKENS; do
+        [[ "${!name}" =~ ^[1-9][0-9]{0,8}$ ]] || die "$(option_name "$name") takes a whole number from 1, not '${!name}'" 2
+    done
+    [[ "$RATIO" =~ ^[1-9][0-9]*([.][0-9]+)?$ ]] || die "--ratio takes a number from 1, not '$RATIO'" 2
+    [[ "$SOURCE $TARGET" == "de en" || "$SOURCE $TARGET" == "en de" ]] ||
+        die "--source-lang and --target-lang must be de and en, in either order, not '$SOURCE' and '$TARGET'" 2
+    [[ "$MIN_TOKENS" -le "$MAX_TOKENS" ]] || die "--min-tokens $MIN_TOKENS is more than --max-tokens $MAX_TOKENS" 2
+}
+
+option_name() {
+    local lower
+    lower="$(tr 'A-Z_' 'a-z-' <<<"$1")"
+    printf -- '--%s' "$lower"
+}
+
+# ------------------------------------------------------------------ running commands
+
+show() {
+    local word line=""
+    for word in "$@"; do
+        case "$word" in
+        '<' | '>' | '|') line+=" $word" ;;
+        *) line+=" $(printf '%q' "$word")" ;;
+        esac
+    done
+    printf '+%s\n' "$line"
+}
+
+# run COMMAND...: print it under --dry-run, else run it so that an interrupt ends it at once.
+run() {
+    if [[ "$DRY_RUN" == 1 ]]; then
+        show "$@"
+    else
+        spawn "$@"
+        await "$1"
+    fi
+}
+
+# spawn COMMAND...: start it in a process group of its own, so that cleaning up reaches its workers too.
+spawn() {
+    set -m
+    "$@" </dev/null &
+    CHILDREN+=("$!")
+    set +m
+}
+
+# await WHAT: wait for all that was spawned; die if one failed.
+await() {
+    local child status=0 failed=0
+    for child in "${CHILDREN[@]}"; do
+        wait "$child" || { status=$? && failed=$status; }
+    done
+    CHILDREN=()
+    [[ "$failed" -eq 0 ]] || stop_stage "$1" "$failed"
+}
+
+stop_stage() {
+    if [[ -s "$LOG" ]]; then
+        tr '\r' '\n' <"$LOG" | tail -n 20 >&2
+    fi
+    die "the stage '${STAGE:-set-up}' stopped: ${1##*/} failed with status $2 (its messages are above); solve that and run the same command again"
+}
+
+redirected() {
+    local in="$1" out="$2"
+    shift 2
+    "$@" <"$in" >"$out" 2>>"$LOG"
+}
+
+# filter INPUT OUTPUT COMMAND...: COMMAND works line by line, so a long file goes through it in WORKERS parts.
+filter() {
+    local in="$1" out="$2" total part
+    shift 2
+    if [[ "$DRY_RUN" == 1 ]]; then
+        show "$@" '<' "$in" '>' "$out"
+        return
+    fi
+    total="$(wc -l <"$in")"
+    if [[ "$WORKERS" -eq 1 || "$total" -lt 2000 ]]; then
+        spawn redirected "$in" "$out" "$@"
+        await "$1"
+    else
+        split -l $(((total + WORKERS - 1) / WORKERS)) -a 4 "$in" "$out.in."
+        for part in "$out".in.*; do
+            spawn redirected "$part" "$out.out.${part##*.}" "$@"
+        done
+        await "$1"
+        cat "$out".out.* >"$out"
+        rm -f "$out".in.* "$out".out.*
+    fi
+    [[ "$(wc -l <"$out")" -eq "$total" ]] ||
+        die "$1 turned $((total)) lines of $in into $(($(wc -l <"$out"))); check that its version is the one scripts/setup.sh installs"
+}
+
+# plugin COMMAND...: fairseq-plugins COMMAND, without the seconds that registering the models with fairseq takes.
+plugin() {
+    if [[ "$DRY_RUN" == 1 ]]; then
+        show fairseq-plugins "$@"
+    else
+        spawn "$PYTHON" -c "$LIGHT_CLI" "$ROOT" "$@"
+        await "fairseq-plugins $1"
+    fi
+}
+
+# The package's own __init__ imports torch and fairseq, which the data tools do not need.
+LIGHT_CLI='
+import os, sys, types
+package = types.ModuleType("fairseq_plugins")
+package.__path__ = [os.path.join(sys.argv.pop(1), "fairseq_plugins")]
+sys.modules["fairseq_plugins"] = package
+from fairseq_plugins.cli import main
+sys.exit(main())
+'
+
+# ------------------------------------------------------------------ start and end
+
+prepare_start() {
+    local tool
+    for tool in "$@" split tail sort; do
+        command -v "$tool" >/dev/null || die "$tool was not found on PATH; run: bash scripts/setup.sh"
+    done
+    command -v sha256sum >/dev/null || command -v shasum >/dev/null || die "neither sha256sum nor shasum was found; install coreutils"
+    LOG=/dev/null
+    [[ "$DRY_RUN" == 0 ]] || return 0
+    trap finish EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    trap 'exit 129' HUP
+    if [[ ! -d "$OUT" ]]; then
+        [[ ! -e "$OUT" ]] || die "$OUT is a file; give --out a folder"
+        mkdir -p "$OUT" || die "cannot make the folder $OUT; check the path and its permissions"
+        CREATED_OUT=1
+    fi
+    [[ -w "$OUT" ]] || die "cannot write in $OUT; check its permissions or choose another --out"
+    OUT="$(cd "$OUT" && pwd)"
+    # The folder itself is the lock: it leaves nothing behind, and the system frees it whatever way a run ends.
+    if command -v flock >/dev/null; then
+        exec 9<"$OUT"
+        if ! flock -n 9; then
+            note "another run is at work in $OUT; waiting for it (up to 10 minutes)"
+            flock -w 600 9 || die "another run is still at work in $OUT; wait for it or choose another --out"
+        fi
+    fi
+    OWN_OUT=1
+    rm -rf "$OUT/.partial"
+    mkdir -p "$OUT/.partial" "$OUT/.stamps"
+    LOG="$OUT/.partial/log"
+    : >"$LOG"
+    if [[ -n "$FORCE" ]]; then
+        rm -f "$OUT"/.stamps/*
+    fi
+}
+
+finish() {
+    local status=$? child
+    trap '' INT TERM HUP
+    for child in "${CHILDREN[@]+"${CHILDREN[@]}"}"; do
+        kill -TERM -- "-$child" 2>/dev/null || true
+    done
+    wait 2>/dev/null || true
+    if [[ -n "$OWN_OUT" ]]; then
+        rm -rf "$OUT/.partial"
+        rmdir "$OUT/.stamps" "$OUT/download" 2>/dev/null || true
+    fi
+    if [[ -n "$CREATED_OUT" ]]; then
+        rmdir "$OUT" 2>/dev/null || true
+    fi
+    exit "$status"
+}
+
+# ------------------------------------------------------------------ guarded stages
+
+sha256() {
+    if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi
+}
+
+# contents FILE...: the checksums of the files, without their names: a moved folder stays valid.
+contents() { sha256 "$@" | cut -d ' ' -f 1; }
+
+# listing TARGET: checksums and names of all files of a stage's output, relative to $OUT.
+listing() {
+    (cd "$OUT" && find "$1" -type f | LC_ALL=C sort | while IFS= read -r file; do sha256 "$file"; done)
+}
+
+# stage NAME TARGET SETTINGS FUNCTION [INPUT...]: make $OUT/TARGET by FUNCTION, which writes $PARTIAL/TARGET.
+stage() {
+    local name="$1" target="$2" settings="$3" function="$4" key stamp began=$SECONDS
+    shift 4
+    STAGE="$name"
+    PARTIAL="$OUT/.partial"
+    if [[ "$DRY_RUN" == 1 ]]; then
+        printf '# stage %s\n' "$name"
+        show mkdir -p "$PARTIAL"
+        "$function"
+        show mv "$PARTIAL/$target" "$OUT/$target"
+        return
+    fi
+    stamp="$OUT/.stamps/$name"
+    key="$({ printf '%s\n' "$name" "$settings" && if [[ $# -gt 0 ]]; then contents "$@"; fi; } | sha256 | cut -d ' ' -f 1)"
+    if [[ -s "$stamp" && -e "$OUT/$target" ]] && { printf '%s\n' "$key" && listing "$target"; } | cmp -s - "$stamp"; then
+        note "$name: up to date ($OUT/$target)"
+        return
+    fi
+    note "$name: start"
+    rm -f "$stamp"
+    "$function"
+    if [[ -e "$OUT/$target" ]]; then
+        mv "$OUT/$target" "$PARTIAL/$target.old"
+    fi
+    mv "$PARTIAL/$target" "$OUT/$target"
+    rm -rf "$PARTIAL/$target.old"
+    { printf '%s\n' "$key" && listing "$target"; } >"$PARTIAL/stamp"
+    mv "$PARTIAL/stamp" "$stamp"
+    note "$name: done in $((SECONDS - began)) s ($OUT/$target)"
+}
+
+make_dir() {
+    if [[ "$DRY_RUN" == 1 ]]; then show mkdir -p "$1"; else mkdir -p "$1"; fi
+}
+
+# read_pairs: read PAIRS ("name source-file target-file", train first) into $PARTIAL/raw after strict checks.
+read_pairs() {
+    local arguments=(read-corpus --parallel --training 1) outputs=() i
+    [[ -z "$REPAIR" ]] || arguments+=(--repair)
+    [[ -z "$DROP_EMPTY" ]] || arguments+=(--drop-empty)
+    make_dir "$PARTIAL/raw"
+    for ((i = 0; i < ${#SETS[@]}; i++)); do
+        arguments+=("${FILES[2 * i]}" "${FILES[2 * i + 1]}")
+        outputs+=("$PARTIAL/raw/${SETS[i]}.de" "$PARTIAL/raw/${SETS[i]}.en")
+    done
+    plugin "${arguments[@]}" --output "${outputs[@]}"
+    [[ "$DRY_RUN" == 1 ]] || printf '%s\n' "${TEST_NAMES[@]}" >"$PARTIAL/raw/test.names"
+}
+
+tokenise_all() {
+    local set language
+    make_dir "$PARTIAL/tok"
+    for set in "${SETS[@]}"; do
+        for language in "${LANGUAGES[@]}"; do
+            filter "$OUT/raw/$set.$language" "$PARTIAL/tok/$set.$language" \
+                sacremoses -q -l "$language" normalize tokenize
+        done
+    done
+}
+
+clean_training() {
+    local arguments=() set
+    make_dir "$PARTIAL/clean"
+    for set in "${SETS[@]:1}"; do
+        arguments+=(--held-out "$set" "$OUT/tok/$set.de" "$OUT/tok/$set.en")
+    done
+    [[ -z "$DROP_DUPLICATES" ]] || arguments+=(--drop-duplicates)
+    plugin clean-corpus "$OUT/tok/train.de" "$OUT/tok/train.en" \
+        --output "$PARTIAL/clean/train.de" "$PARTIAL/clean/train.en" --report "$PARTIAL/clean/report.txt" \
+        --min "$MIN_TOKENS" --max "$MAX_TOKENS" --ratio "$RATIO" "${arguments[@]}"
+}
+
+learn_codes() {
+    if [[ "$DRY_RUN" == 1 ]]; then
+        show cat "$OUT/clean/train.de" "$OUT/clean/train.en" '|' subword-nmt learn-bpe -s "$BPE" '>' "$PARTIAL/bpe.codes"
+        return
+    fi
+    cat "$OUT/clean/train.de" "$OUT/clean/train.en" >"$PARTIAL/both"
+    spawn redirected "$PARTIAL/both" "$PARTIAL/bpe.codes" subword-nmt learn-bpe -s "$BPE"
+    await subword-nmt
+    rm "$PARTIAL/both"
+    note "codes: $(($(wc -l <"$PARTIAL/bpe.codes") - 1)) merges"
+}
+
+apply_codes() {
+    local set language from
+    make_dir "$PARTIAL/bpe"
+    for set in "${SETS[@]}"; do
+        from=tok
+        [[ "$set" != train ]] || from=clean
+        for language in "${LANGUAGES[@]}"; do
+            filter "$OUT/$from/$set.$language" "$PARTIAL/bpe/$set.$language" subword-nmt apply-bpe -c "$OUT/bpe.codes"
+        done
+    done
+}
+
+binarise() {
+    local tests file language
+    tests="$(printf ",$OUT/bpe/%s" "${SETS[@]:2}")"
+    if [[ "$DRY_RUN" == 1 ]]; then
+        show fairseq-preprocess --source-lang "$SOURCE" --target-lang "$TARGET" --joined-dictionary \
+            --trainpref "$OUT/bpe/train" --validpref "$OUT/bpe/valid" --testpref "${tests:1}" \
+            --destdir "$PARTIAL/bin" --workers "$WORKERS"
+        return
+    fi
+    spawn redirected /dev/null "$PARTIAL/preprocess.out" \
+        fairseq-preprocess --source-lang "$SOURCE" --target-lang "$TARGET" --joined-dictionary \
+        --trainpref "$OUT/bpe/train" --validpref "$OUT/bpe/valid" --testpref "${tests:1}" \
+        --destdir "$PARTIAL/bin" --workers "$WORKERS"
+    await fairseq-preprocess
+    # Its log names the temporary folder and adds nothing to the counts below.
+    rm -f "$PARTIAL/bin/preprocess.log"
+    for file in "${SETS[@]}"; do
+        for language in "$SOURCE" "$TARGET"; do
+            [[ -s "$PARTIAL/bin/$file.$SOURCE-$TARGET.$language.idx" ]] || stop_stage fairseq-preprocess 0
+        done
+    done
+    note "bin: joined dictionary of $(($(wc -l <"$PARTIAL/bin/dict.$SOURCE.txt"))) types, $SOURCE-$TARGET"
+}
+
+# text_stages: raw/ to bin/. SETS holds the names of all sets: train, valid, test, test1 ...
+text_stages() {
+    local set language raw=() tok=() bpe=()
+    for set in "${SETS[@]}"; do
+        for language in "${LANGUAGES[@]}"; do
+            raw+=("$OUT/raw/$set.$language")
+            tok+=("$OUT/tok/$set.$language")
+            bpe+=("$OUT/bpe/$set.$language")
+        done
+    done
+    stage tokenise tok "sacremoses normalize tokenize" tokenise_all "${raw[@]}"
+    stage clean clean "$MIN_TOKENS $MAX_TOKENS $RATIO $DROP_DUPLICATES" clean_training "${tok[@]}"
+    stage codes bpe.codes "joint $BPE" learn_codes "$OUT/clean/train.de" "$OUT/clean/train.en"
+    stage bpe bpe "no vocabulary threshold" apply_codes "$OUT/bpe.codes" "$OUT/clean/train.de" "$OUT/clean/train.en" "${tok[@]}"
+    stage binarise bin "joined $SOURCE-$TARGET" binarise "${bpe[@]}"
+    [[ "$DRY_RUN" == 1 ]] || note "ready: fairseq-train $OUT/bin ... (reference for sacreBLEU: $OUT/raw/test.$TARGET)"
+}
+
+# ------------------------------------------------------------------ finding and fetching files
+
+# find_file NAME FOLDER...: the first of FOLDER/NAME and FOLDER/NAME.gz that exists, in FOUND.
+find_file() {
+    local name="$1" folder
+    shift
+    for folder in "$@"; do
+        for FOUND in "$folder/$name" "$folder/$name.gz"; do
+            [[ ! -f "$FOUND" ]] || return 0
+        done
+    done
+    FOUND=""
+    return 1
+}
+
+# plain_sha256 FILE [NAME]: the checksum of the uncompressed content; NAME tells whether FILE is compressed.
+plain_sha256() {
+    case "${2:-$1}" in
+    *.gz) gzip -dc "$1" 2>/dev/null | contents ;;
+    *) contents "$1" ;;
+    esac
+}
+
+# checksum_of FILE NAME EXPECTED: the checksum in the kind of EXPECTED: md5:HEX of the file, or SHA-256 of the content.
+checksum_of() {
+    case "$3" in
+    md5:*) printf 'md5:%s\n' "$("$PYTHON" -c 'import hashlib, sys; print(hashlib.md5(sys.stdin.buffer.read()).hexdigest())' <"$1")" ;;
+    *) plain_sha256 "$1" "$2" || true ;;
+    esac
+}
+
+# fetch URL FILE CHECKSUM: download and check; an unfinished download stays as FILE.part and is taken up again.
+fetch() {
+    local url="$1" file="$2" expected="$3" found="" resumed status
+    if [[ "$DRY_RUN" == 1 ]]; then
+        show mkdir -p "$(dirname "$file")"
+        show curl -fL --retry 3 -C - -o "$file.part" "$url"
+        printf '# expects %s (SHA-256 of the uncompressed content, or md5 of the file)\n' "$expected"
+        show mv "$file.part" "$file"
+        return
+    fi
+    if [[ -f "$file" ]]; then
+        [[ "$(checksum_of "$file" "$file" "$expected")" != "$expected" ]] || return 0
+        note "$file is not the published file (any more); fetching it again"
+    fi
+    command -v curl >/dev/null || die "curl was not found; install it, or fetch $url by hand and pass its folder with --from"
+    mkdir -p "$(dirname "$file")"
+    while :; do
+        resumed=0 status=0
+        [[ ! -s "$file.part" ]] || resumed=1
+        note "fetching $url"
+        spawn curl -fsSL --connect-timeout 30 --retry 3 --retry-delay 2 -C - -o "$file.part" "$url"
+        wait "${CHILDREN[0]}" || status=$?
+        CHILDREN=()
+        # Resuming a part that is complete, or that the server cannot resume, fails with 22, 33 or 36.
+        if [[ "$status" -ne 0 && ! ("$resumed" -eq 1 && "$status" =~ ^(22|33|36)$) ]]; then
+            die "cannot fetch $url (curl's status $status); check the network and run the same command again (it resumes), or fetch it by hand and pass its folder with --from"
+        fi
+        found="$(checksum_of "$file.part" "$file" "$expected")"
+        if [[ "$found" == "$expected" ]]; then
+            mv "$file.part" "$file"
+            return
+        fi
+        rm -f "$file.part"
+        [[ "$resumed" -eq 1 ]] || break
+        note "the part that an earlier run left does not fit; starting again"
+    done
+    die "$url has the checksum $found but $expected was expected; it was discarded: give another source with --url, or fetch it by hand and pass its folder with --from"
+}
+
+# check_archive ARCHIVE RECORD [SHA256]: against SHA256 if given, else against RECORD, else write RECORD.
+check_archive() {
+    local found expected="${3:-}" origin="--sha256"
+    found="$(contents "$1")"
+    if [[ -z "$expected" && -s "$2" ]]; then
+        expected="$(cut -d ' ' -f 1 "$2")"
+        origin="$2, written when it was first fetched,"
+    fi
+    if [[ -z "$expected" ]]; then
+        note "SHA-256 of $1: $found (recorded in $2; later runs insist on it)"
+        printf '%s  %s\n' "$found" "${1##*/}" >"$2.part"
+        mv "$2.part" "$2"
+    elif [[ "$found" != "$expected" ]]; then
+        die "$1 has SHA-256 $found but $origin says $expected; fetch it again, or remove the record if the release has changed"
+    fi
+}

@@ -1,0 +1,118 @@
+# shellcheck shell=bash
+# Sourced by the recipes in examples/ after lib.sh: options, and the way from raw text to a score.
+#
+# A recipe sets its hyper-parameters (see recipe_run) and calls: recipe_options "$@"; recipe_run
+
+VARIANT=neuralqkv
+FROM=""
+DATA_DIR=""
+RUNS=""
+TABLE=0
+EXTRA=()
+
+# recipe_options "$@": the options that every recipe takes.
+recipe_options() {
+    while [[ $# -gt 0 ]]; do
+        common_option "$@"
+        if [[ "$TAKEN" -gt 0 ]]; then
+            shift "$TAKEN"
+            continue
+        fi
+        case "$1" in
+            --variant | --from | --data-dir | --runs | --max-update | --processes)
+                need_value "$1" "$#"
+                case "$1" in
+                    --variant) VARIANT="$2" ;;
+                    --from) FROM="$2" ;;
+                    --data-dir) DATA_DIR="${2%/}" ;;
+                    --runs) RUNS="${2%/}" ;;
+                    --max-update) MAX_UPDATE="$2" ;;
+                    --processes) PROCESSES="$2" ;;
+                esac
+                shift 2
+                ;;
+            --table)
+                TABLE=1
+                shift
+                ;;
+            --)
+                shift
+                EXTRA=("$@")
+                break
+                ;;
+            *) die "unknown option $1; options of fairseq-train go after --; see $PROGRAM --help" 2 ;;
+        esac
+    done
+    case "$VARIANT" in
+        baseline | neuralqkv | matched) ;;
+        *) die "--variant $VARIANT: choose baseline, neuralqkv or matched" 2 ;;
+    esac
+}
+
+# recipe_run: prepare, train, translate, score; each stage that is complete is kept.
+#
+# Reads NAME, PREPARE, ARCH (with VARIANT in it), BPE, MAX_TOKENS, BATCH_TOKENS, MAX_UPDATE or MAX_EPOCH, TRAINING
+# (options of fairseq-train), BEAM, LENPEN, AVERAGE (epochs to average; 0 = the best checkpoint translates), and perhaps
+# SMOKE_PREPARE (options that make the preparation shorter).
+recipe_run() {
+    local suffix="" save_dir gen data prepare=() limits=() average=() checkpoint=()
+    [[ "$SMOKE" == 0 ]] || suffix="-smoke"
+    [[ -n "$RUNS" ]] || RUNS="$ROOT/runs/$NAME$suffix"
+    [[ -n "$DATA_DIR" ]] || DATA_DIR="$ROOT/data/$NAME$suffix"
+    if [[ "$TABLE" == 1 ]]; then
+        recipe_table
+        return
+    fi
+    save_dir="$RUNS/$VARIANT-seed$SEED"
+    data="$DATA_DIR/bin"
+    gen="$save_dir/gen.test"
+    common_flags
+
+    if [[ "$SMOKE" == 1 ]]; then
+        BPE=200
+        # The few updates of a smoke run end within its first epoch.
+        [[ "$AVERAGE" == 0 ]] || AVERAGE=2
+        average+=(--updates)
+        [[ -z "$FROM" ]] || prepare+=(${SMOKE_PREPARE[@]+"${SMOKE_PREPARE[@]}"})
+        # Without text of its own a smoke run takes a little of the toy corpus.
+        [[ -n "$FROM" ]] || PREPARE="$ROOT/scripts/prepare_toy.sh"
+        [[ -n "$FROM" ]] || prepare+=(--train 300 --valid 60 --test 60)
+    fi
+    prepare+=(--out "$DATA_DIR" --bpe "$BPE" --workers "$(getconf _NPROCESSORS_ONLN)")
+    [[ -z "$FROM" ]] || prepare+=(--from "$FROM")
+    [[ "$DRY_RUN" == 0 ]] || prepare+=(--dry-run)
+    run_stage "$PREPARE" "${prepare[@]}"
+
+    [[ -z "${MAX_UPDATE:-}" ]] || limits+=(--max-update "$MAX_UPDATE")
+    [[ -z "${MAX_EPOCH:-}" ]] || limits+=(--max-epoch "$MAX_EPOCH")
+    [[ -z "${PROCESSES:-}" ]] || limits+=(--processes "$PROCESSES")
+    run_stage "$ROOT/scripts/train.sh" "$data" --arch "$ARCH" --save-dir "$save_dir" "${limits[@]}" \
+        --max-tokens "$MAX_TOKENS" --batch-tokens "$BATCH_TOKENS" "${COMMON_FLAGS[@]}" \
+        -- "${TRAINING[@]}" ${EXTRA[@]+"${EXTRA[@]}"}
+
+    if [[ "$AVERAGE" -gt 0 ]]; then
+        run_stage "$ROOT/scripts/average.sh" "$save_dir" --last "$AVERAGE" ${average[@]+"${average[@]}"} \
+            --out "$save_dir/average.pt" "${COMMON_FLAGS[@]}"
+        checkpoint=(--path "$save_dir/average.pt")
+    fi
+    run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" ${checkpoint[@]+"${checkpoint[@]}"} \
+        --out "$gen" --beam "$BEAM" --lenpen "$LENPEN" --language en "${COMMON_FLAGS[@]}"
+    run_stage "$ROOT/scripts/score.sh" "$gen/hyp.detok.en" "$DATA_DIR/raw/test.en" "${COMMON_FLAGS[@]}"
+}
+
+# recipe_table: the finished runs of this recipe as a table, and as files beside them.
+recipe_table() {
+    local runs=() run command
+    for run in "$RUNS"/*-seed*/; do
+        [[ ! -f "$run/gen.test/score.json" ]] || runs+=("${run%/}")
+    done
+    [[ "${#runs[@]}" -gt 0 || "$DRY_RUN" == 1 ]] || die "no finished run in $RUNS; run $PROGRAM without --table first"
+    use_python
+    command=("$PYTHON" -m fairseq_plugins.cli compare "${runs[@]}" --json "$RUNS/table.json" --csv "$RUNS/table.csv"
+        --plot "$RUNS/validation.png")
+    if [[ "$DRY_RUN" == 1 ]]; then
+        show_command "${command[@]}"
+    else
+        "${command[@]}"
+    fi
+}

@@ -1,0 +1,225 @@
+#!/usr/bin/env bash
+# Train a model: fairseq-train with the plugin, progress with an estimate, and exact resumption.
+#
+#   scripts/train.sh DATA_BIN --arch ARCH --save-dir DIR [OPTION]... [-- FAIRSEQ_TRAIN_OPTION...]
+#
+#   --arch ARCH          architecture, e.g. transformer_neuralqkv_tiny
+#   --save-dir DIR       checkpoints, train.log, command.sh, run.json; a folder that is not empty needs --resume
+#   --max-update N       stop after N updates
+#   --max-epoch N        stop after N epochs
+#   --max-tokens N       target tokens that one device takes at once (default 4096)
+#   --batch-tokens N     tokens of one update over all devices: --update-freq follows from it, so that the effective
+#                        batch stays the same whatever the number of devices
+#   --save-every N       also save every N updates (the last two are kept): bounds what an interruption can lose
+#   --log-interval N     updates between two progress lines (default: a fortieth of --max-update, 1 to 100)
+#   --processes N        N processes on the CPU (gloo), with --cpu
+#
+#   --gpus N, --cpu      number of GPUs of this machine; 0 or --cpu = CPU (default: all GPUs there are)
+#   --resume             go on from the newest checkpoint that can be read; start if there is none; a finished run
+#                        is left alone
+#   --seed N             random seed (default 1)
+#   --smoke              a few updates of a tiny model: shows in seconds that everything fits together
+#   --dry-run            print the commands, write nothing
+#
+# Everything after -- goes to fairseq-train as it is. Unless it names them, the usual ones for translation are added:
+# label smoothing 0.1, Adam 0.9/0.98, lr 5e-4 inverse_sqrt with 4000 warm-up updates, the last 5 epochs kept.
+# The exit status is not 0 if training failed or was stopped.
+#
+# Examples:
+#   scripts/train.sh data-bin/toy --arch transformer_neuralqkv_tiny --save-dir runs/toy --max-update 1000
+#   scripts/train.sh data-bin/toy --arch transformer_neuralqkv_tiny --save-dir runs/toy --max-update 1000 --resume
+#   scripts/train.sh data-bin/iwslt17 --arch transformer_neuralqkv_iwslt_de_en --save-dir runs/iwslt17 --gpus 4 \
+#       --batch-tokens 16384 --max-epoch 50 -- --dropout 0.3 --weight-decay 0.0001 --fp16
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+DATA=""
+ARCH=""
+SAVE_DIR=""
+MAX_UPDATE=""
+MAX_EPOCH=""
+MAX_TOKENS=4096
+BATCH_TOKENS=""
+SAVE_EVERY=""
+LOG_INTERVAL=""
+PROCESSES=1
+EXTRA=()
+
+whole_number() { [[ "$2" =~ ^[1-9][0-9]*$ ]] || die "$1 needs a number of at least 1, not '$2'" 2; }
+
+while [[ $# -gt 0 ]]; do
+    common_option "$@"
+    if [[ "$TAKEN" -gt 0 ]]; then
+        shift "$TAKEN"
+        continue
+    fi
+    case "$1" in
+        --arch | --save-dir | --max-update | --max-epoch | --max-tokens | --batch-tokens | --save-every | \
+            --log-interval | --processes)
+            need_value "$1" "$#"
+            case "$1" in
+                --arch) ARCH="$2" ;;
+                --save-dir) SAVE_DIR="${2%/}" ;;
+                *) whole_number "$1" "$2" ;;&
+                --max-update) MAX_UPDATE="$2" ;;
+                --max-epoch) MAX_EPOCH="$2" ;;
+                --max-tokens) MAX_TOKENS="$2" ;;
+                --batch-tokens) BATCH_TOKENS="$2" ;;
+                --save-every) SAVE_EVERY="$2" ;;
+                --log-interval) LOG_INTERVAL="$2" ;;
+                --processes) PROCESSES="$2" ;;
+            esac
+            shift 2
+            ;;
+        --)
+            shift
+            EXTRA=("$@")
+            break
+            ;;
+        -*) die "unknown option $1; options of fairseq-train go after --; see $PROGRAM --help" 2 ;;
+        *)
+            [[ -z "$DATA" ]] || die "one DATA_BIN folder, not also '$1'; see $PROGRAM --help" 2
+            DATA="$1"
+            shift
+            ;;
+    esac
+done
+
+[[ -n "$DATA" ]] || die "which data? Give the folder that fairseq-preprocess wrote; see $PROGRAM --help" 2
+[[ -n "$ARCH" ]] || die "which model? Give --arch; see $PROGRAM --help" 2
+[[ -n "$SAVE_DIR" ]] || die "where to? Give --save-dir; see $PROGRAM --help" 2
+for option in --arch --save-dir --seed --max-update --max-epoch --max-tokens --user-dir --cpu --update-freq \
+    --restore-file --log-format; do
+    ! given "$option" ${EXTRA[@]+"${EXTRA[@]}"} ||
+        die "$option is set by this script: give it before the --, or use fairseq-train itself (see $PROGRAM --help)" 2
+done
+[[ "$PROCESSES" == 1 || "$GPUS" == 0 ]] || die "--processes is for the CPU; add --cpu, or use --gpus N" 2
+
+use_python
+resolve_gpus
+DEVICES="$GPUS"
+[[ "$GPUS" -gt 0 ]] || DEVICES="$PROCESSES"
+
+if [[ "$DRY_RUN" == 0 ]]; then
+    [[ -d "$DATA" ]] || die "no folder $DATA; make it with fairseq-preprocess or one of scripts/prepare_*.sh"
+    compgen -G "$DATA/dict*.txt" >/dev/null || die "$DATA holds no dict*.txt; it is not a folder of fairseq-preprocess"
+fi
+
+if [[ "$SMOKE" == 1 ]]; then
+    MAX_UPDATE=6 MAX_EPOCH="" MAX_TOKENS=400 BATCH_TOKENS="" LOG_INTERVAL=1 SAVE_EVERY=3
+fi
+
+# The same tokens an update on any number of devices: first more steps an update, then smaller steps.
+UPDATE_FREQ=1
+if [[ -n "$BATCH_TOKENS" ]]; then
+    [[ "$BATCH_TOKENS" -ge "$DEVICES" ]] || die "--batch-tokens $BATCH_TOKENS is too little for $DEVICES devices" 2
+    UPDATE_FREQ=$(((BATCH_TOKENS + MAX_TOKENS * DEVICES - 1) / (MAX_TOKENS * DEVICES)))
+    MAX_TOKENS=$((BATCH_TOKENS / (UPDATE_FREQ * DEVICES)))
+fi
+note "effective batch: $MAX_TOKENS tokens x $DEVICES $([[ "$GPUS" -gt 0 ]] && echo "GPU(s)" || echo "CPU process(es)")" \
+    "x update-freq $UPDATE_FREQ = $((MAX_TOKENS * DEVICES * UPDATE_FREQ)) tokens an update"
+
+if [[ -z "$LOG_INTERVAL" ]]; then
+    LOG_INTERVAL=$((${MAX_UPDATE:-4000} / 40))
+    LOG_INTERVAL=$((LOG_INTERVAL < 1 ? 1 : LOG_INTERVAL > 100 ? 100 : LOG_INTERVAL))
+fi
+
+# add_default OPTION VALUE...: unless the caller gave OPTION himself.
+add_default() { given "$1" ${EXTRA[@]+"${EXTRA[@]}"} || TRAIN+=("$@"); }
+
+fairseq_command train
+TRAIN=("${FAIRSEQ[@]}" "$DATA" --user-dir "$ROOT/fairseq_plugins" --arch "$ARCH" --save-dir "$SAVE_DIR" --seed "$SEED"
+    --max-tokens "$MAX_TOKENS" --update-freq "$UPDATE_FREQ" --log-format json --log-interval "$LOG_INTERVAL")
+[[ -z "$MAX_UPDATE" ]] || TRAIN+=(--max-update "$MAX_UPDATE")
+[[ -z "$MAX_EPOCH" ]] || TRAIN+=(--max-epoch "$MAX_EPOCH")
+[[ -z "$SAVE_EVERY" ]] || TRAIN+=(--save-interval-updates "$SAVE_EVERY" --keep-interval-updates 2)
+given --no-epoch-checkpoints ${EXTRA[@]+"${EXTRA[@]}"} || add_default --keep-last-epochs 5
+# Options of a criterion, an optimizer or a scheduler exist only together with it.
+if ! given --criterion ${EXTRA[@]+"${EXTRA[@]}"}; then
+    TRAIN+=(--criterion label_smoothed_cross_entropy)
+    add_default --label-smoothing 0.1
+fi
+if ! given --optimizer ${EXTRA[@]+"${EXTRA[@]}"}; then
+    TRAIN+=(--optimizer adam)
+    add_default --adam-betas "(0.9, 0.98)"
+fi
+add_default --lr 0.0005
+if ! given --lr-scheduler ${EXTRA[@]+"${EXTRA[@]}"}; then
+    TRAIN+=(--lr-scheduler inverse_sqrt)
+    add_default --warmup-updates 4000
+fi
+TRAIN+=(${EXTRA[@]+"${EXTRA[@]}"})
+if [[ "$SMOKE" == 1 ]]; then
+    case "$ARCH" in
+        transformer_lm* | roberta*) ;;
+        *)
+            for side in encoder decoder; do
+                TRAIN+=("--$side-layers" 1 "--$side-embed-dim" 32 "--$side-ffn-embed-dim" 32 "--$side-attention-heads" 2)
+            done
+            ;;
+    esac
+fi
+
+if [[ "$GPUS" -gt 0 ]]; then
+    TRAIN+=(--distributed-world-size "$GPUS")
+else
+    TRAIN+=(--cpu)
+    cpu_environment
+    if [[ "$PROCESSES" -gt 1 ]]; then
+        TRAIN+=(--distributed-backend gloo --ddp-backend legacy_ddp)
+        script=("${TRAIN[0]}")
+        rest=("${TRAIN[@]:1}")
+        if [[ "${#FAIRSEQ[@]}" -gt 1 ]]; then
+            script=(-m fairseq_cli.train)
+            rest=("${TRAIN[@]:3}")
+        elif [[ "$DRY_RUN" == 0 ]]; then
+            script=("$(command -v "${TRAIN[0]}")")
+        fi
+        TRAIN=("$PYTHON" -m torch.distributed.run --standalone --nproc_per_node "$PROCESSES" "${script[@]}" "${rest[@]}")
+        # Each process spins its own threads: share the cores, or all of them crawl.
+        export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$((($(getconf _NPROCESSORS_ONLN) + PROCESSES - 1) / PROCESSES))}"
+    fi
+fi
+
+if [[ "$DRY_RUN" == 1 ]]; then
+    show_command "${TRAIN[@]}"
+    exit 0
+fi
+
+# What is in the folder already decides where to begin.
+if [[ -d "$SAVE_DIR" && -n "$(ls -A "$SAVE_DIR")" ]]; then
+    [[ "$RESUME" == 1 ]] ||
+        die "$SAVE_DIR is not empty; add --resume to go on with the run in it, or choose another --save-dir"
+    point="$("$PYTHON" "$ROOT/scripts/resume_point.py" "$SAVE_DIR" "${MAX_UPDATE:-0}" "${MAX_EPOCH:-0}")" || exit 1
+    read -r verdict updates checkpoint <<<"$point"
+    case "$verdict" in
+        finished)
+            note "$SAVE_DIR is finished ($updates updates); nothing to do"
+            exit 0
+            ;;
+        resume)
+            note "going on from $checkpoint ($updates updates)"
+            [[ "$(basename "$checkpoint")" == checkpoint_last.pt ]] || TRAIN+=(--restore-file "$checkpoint")
+            ;;
+        *) note "no checkpoint in $SAVE_DIR yet: starting" ;;
+    esac
+elif [[ "$RESUME" == 1 ]]; then
+    note "nothing in $SAVE_DIR yet: starting"
+fi
+
+mkdir -p "$SAVE_DIR"
+if [[ ! -e "$SAVE_DIR/command.sh" ]]; then
+    {
+        printf '#!/usr/bin/env bash\n# Started %s in this folder:\n' "$(date '+%Y-%m-%d %H:%M:%S')"
+        show_command cd "$PWD"
+        [[ "$GPUS" -gt 0 ]] || show_command export "MALLOC_MMAP_MAX_=$MALLOC_MMAP_MAX_" \
+            "MALLOC_TRIM_THRESHOLD_=$MALLOC_TRIM_THRESHOLD_"
+        show_command "${TRAIN[@]}"
+    } >"$SAVE_DIR/command.sh.tmp"
+    mv "$SAVE_DIR/command.sh.tmp" "$SAVE_DIR/command.sh"
+fi
+exec "$PYTHON" "$ROOT/scripts/watch_training.py" --save-dir "$SAVE_DIR" --max-update "${MAX_UPDATE:-0}" \
+    --max-epoch "${MAX_EPOCH:-0}" --record "arch=$ARCH" --record "seed=$SEED" --record "data=$DATA" \
+    --record "devices=$DEVICES $([[ "$GPUS" -gt 0 ]] && echo GPU || echo CPU)" \
+    --record "batch_tokens=$((MAX_TOKENS * DEVICES * UPDATE_FREQ))" -- "${TRAIN[@]}"

@@ -1,0 +1,54 @@
+"""What the pipeline's tests share: calling a script, and a small parallel corpus."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+NOUNS = [("Hund", "dog"), ("Mann", "man"), ("Ball", "ball"), ("Baum", "tree"), ("Wagen", "car"), ("Tisch", "table")]
+VERBS = [("gesehen", "seen"), ("gefunden", "found"), ("gekauft", "bought"), ("gemalt", "painted")]
+TIMES = [("heute", "today"), ("gestern", "yesterday"), ("morgens", "in the morning"), ("oft", "often")]
+
+
+def environment(**extra):
+    """The caller's environment with the tests' own Python; nothing of a stage that may run around us."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FAIRSEQ_PLUGINS_")}
+    return {**kept, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **extra}
+
+
+def script(name, *arguments, status=0, cwd=None, **extra):
+    """Run a script of the project to its end; its stdout and stderr come back as one text after checking the status."""
+    command = ["bash", str(ROOT / name), *map(str, arguments)]
+    done = subprocess.run(
+        command, env=environment(**extra), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert done.returncode == status, f"{command} ended with {done.returncode}:\n{done.stdout[-6000:]}"
+    return done.stdout
+
+
+def sentences(count, seed):
+    """German-English pairs of a toy grammar: the participle goes to the end in German, the time to the front."""
+    rng = random.Random(seed)
+    pairs = []
+    for _ in range(count):
+        subject, thing = rng.choice(NOUNS), rng.choice(NOUNS)
+        verb, time = rng.choice(VERBS), rng.choice(TIMES)
+        german = f"{time[0].capitalize()} hat der {subject[0]} den {thing[0]} {verb[0]}."
+        pairs.append((german, f"The {subject[1]} has {verb[1]} the {thing[1]} {time[1]}."))
+    return pairs
+
+
+def write_pair(prefix, pairs):
+    """prefix.de and prefix.en, one sentence a line."""
+    for side, language in enumerate(("de", "en")):
+        path = Path(f"{prefix}.{language}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{pair[side]}\n" for pair in pairs), encoding="utf-8")
+
+
+def snapshot(folder):
+    """Every path below a folder: a dry run must leave it as it was."""
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))

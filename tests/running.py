@@ -1,0 +1,60 @@
+"""Running fairseq's commands, in fresh processes and in forks of this one."""
+
+import importlib
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+#: options that make a translation model small enough for a test
+SIZES = [
+    *("--encoder-layers", "1", "--decoder-layers", "1", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "16"),
+    *("--encoder-attention-heads", "2", "--decoder-attention-heads", "2", "--share-all-embeddings"),
+]
+
+
+def fairseq(command, *arguments, cwd=None, check=True, wrapper=()):
+    """Run ``fairseq-COMMAND`` of this interpreter's environment in a fresh process; returns all that it printed."""
+    program = Path(sys.executable).parent / f"fairseq-{command}"
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [*wrapper, str(program), *map(str, arguments)],
+        cwd=cwd,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=300,
+    )
+    assert not check or done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
+
+
+def forked(command, *arguments):
+    """The same in a fork of this process, which has imported everything: quicker, where freshness proves nothing."""
+    module = importlib.import_module(f"fairseq_cli.{command}")
+    with tempfile.TemporaryFile("w+") as out:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.dup2(out.fileno(), 1)
+                os.dup2(out.fileno(), 2)
+                sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1)
+                logging.basicConfig(stream=sys.stdout, level="INFO", force=True)
+                sys.argv = [f"fairseq-{command}", *map(str, arguments)]
+                module.cli_main()
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        out.seek(0)
+        text = out.read()
+    assert status == 0, text[-4000:]
+    return text

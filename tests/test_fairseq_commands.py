@@ -1,0 +1,256 @@
+"""fairseq's own commands, typed as in its documentation: train, generate, resume, hydra, several processes."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from builders import TRANSLATION_VARIANTS
+from running import SIZES, fairseq, forked
+
+TRAINING = [
+    *("--optimizer", "adam", "--lr", "0.01", "--max-tokens", "300", "--cpu", "--num-workers", "0", "--seed", "3"),
+    *("--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1", "--log-format", "simple"),
+]
+
+
+def hypotheses(output):
+    """id -> (score, text) of fairseq-generate's H lines."""
+    lines = re.findall(r"^H-(\d+)\t(\S+)\t(.*)$", output, flags=re.M)
+    return {int(i): (float(score), text) for i, score, text in lines}
+
+
+def generate(data, checkpoint, plugin, *extra):
+    output = forked("generate", data, "--user-dir", plugin, "--path", checkpoint, "--beam", "3", "--cpu", *extra)
+    found = hypotheses(output)
+    assert len(found) == 20
+    return found
+
+
+@pytest.mark.parametrize("arch", TRANSLATION_VARIANTS)
+def test_train_and_generate_from_any_folder(bin_dir, plugin, tmp_path, arch):
+    """A relative --user-dir, from another folder; what generate prints is the trained model's own translation."""
+    (tmp_path / "elsewhere").mkdir()
+    relative = os.path.relpath(plugin, tmp_path / "elsewhere")
+    save = tmp_path / "checkpoints"
+    fairseq(
+        *("train", bin_dir, "--user-dir", relative, "--arch", arch, "--save-dir", save, "--max-update", "12"),
+        *(*SIZES, *TRAINING),
+        cwd=tmp_path / "elsewhere",
+    )
+    output = fairseq(
+        *(
+            "generate",
+            bin_dir,
+            "--user-dir",
+            relative,
+            "--path",
+            save / "checkpoint_last.pt",
+            "--beam",
+            "3",
+            "--cpu",
+        ),
+        cwd=tmp_path / "elsewhere",
+    )
+    assert len(hypotheses(output)) == 20
+    assert hypotheses(output) == generate(bin_dir, save / "checkpoint_last.pt", plugin)
+    state = torch.load(save / "checkpoint_last.pt", weights_only=False)
+    assert state["cfg"]["model"]._name == arch
+
+
+@pytest.fixture(scope="session")
+def stock_checkpoint(bin_dir, tmp_path_factory):
+    """Trained by stock fairseq, without the plugin: duplicates of the fused encoder path and all."""
+    save = tmp_path_factory.mktemp("stock")
+    fairseq(
+        *("train", bin_dir, "--arch", "transformer_tiny", "--save-dir", save, "--max-update", "30"),
+        *(*SIZES, *TRAINING, "--disable-validation"),
+    )
+    assert "encoder.layers.0.in_proj_weight" in torch.load(save / "checkpoint_last.pt", weights_only=False)["model"]
+    return save / "checkpoint_last.pt"
+
+
+def validation_loss(output):
+    return float(re.findall(r"\bloss ([\d.]+)", output)[-1])
+
+
+def test_stock_checkpoint_in_baseline_and_back(bin_dir, plugin, stock_checkpoint, tmp_path):
+    """The same weights in stock and baseline: the same loss, and by fairseq-generate the same hypotheses and scores."""
+    convert = [sys.executable, "-m", "fairseq_plugins.cli", "convert-checkpoint"]
+    ours, back = tmp_path / "baseline.pt", tmp_path / "stock.pt"
+    subprocess.run([*convert, str(stock_checkpoint), str(ours), "--to", "baseline"], check=True, cwd=plugin.parent)
+    subprocess.run([*convert, str(ours), str(back), "--to", "stock"], check=True, cwd=plugin.parent)
+    expected = generate(bin_dir, stock_checkpoint, plugin)
+    assert len({text for _, text in expected.values()}) > 1, "the stock model says the same of everything"
+    losses = []
+    for checkpoint in (ours, back):
+        found = generate(bin_dir, checkpoint, plugin)
+        assert {i: text for i, (_, text) in found.items()} == {i: text for i, (_, text) in expected.items()}
+        for i, (score, _) in expected.items():
+            assert found[i][0] == pytest.approx(score, abs=2e-4)
+    for checkpoint in (stock_checkpoint, ours):
+        output = forked(
+            *(
+                "validate",
+                bin_dir,
+                "--task",
+                "translation",
+                "--user-dir",
+                plugin,
+                "--path",
+                checkpoint,
+                "--cpu",
+                "--valid-subset",
+                "valid",
+            ),
+            *("--max-tokens", "300", "--log-format", "simple"),
+        )
+        losses.append(validation_loss(output))
+    assert losses[0] == losses[1]
+
+
+def test_our_checkpoint_trains_on_in_stock_fairseq(bin_dir, plugin, tmp_path):
+    """Without the plugin: stock fairseq takes the weights of a baseline checkpoint."""
+    fairseq(
+        *(
+            "train",
+            bin_dir,
+            "--user-dir",
+            plugin,
+            "--arch",
+            "transformer_baseline_tiny",
+            "--save-dir",
+            tmp_path / "a",
+        ),
+        *("--max-update", "3", *SIZES, *TRAINING, "--disable-validation"),
+    )
+    output = fairseq(
+        *("train", bin_dir, "--arch", "transformer_tiny", "--save-dir", tmp_path / "b", "--max-update", "6"),
+        *("--finetune-from-model", tmp_path / "a" / "checkpoint_last.pt", *SIZES, *TRAINING, "--disable-validation"),
+        check=False,
+    )
+    if "weights_only" in output or "WeightsUnpickler" in output:  # stock cannot read any checkpoint on torch >= 2.6
+        output = fairseq(
+            *("train", bin_dir, "--user-dir", plugin, "--arch", "transformer_tiny", "--save-dir", tmp_path / "b"),
+            *("--max-update", "6", "--finetune-from-model", tmp_path / "a" / "checkpoint_last.pt"),
+            *(*SIZES, *TRAINING, "--disable-validation"),
+        )
+    trained = torch.load(tmp_path / "b" / "checkpoint_last.pt", weights_only=False)
+    assert trained["optimizer_history"][-1]["num_updates"] == 6
+    assert "Loaded checkpoint" in output or "loaded checkpoint" in output
+
+
+def test_hydra(bin_dir, plugin, tmp_path):
+    """fairseq-hydra-train with a --config-dir, the architecture by name, sizes as overrides; then generate."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "small.yaml").write_text(
+        f"""# @package _group_
+common: {{user_dir: {plugin}, cpu: true, seed: 3, log_format: simple}}
+task: {{_name: translation, data: {bin_dir}}}
+model:
+  _name: transformer_neuralqkv_tiny
+  encoder_layers: 1
+  decoder_layers: 1
+  share_all_embeddings: true
+  attention_projection: encoder=neural
+criterion: {{_name: label_smoothed_cross_entropy, label_smoothing: 0.1}}
+optimizer: {{_name: adam, adam_betas: "(0.9, 0.98)"}}
+lr_scheduler: {{_name: inverse_sqrt, warmup_updates: 5}}
+optimization: {{max_update: 4, lr: [0.01]}}
+dataset: {{max_tokens: 300, num_workers: 0}}
+checkpoint: {{save_dir: {tmp_path / "checkpoints"}}}
+"""
+    )
+    fairseq(
+        *("hydra-train", "--config-dir", tmp_path / "config", "--config-name", "small"),
+        "+model.neural_qkv_expansion=3",
+        cwd=tmp_path,
+    )
+    state = torch.load(tmp_path / "checkpoints" / "checkpoint_last.pt", weights_only=False)["model"]
+    assert state["encoder.layers.0.self_attn.q_proj.0.weight"].shape == (192, 64)
+    assert state["decoder.layers.0.encoder_attn.q_proj.weight"].shape == (64, 64)
+    generate(bin_dir, tmp_path / "checkpoints" / "checkpoint_last.pt", plugin)
+
+
+def final_parameters(save):
+    return torch.load(save / "checkpoint_last.pt", weights_only=False)["model"]
+
+
+@pytest.mark.parametrize("arch", ["transformer_neuralqkv_tiny"])
+def test_two_processes_train_and_resume(bin_dir, plugin, tmp_path, arch):
+    """Two gloo processes by torchrun: 6 updates = 3, stop, resume 3, bit for bit."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    common = [
+        *(
+            bin_dir,
+            "--user-dir",
+            plugin,
+            "--arch",
+            arch,
+            "--distributed-backend",
+            "gloo",
+            "--ddp-backend",
+            "legacy_ddp",
+        ),
+        *("--save-interval-updates", "3", "--dropout", "0.1", *SIZES, *TRAINING, "--disable-validation"),
+    ]
+    fairseq("train", *common, "--save-dir", tmp_path / "a", "--max-update", "6", wrapper=torchrun)
+    fairseq("train", *common, "--save-dir", tmp_path / "b", "--max-update", "3", wrapper=torchrun)
+    output = fairseq("train", *common, "--save-dir", tmp_path / "b", "--max-update", "6", wrapper=torchrun)
+    assert "Loaded checkpoint" in output or "loaded checkpoint" in output
+    straight, resumed = final_parameters(tmp_path / "a"), final_parameters(tmp_path / "b")
+    for name, value in straight.items():
+        if "_float_tensor" not in name:
+            assert torch.equal(value, resumed[name]), name
+
+
+@pytest.mark.parametrize("arch", TRANSLATION_VARIANTS)
+def test_resume_is_bit_identical(bin_dir, plugin, tmp_path, arch):
+    """One process: 2N updates = N, stop, resume N, dropout on."""
+    common = [
+        *(
+            bin_dir,
+            "--user-dir",
+            plugin,
+            "--arch",
+            arch,
+            "--dropout",
+            "0.1",
+            *SIZES,
+            *TRAINING,
+            "--disable-validation",
+        ),
+    ]
+    forked("train", *common, "--save-dir", tmp_path / "a", "--max-update", "14")
+    forked("train", *common, "--save-dir", tmp_path / "b", "--max-update", "7")
+    forked("train", *common, "--save-dir", tmp_path / "b", "--max-update", "14")
+    straight, resumed = final_parameters(tmp_path / "a"), final_parameters(tmp_path / "b")
+    assert straight.keys() == resumed.keys()
+    for name, value in straight.items():
+        if "_float_tensor" not in name:  # an uninitialised buffer that only carries a device
+            assert torch.equal(value, resumed[name]), name
+
+
+def _child(rank, user_dir, queue):
+    from argparse import Namespace
+
+    from fairseq import utils
+    from fairseq.models import ARCH_MODEL_REGISTRY
+
+    utils.import_user_module(Namespace(user_dir=user_dir))
+    queue.put((rank, "transformer_neuralqkv_tiny" in ARCH_MODEL_REGISTRY))
+
+
+def test_spawned_children_find_the_plugin(plugin):
+    """fairseq starts one process a GPU by spawn, and each imports --user-dir for itself."""
+    context = torch.multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    processes = [context.Process(target=_child, args=(rank, str(plugin), queue)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    assert sorted(queue.get() for _ in processes) == [(0, True), (1, True)]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0

@@ -1,0 +1,470 @@
+"""train.sh, generate.sh, score.sh and average.sh: what they run, what they refuse, and that stopping loses nothing."""
+
+import fcntl
+import json
+import os
+import re
+import runpy
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from fairseq import checkpoint_utils, options
+from pipeline_tools import ROOT, environment, script, sentences, snapshot, write_pair
+
+from fairseq_plugins.commands import average_checkpoints
+
+ARCH = "transformer_neuralqkv_tiny"
+TINY = [
+    *("--encoder-layers", "1", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "16"),
+    *("--decoder-layers", "1", "--decoder-embed-dim", "16", "--decoder-ffn-embed-dim", "16"),
+    *("--share-all-embeddings", "--lr", "0.01", "--warmup-updates", "5", "--dropout", "0.1"),
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder with a space in its name: raw/ and the bin/ that fairseq-preprocess makes of it."""
+    folder = tmp_path_factory.mktemp("some data")
+    for seed, (subset, count) in enumerate((("train", 400), ("valid", 30), ("test", 41))):
+        write_pair(folder / "raw" / subset, sentences(count, seed))
+    prefixes = [word for s in ("train", "valid", "test") for word in (f"--{s}pref", folder / "raw" / s)]
+    command = [sys.executable, "-m", "fairseq_cli.preprocess", "-s", "de", "-t", "en", "--joined-dictionary"]
+    command += [*map(str, prefixes), "--destdir", str(folder / "bin")]
+    subprocess.run(command, check=True, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    return folder
+
+
+def train_arguments(data, save_dir, updates=24):
+    options = ["--arch", ARCH, "--save-dir", save_dir, "--cpu", "--max-update", updates, "--max-tokens", 200]
+    return [data / "bin", *options, "--save-every", 4, "--log-interval", 1]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data, tmp_path_factory):
+    """A run from start to end in one go."""
+    save_dir = tmp_path_factory.mktemp("runs") / "plain run"
+    output = script("scripts/train.sh", *train_arguments(data, save_dir), "--", *TINY)
+    return save_dir, output
+
+
+def parameters(path):
+    model = checkpoint_utils.load_checkpoint_to_cpu(str(path))["model"]
+    # fairseq keeps a buffer of uninitialised memory, which only carries a type
+    return {name: value for name, value in model.items() if not name.endswith("_float_tensor")}
+
+
+def wait_for(path, process, limit=120):
+    deadline = time.monotonic() + limit
+    while not path.exists():
+        assert process.poll() is None, f"ended with {process.returncode} before {path} was there"
+        assert time.monotonic() < deadline, f"no {path} after {limit} s"
+        time.sleep(0.02)
+
+
+def test_progress_says_how_far_and_how_long(undisturbed):
+    save_dir, output = undisturbed
+    assert "effective batch: 200 tokens x 1 CPU process(es) x update-freq 1 = 200 tokens an update" in output
+    assert re.search(r"\d+/24 updates \(\d+ %\), [\d.]+ updates/s", output)
+    assert re.search(r"valid after 24 updates: loss [\d.]+", output)
+    assert json.loads((save_dir / "done").read_text())["updates"] == 24
+    assert json.loads((save_dir / "progress.json").read_text())["seconds"] > 0
+    run = json.loads((save_dir / "run.json").read_text())
+    assert (run["arch"], run["seed"], run["versions"]["torch"]) == (ARCH, "1", torch.__version__)
+    assert "num. shared model params" in (save_dir / "train.log").read_text()
+
+
+def test_command_sh_is_the_command(undisturbed):
+    save_dir, _ = undisturbed
+    *_, last = (save_dir / "command.sh").read_text().splitlines()
+    assert shlex.split(last) == json.loads((save_dir / "run.json").read_text())["command"]
+
+
+def test_killed_stopped_and_truncated_equals_undisturbed(data, undisturbed, tmp_path):
+    """SIGKILL, SIGINT and a half-written checkpoint_last.pt: the parameters end bit-identical."""
+    save_dir = tmp_path / "disturbed run"
+    arguments = [*train_arguments(data, save_dir), "--resume", "--", *TINY]
+    command = ["bash", str(ROOT / "scripts/train.sh"), *map(str, arguments)]
+
+    def start():
+        return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    process = start()
+    wait_for(save_dir / "checkpoint_1_8.pt", process)
+    process.kill()  # the watcher; its command must not survive it and train on
+    process.communicate()
+
+    process = start()
+    wait_for(save_dir / "checkpoint_1_16.pt", process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+    assert process.returncode == 130, output
+    assert "going on from" in output
+    assert re.search(r"stopped after \d+ updates; the same command with --resume goes on", output)
+    assert not (save_dir / "done").exists()
+
+    last = save_dir / "checkpoint_last.pt"
+    os.truncate(last, last.stat().st_size // 2)
+    output = script("scripts/train.sh", *arguments)
+    assert "checkpoint_last.pt" in output  # said to be unreadable
+    assert re.search(r"going on from .*checkpoint_1_\d+\.pt \(\d+ updates\)", output)
+    assert output.rstrip().splitlines()[-1].startswith("train.sh: finished: 24 updates")
+
+    expected, found = parameters(undisturbed[0] / "checkpoint_last.pt"), parameters(last)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+    best = [checkpoint_utils.load_checkpoint_to_cpu(str(d / "checkpoint_best.pt")) for d in (undisturbed[0], save_dir)]
+    assert best[0]["extra_state"]["best"] == best[1]["extra_state"]["best"]
+
+    before = (save_dir / "train.log").read_text()
+    assert "is finished (24 updates); nothing to do" in script("scripts/train.sh", *arguments)
+    assert (save_dir / "train.log").read_text() == before
+
+
+def test_lost_marker_and_lost_best_are_made_again(data, undisturbed, tmp_path):
+    """Killed between the last checkpoint and what follows: not one update more, and the best is there."""
+    save_dir = tmp_path / "run"
+    save_dir.mkdir()
+    for name in ("checkpoint_last.pt", "train.log"):
+        (save_dir / name).write_bytes((undisturbed[0] / name).read_bytes())
+    state = checkpoint_utils.load_checkpoint_to_cpu(str(save_dir / "checkpoint_last.pt"))
+    state["extra_state"]["best"] = state["extra_state"]["val_loss"]
+    torch.save(state, save_dir / "checkpoint_last.pt")
+    (save_dir / "checkpoint_best.pt.tmp").write_text("left over")
+
+    resume_point = [sys.executable, str(ROOT / "scripts/resume_point.py"), str(save_dir), "24", "0"]
+    environ = environment(PYTHONPATH=str(ROOT))
+    done = subprocess.run(resume_point, env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout == "finished 24\n"
+    assert parameters(save_dir / "checkpoint_best.pt").keys() == state["model"].keys() - {
+        name for name in state["model"] if name.endswith("_float_tensor")
+    }
+    assert not (save_dir / "checkpoint_best.pt.tmp").exists()
+    # the marker answers now, without a look at the checkpoints; other limits are another question
+    (save_dir / "checkpoint_last.pt").unlink()
+    assert subprocess.run(resume_point, env=environ, capture_output=True, text=True, check=True).stdout == done.stdout
+
+
+def test_failed_training_fails(data, tmp_path):
+    arguments = train_arguments(data, tmp_path / "run")
+    output = script(
+        "scripts/train.sh",
+        *arguments,
+        "--",
+        "--criterion",
+        "label_smoothed_cross_entropy",
+        "--no-such-option",
+        status=2,
+    )
+    assert "unrecognized arguments: --no-such-option" in output
+    assert "training failed with status 2 after 0 updates" in output
+    assert not (tmp_path / "run" / "done").exists()
+
+
+def test_second_training_in_the_same_folder_is_refused(tmp_path):
+    save_dir = tmp_path / "run"
+    save_dir.mkdir()
+    with open(save_dir / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("4321\n")
+        lock.flush()
+        watch = (
+            "import sys; sys.argv = ['watch', '--save-dir', sys.argv[1], '--', 'true']; "
+            f"sys.path.insert(0, {str(ROOT / 'scripts')!r}); import watch_training as w; "
+            "w.LOCK_WAIT = 0; sys.exit(w.main())"
+        )
+        command = [sys.executable, "-c", watch, str(save_dir)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert done.returncode == 1
+    assert f"a training is running in {save_dir} (process 4321)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "status"),
+    [
+        (["--arch", "a", "--save-dir", "d"], "which data?", 2),
+        (["{data}", "--save-dir", "d"], "which model?", 2),
+        (["{data}", "--arch", "a"], "where to?", 2),
+        (["{data}", "--arch", "a", "--save-dir", "d", "--lr", "1"], "options of fairseq-train go after --", 2),
+        (
+            ["{data}", "--arch", "a", "--save-dir", "d", "--", "--max-tokens", "9"],
+            "--max-tokens is set by this script",
+            2,
+        ),
+        (["{data}", "--arch", "a", "--save-dir", "d", "--", "--seed=9"], "--seed is set by this script", 2),
+        (["{data}", "--arch", "a", "--save-dir", "d", "--max-update", "-1"], "--max-update needs a number", 2),
+        (["{data}", "--arch", "a", "--save-dir", "d", "--gpus", "two"], "--gpus needs a number", 2),
+        (["{data}", "--arch", "a", "--save-dir", "d", "--seed"], "--seed needs a value", 2),
+        (
+            ["{data}", "--arch", "a", "--save-dir", "d", "--gpus", "1", "--processes", "2"],
+            "--processes is for the CPU",
+            2,
+        ),
+        (["nowhere", "--arch", "a", "--save-dir", "d", "--cpu"], "no folder nowhere", 1),
+        (["{empty}", "--arch", "a", "--save-dir", "d", "--cpu"], "holds no dict*.txt", 1),
+        (["{data}", "--arch", "a", "--save-dir", "{full}", "--cpu"], "is not empty; add --resume", 1),
+    ],
+)
+def test_train_refuses(data, tmp_path, arguments, message, status):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "something").touch()
+    (tmp_path / "empty").mkdir()
+    places = {"data": data / "bin", "full": tmp_path / "full", "empty": tmp_path / "empty"}
+    before = snapshot(tmp_path)
+    arguments = [argument.format(**places) for argument in arguments]
+    assert message in script("scripts/train.sh", *arguments, status=status, cwd=tmp_path)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_more_gpus_than_there_are(data, tmp_path):
+    arguments = [data / "bin", "--arch", ARCH, "--save-dir", tmp_path / "run", "--gpus", 3]
+    assert "--gpus 3, but torch sees 0 here" in script("scripts/train.sh", *arguments, status=1)
+
+
+def dry_run(*arguments):
+    """The commands that a dry run prints, as lists of words."""
+    lines = script(arguments[0], "--dry-run", *arguments[1:]).splitlines()
+    return [shlex.split(line) for line in lines if re.match(r"\S*(python[\d.]*|fairseq-\w+) ", line)]
+
+
+def parsed_training(command):
+    """What fairseq's own parser makes of a fairseq-train command."""
+    name, *words = command
+    assert name == "fairseq-train"
+    return options.parse_args_and_arch(options.get_training_parser(), words)
+
+
+@pytest.mark.parametrize(
+    ("more", "max_tokens", "update_freq"),
+    [
+        ([], 4096, 1),
+        (["--batch-tokens", 4096], 4096, 1),
+        (["--batch-tokens", 16384], 4096, 4),
+        (["--batch-tokens", 10000], 3333, 3),
+        (["--batch-tokens", 1000], 1000, 1),
+    ],
+)
+def test_effective_batch(data, tmp_path, more, max_tokens, update_freq):
+    arguments = [data / "bin", "--arch", ARCH, "--save-dir", tmp_path / "run", "--cpu", *more]
+    (command,) = dry_run("scripts/train.sh", *arguments)
+    parsed = parsed_training(command)
+    assert (parsed.max_tokens, parsed.update_freq, parsed.cpu, parsed.arch) == (max_tokens, [update_freq], True, ARCH)
+    assert (parsed.criterion, parsed.optimizer, parsed.lr) == ("label_smoothed_cross_entropy", "adam", [0.0005])
+    assert snapshot(tmp_path) == []
+
+
+def test_effective_batch_is_shared_by_processes(data, tmp_path):
+    arguments = [data / "bin", "--arch", ARCH, "--save-dir", tmp_path / "run", "--cpu", "--processes", 2]
+    (command,) = dry_run("scripts/train.sh", *arguments, "--batch-tokens", 4096)
+    assert command[1:6] == ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    parsed = parsed_training(command[6:])
+    assert (parsed.max_tokens, parsed.update_freq) == (2048, [1])
+    assert (parsed.distributed_backend, parsed.ddp_backend) == ("gloo", "legacy_ddp")
+
+
+def test_given_options_replace_the_defaults(data, tmp_path):
+    arguments = [data / "bin", "--arch", ARCH, "--save-dir", tmp_path / "run", "--cpu", "--seed", 7, "--max-epoch", 3]
+    own = ["--criterion", "cross_entropy", "--optimizer", "sgd", "--lr-scheduler", "fixed", "--lr=0.1"]
+    (command,) = dry_run("scripts/train.sh", *arguments, "--", *own)
+    parsed = parsed_training(command)
+    assert (parsed.criterion, parsed.optimizer, parsed.lr_scheduler, parsed.lr) == (
+        "cross_entropy",
+        "sgd",
+        "fixed",
+        [0.1],
+    )
+    assert (parsed.seed, parsed.max_epoch) == (7, 3)
+
+
+@pytest.fixture(scope="module")
+def translated(data, undisturbed):
+    save_dir, _ = undisturbed
+    arguments = [data / "bin", "--save-dir", save_dir, "--cpu", "--beam", 2]
+    output = script("scripts/generate.sh", *arguments, "--", "--max-len-b", 20, "--max-len-a", 0)
+    return save_dir / "gen.test", output, arguments
+
+
+def test_generate_is_in_the_order_of_the_corpus(data, translated):
+    folder, output, _ = translated
+    assert "41 sentences in" in output
+    log = (folder / "log").read_text()
+    # our own reading of fairseq's log: source text tells which line of the corpus a number stands for
+    sources = dict(re.findall(r"^S-(\d+)\t(.*)$", log, re.M))
+    hypotheses = dict(re.findall(r"^H-(\d+)\t\S+\t(.*)$", log, re.M))
+    corpus = (data / "raw" / "test.de").read_text().splitlines()
+    written = (folder / "hyp.tok").read_text().splitlines()
+    assert list(hypotheses) != sorted(hypotheses, key=int), "the log should not be in order already"
+    assert len(written) == len(corpus) == 41
+    for number, (source, hypothesis) in enumerate(zip(corpus, written)):
+        known = sources[str(number)].split()
+        assert all(word in (mine, "<unk>") for word, mine in zip(known, source.split())), number
+        assert hypothesis == hypotheses[str(number)]
+    assert len((folder / "hyp.detok.en").read_text().splitlines()) == 41
+
+
+def test_generate_keeps_a_finished_translation(translated):
+    folder, _, arguments = translated
+    before = (folder / "hyp.tok").stat().st_mtime_ns
+    output = script("scripts/generate.sh", *arguments, "--resume", "--", "--max-len-b", 20, "--max-len-a", 0)
+    assert "is there already" in output
+    assert (folder / "hyp.tok").stat().st_mtime_ns == before
+    assert [path.name for path in folder.parent.glob("gen.*")] == ["gen.test"]
+
+
+LOG = "| INFO | fairseq.data.data_utils | loaded 3 examples from: x/test.de-en.de\n"
+
+
+def collect(tmp_path, log):
+    (tmp_path / "log").write_text(log, encoding="utf-8")
+    command = [sys.executable, str(ROOT / "scripts/collect_hypotheses.py"), str(tmp_path / "log"), str(tmp_path), "en"]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_collected_text_is_ordered_and_detokenised(tmp_path):
+    lines = ["H-2\t-0.1\tThe dog &apos;s ball , red .", "H-0\t-0.5\tYes !", "H-0\t-0.9\tsecond best", "H-1\t-1e-05\t"]
+    done = collect(tmp_path, LOG + "\n".join(lines) + "\n")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "hyp.tok").read_text() == "Yes !\n\nThe dog &apos;s ball , red .\n"
+    assert (tmp_path / "hyp.detok.en").read_text() == "Yes!\n\nThe dog's ball, red.\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "message"),
+    [
+        (LOG + "H-0\t-1\ta\nH-2\t-1\tb\n", "3 sentences but 2 hypotheses in"),
+        (LOG + "H-0\t-1\ta\nH-1\t-1\ta\nH-2\t-1\tb\nH-3\t-1\tb\n", "3 sentences but 4 hypotheses in"),
+        ("H-0\t-1\ta\n", "does not say how many sentences were loaded"),
+    ],
+)
+def test_missing_hypotheses_are_an_error(tmp_path, log, message):
+    done = collect(tmp_path, log)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert snapshot(tmp_path) == ["log"]
+
+
+def test_generate_leaves_nothing_behind_when_it_fails(data, tmp_path):
+    (tmp_path / "checkpoint_best.pt").write_text("no checkpoint")
+    output = script("scripts/generate.sh", data / "bin", "--save-dir", tmp_path, "--cpu", status=1)
+    assert "fairseq-generate failed" in output
+    assert snapshot(tmp_path) == ["checkpoint_best.pt"]
+    output = script("scripts/generate.sh", data / "bin", "--save-dir", tmp_path / "other", "--cpu", status=1)
+    assert "no checkpoint" in output
+
+
+def test_generate_dry_run(data, tmp_path):
+    arguments = [data / "bin", "--save-dir", tmp_path, "--cpu", "--beam", 4, "--lenpen", 0.6, "--subset", "valid"]
+    (command,) = dry_run("scripts/generate.sh", *arguments)
+    parsed = options.parse_args_and_arch(options.get_generation_parser(), command[1:])
+    assert (parsed.beam, parsed.lenpen, parsed.gen_subset, parsed.cpu) == (4, 0.6, "valid", True)
+    assert parsed.path == str(tmp_path / "checkpoint_best.pt")
+    assert snapshot(tmp_path) == []
+
+
+def test_score_is_sacrebleus(tmp_path):
+    write_pair(tmp_path / "reference", sentences(50, 1))
+    hypotheses = [english.replace("the", "a", index % 2) for index, (_, english) in enumerate(sentences(50, 1))]
+    hypotheses[3] = "Something else entirely."
+    (tmp_path / "hyp.detok.en").write_text("".join(f"{line}\n" for line in hypotheses), encoding="utf-8")
+    files = [tmp_path / "hyp.detok.en", tmp_path / "reference.en"]
+    output = script("scripts/score.sh", *files)
+    command = [sys.executable, "-m", "sacrebleu", str(files[1]), "-i", str(files[0]), "-m", "bleu", "chrf", "-w", "2"]
+    direct = json.loads(subprocess.run([*command, "-f", "json"], capture_output=True, text=True, check=True).stdout)
+    written = json.loads((tmp_path / "score.json").read_text())
+    assert written["sentences"] == 50
+    assert list(written["metrics"].values()) == direct
+    for metric in direct:
+        assert f"{metric['name']} {metric['score']:.2f} ({metric['signature']})" in output
+    assert 20 < direct[0]["score"] < 99
+
+    # kept while it is newer than its input, made again when it is not
+    (tmp_path / "score.json").write_text(json.dumps({"metrics": {"BLEU": {"score": 1.0, "signature": "kept"}}}))
+    assert "BLEU 1.00 (kept)" in script("scripts/score.sh", *files, "--resume")
+    os.utime(files[0], (time.time() + 5, time.time() + 5))
+    assert "kept" not in script("scripts/score.sh", *files, "--resume")
+
+
+def test_score_names_the_file_and_the_counts(tmp_path):
+    (tmp_path / "hyp").write_text("one\ntwo\n")
+    (tmp_path / "ref").write_text("one\ntwo\nthree without an end")
+    message = f"{tmp_path / 'hyp'} has 2 lines but {tmp_path / 'ref'} has 3"
+    assert message in script("scripts/score.sh", tmp_path / "hyp", tmp_path / "ref", status=1)
+    assert "no file" in script("scripts/score.sh", tmp_path / "no", tmp_path / "ref", status=1)
+    (tmp_path / "hyp").write_text("")
+    assert "is empty" in script("scripts/score.sh", tmp_path / "hyp", tmp_path / "ref", status=1)
+    assert "two files" in script("scripts/score.sh", tmp_path / "hyp", status=2)
+    assert snapshot(tmp_path) == ["hyp", "ref"]
+
+
+def checkpoint(path, **model):
+    history = [{"criterion_name": "x", "optimizer_name": "x", "lr_scheduler_state": {}, "num_updates": 1}]
+    extra_state = {"epoch": 1, "train_iterator": {"epoch": 1}}
+    state = {"model": model, "optimizer_history": history, "extra_state": extra_state, "last_optimizer_state": {"x": 1}}
+    torch.save({**state, "args": None, "cfg": None, "task_state": {}}, path)
+
+
+def test_average_is_the_mean(tmp_path):
+    # 1 + 1e-8 is lost in float32 sums but not in float64 ones: ten summands would drift
+    values = [torch.tensor([0.1 * number, 1.0, -number], dtype=torch.float32) for number in range(1, 4)]
+    for number, value in enumerate(values, start=9):
+        half = torch.tensor([60000.0, 1.0], dtype=torch.float16)
+        checkpoint(tmp_path / f"checkpoint{number}.pt", w=value, half=half, version=torch.tensor([number]))
+    paths = average_checkpoints.last_checkpoints(str(tmp_path), 3)
+    assert [os.path.basename(path) for path in paths] == ["checkpoint9.pt", "checkpoint10.pt", "checkpoint11.pt"]
+    state = average_checkpoints.average(paths)
+    expected = (values[0].double() + values[1].double() + values[2].double()) / 3
+    assert torch.equal(state["model"]["w"], expected.float())
+    # a sum in float16 would overflow
+    assert state["model"]["half"].dtype == torch.float16
+    assert torch.equal(state["model"]["half"], torch.tensor([60000.0, 1.0], dtype=torch.float16))
+    assert state["model"]["version"].item() == 11
+    assert state["last_optimizer_state"] is None
+
+
+def test_average_refuses_different_models(tmp_path):
+    checkpoint(tmp_path / "a.pt", w=torch.zeros(2))
+    checkpoint(tmp_path / "b.pt", w=torch.zeros(3))
+    checkpoint(tmp_path / "c.pt", w=torch.zeros(2), v=torch.zeros(1))
+    a, b, c = (str(tmp_path / name) for name in ("a.pt", "b.pt", "c.pt"))
+    with pytest.raises(ValueError, match=r"w is \(2,\) in .*a\.pt but \(3,\) in .*b\.pt"):
+        average_checkpoints.average([a, b])
+    with pytest.raises(ValueError, match=r"v is in only one of .*a\.pt and .*c\.pt"):
+        average_checkpoints.average([a, c])
+    with pytest.raises(ValueError, match="holds 0 checkpoints"):
+        average_checkpoints.last_checkpoints(str(tmp_path), 2)
+
+
+def test_average_sh(data, undisturbed, tmp_path):
+    save_dir, _ = undisturbed
+    output = script("scripts/average.sh", save_dir, "--last", 2, "--updates", "--out", tmp_path / "mean.pt")
+    assert "the average of 2 checkpoints: checkpoint_1_20.pt, checkpoint_1_24.pt" in output
+    first, second, mean = (
+        parameters(path)
+        for path in (save_dir / "checkpoint_1_20.pt", save_dir / "checkpoint_1_24.pt", tmp_path / "mean.pt")
+    )
+    for name, value in mean.items():
+        if value.is_floating_point():
+            assert torch.equal(value, ((first[name].double() + second[name].double()) / 2).to(value.dtype)), name
+    assert snapshot(tmp_path) == ["mean.pt"]
+
+
+@pytest.mark.parametrize("name", ["train", "generate", "score", "average", "quickstart"])
+def test_help_names_every_option(name):
+    text = script(f"scripts/{name}.sh", "--help")
+    assert "Example" in text
+    source = (ROOT / "scripts" / f"{name}.sh").read_text()
+    parsed = set(re.findall(r"(--[a-z][a-z-]+)(?=[ |)])", source.split("esac")[0].split("case", 1)[1]))
+    common = {"--gpus", "--cpu", "--seed", "--resume", "--dry-run", "--smoke"}
+    missing = {option for option in parsed | common if option not in text}
+    assert not missing
+
+
+def test_watcher_imports_without_the_project():
+    """train.sh's watcher runs before anything heavy is imported."""
+    module = runpy.run_path(str(ROOT / "scripts/watch_training.py"))
+    assert module["clock"](3661) == "1:01:01"

@@ -1,0 +1,104 @@
+"""The README's worked example runs, its commands parse, its links lead somewhere."""
+
+import re
+import shlex
+import subprocess
+import sys
+import types
+from argparse import Namespace
+
+import pytest
+import torch
+from builders import batch, build
+from fairseq import options
+from running import SIZES, fairseq
+
+from fairseq_plugins.attention import AttentionConfig, build_attention, stages
+
+
+@pytest.fixture(scope="module")
+def readme(root):
+    return (root / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.M | re.S)
+
+
+@pytest.fixture
+def cosine(readme, monkeypatch):
+    """The example's two blocks, executed as written; its registration is taken back afterwards."""
+    module = types.ModuleType("compatibility_cosine")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # where dataclasses look their types up
+    monkeypatch.setattr(stages.COMPATIBILITY, "choices", dict(stages.COMPATIBILITY.choices))
+    for block in blocks(readme, "python"):
+        exec(compile(block, "README.md", "exec"), vars(module))
+    return vars(module)
+
+
+def test_worked_example(cosine):
+    """Its own test passes; the option exists; a model with it trains and decodes step by step alike."""
+    cosine["test_cosine"]()
+    parser = options.get_training_parser()
+    command = "data --arch transformer_neuralqkv_tiny --attention-compatibility encoder=cosine --cosine-scale 3"
+    args = options.parse_args_and_arch(parser, shlex.split(command))
+    assert args.cosine_scale == 3
+
+    model = build("transformer_neuralqkv", attention_compatibility="cosine", cosine_scale=3.0).double().eval()
+    src, lengths, prev = batch(targets=(5, 5, 5))
+    encoder_out = model.encoder(src, lengths)
+    full, _ = model.decoder(prev, encoder_out=encoder_out)
+    state = {}
+    for step in range(prev.size(1)):
+        out, _ = model.decoder(prev[:, : step + 1], encoder_out=encoder_out, incremental_state=state)
+        torch.testing.assert_close(out[:, -1], full[:, step], rtol=0, atol=1e-10)
+
+    attention = build_attention(AttentionConfig(Namespace(attention_compatibility="cosine")), "encoder", 8, 2)
+    x = torch.randn(4, 2, 8)
+    fused, _ = attention(x, x, x, need_weights=False)
+    plain, weights = attention(x, x, x, need_weights=True)
+    torch.testing.assert_close(fused, plain)
+    assert weights is not None
+
+
+def test_fairseq_commands_run(readme, bin_dir, plugin, tmp_path):
+    """The README's fairseq commands as they stand there, on a small corpus and, for time, a small model."""
+    (tmp_path / "data-bin").mkdir()
+    (tmp_path / "data-bin" / "iwslt17.de-en").symlink_to(bin_dir)
+    (tmp_path / "fairseq_plugins").symlink_to(plugin)
+    text = "".join(blocks(readme, "bash")).replace("\\\n", " ")
+    commands = [shlex.split(line) for line in text.splitlines() if line.startswith("fairseq-")]
+    assert [command[0] for command in commands] == ["fairseq-train", "fairseq-generate"]
+    small = {"train": [*SIZES, "--max-update", "3", "--cpu"], "generate": ["--cpu"]}
+    for program, *arguments in commands:
+        name = program[len("fairseq-") :]
+        output = fairseq(name, *arguments, *small[name], cwd=tmp_path)
+    assert "BLEU4" in output
+
+
+def test_scripts_are_there_and_explain_themselves(readme, root):
+    scripts = set(re.findall(r"bash (scripts/\w+\.sh)", readme))
+    assert {"scripts/quickstart.sh", "scripts/test.sh", "scripts/setup.sh"} <= scripts
+    for script in scripts:
+        shown = subprocess.run(["bash", script, "--help"], cwd=root, capture_output=True, text=True, timeout=60)
+        assert shown.returncode == 0, shown.stderr
+        assert "Example" in shown.stdout, script
+
+
+def test_links_lead_somewhere(readme, root):
+    prose = re.sub(r"^```.*?^```", "", readme, flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)#]+)\)", prose):
+        if "://" not in target:
+            assert (root / target.replace("\\", "")).exists(), target
+
+
+def test_every_option_and_architecture_is_documented(readme):
+    """What the registries hold stands in the README."""
+    for stage in stages.STAGES:
+        row = next(line for line in readme.splitlines() if line.startswith(f"| `--attention-{stage.name}`"))
+        for choice in stage.choices:
+            assert f"`{choice}`" in row, choice
+        for cls in stage.option_classes():
+            for name in cls.__dataclass_fields__:
+                if name != "_name":
+                    assert f"`--{name.replace('_', '-')}`" in readme, name
