@@ -111,6 +111,9 @@ if [[ "$DRY_RUN" == 1 ]]; then
     exit 0
 fi
 
+# It will be replaced as a whole.
+[[ ! -e "$OUT" || -f "$OUT/command.sh" || (-d "$OUT" && -z "$(ls -A "$OUT")") ]] ||
+    die "$OUT is there but no translation of this script; choose another --out"
 newer=0
 IFS=: read -r -a paths <<<"$CHECKPOINT"
 for path in "${paths[@]}"; do
@@ -125,7 +128,9 @@ fi
 
 [[ "$GPUS" -gt 0 ]] || cpu_environment
 mkdir -p "$(dirname "$OUT")"
-work="$(mktemp -d "$OUT.XXXXXX")"
+work="$OUT.partial"
+rm -rf "$work"
+mkdir "$work"
 trap 'rm -rf "$work"' EXIT
 note "translating $SUBSET with $CHECKPOINT, beam $BEAM"
 start=$SECONDS
@@ -142,7 +147,6 @@ rm "$work/errors"
     show_command cd "$PWD"
     show_command "${GENERATE[@]}"
 } >"$work/command.sh"
-chmod 755 "$work"
 rm -rf "$OUT"
 mv "$work" "$OUT"
 note "$(awk 'END {print NR}' "$OUT/hyp.tok") sentences in $((SECONDS - start)) s: $OUT/hyp.detok.$LANGUAGE"

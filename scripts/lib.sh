@@ -91,6 +91,8 @@ common_flags() {
 resolve_gpus() {
     local there=0
     [[ "$GPUS" != 0 ]] || return 0
+    # A dry run may be for another machine.
+    [[ "$GPUS" == auto || "$DRY_RUN" == 0 ]] || return 0
     # Asking torch takes seconds: only where a driver's device file says that it is worth it.
     if compgen -G '/dev/nvidia[0-9]*' >/dev/null || [[ -e /dev/kfd || -e /dev/dxg ]]; then
         there="$("$PYTHON" -c 'import torch; print(torch.cuda.device_count())')"

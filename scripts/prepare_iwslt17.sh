@@ -160,14 +160,11 @@ else
     for set in dev2010 $TESTS; do
         find_pair "$set" "IWSLT17.TED.$set" .xml "${FOLDERS[@]}"
     done
-    for file in "${FILES[@]}"; do
-        name="${file##*/}"
-        expected="$(checksum "${name%.gz}")"
-        if [[ -n "$expected" && "$(plain_sha256 "$file" || true)" != "$expected" ]]; then
-            [[ -n "$FROM" ]] || die "$file is not the published file although its archive has the right checksum; remove $OUT/orig and run the same command again"
-            note "$file is not the published file; going on with it"
-        fi
-    done
+    other="$(differs_from_published "${FILES[@]}")"
+    if [[ "$other" -gt 0 ]]; then
+        [[ -n "$FROM" ]] || die "$other files in $OUT/orig are not the published ones although their archive has the right checksum; remove $OUT/orig and run the same command again"
+        note "$other of ${#FILES[@]} files differ from the published en-de ones; going on with them"
+    fi
 fi
 
 stage raw raw "repair=$REPAIR empty=$DROP_EMPTY ${TEST_NAMES[*]}" read_pairs "${FILES[@]}"

@@ -174,6 +174,7 @@ sys.exit(main())
 
 prepare_start() {
     local tool
+    [[ "$OUT" != *[,:]* ]] || die "--out $OUT has a ',' or ':' in its name, where fairseq splits paths; choose another" 2
     for tool in "$@" split tail sort; do
         command -v "$tool" >/dev/null || die "$tool was not found on PATH; run: bash scripts/setup.sh"
     done
@@ -260,8 +261,9 @@ stage() {
         return
     fi
     note "$name: start"
-    rm -f "$stamp"
     "$function"
+    # Up to here a failure leaves the earlier result valid; from here to the new stamp there is none.
+    rm -f "$stamp"
     if [[ -e "$OUT/$target" ]]; then
         mv "$OUT/$target" "$PARTIAL/$target.old"
     fi
@@ -396,10 +398,23 @@ find_file() {
 
 # plain_sha256 FILE [NAME]: the checksum of the uncompressed content; NAME tells whether FILE is compressed.
 plain_sha256() {
+    local sum
     case "${2:-$1}" in
-    *.gz) gzip -dc "$1" 2>/dev/null | contents ;;
+    # Only of a file that unpacks to its end: one that lacks its last bytes can still yield all of the text.
+    *.gz) sum="$(gzip -dc "$1" 2>/dev/null | contents)" && printf '%s\n' "$sum" ;;
     *) contents "$1" ;;
     esac
+}
+
+# differs_from_published FILE...: how many files are not the published ones, by checksum NAME of the script.
+differs_from_published() {
+    local file name expected count=0
+    for file in "$@"; do
+        name="${file##*/}"
+        expected="$(checksum "${name%.gz}")"
+        [[ -z "$expected" || "$(plain_sha256 "$file" || true)" == "$expected" ]] || count=$((count + 1))
+    done
+    printf '%s\n' "$count"
 }
 
 # checksum_of FILE NAME EXPECTED: the checksum in the kind of EXPECTED: md5:HEX of the file, or SHA-256 of the content.
@@ -446,7 +461,7 @@ fetch() {
         [[ "$resumed" -eq 1 ]] || break
         note "the part that an earlier run left does not fit; starting again"
     done
-    die "$url has the checksum $found but $expected was expected; it was discarded: give another source with --url, or fetch it by hand and pass its folder with --from"
+    die "$url has the checksum ${found:-of a damaged file} but $expected was expected; it was discarded: give another source with --url, or fetch it by hand and pass its folder with --from"
 }
 
 # check_archive ARCHIVE RECORD [SHA256]: against SHA256 if given, else against RECORD, else write RECORD.

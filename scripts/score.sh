@@ -67,7 +67,8 @@ ref_lines="$(awk 'END {print NR}' "$REF")"
 [[ "$hyp_lines" == "$ref_lines" ]] ||
     die "$HYP has $hyp_lines lines but $REF has $ref_lines; every reference sentence needs its hypothesis"
 
-if [[ "$RESUME" != 1 || ! -f "$OUT" || "$HYP" -nt "$OUT" || "$REF" -nt "$OUT" ]]; then
+if [[ "$RESUME" != 1 || "${#EXTRA[@]}" -gt 0 || "$HYP" -nt "$OUT" || "$REF" -nt "$OUT" ]] ||
+    ! grep -qF "tok:$TOKENIZE|" "$OUT"; then
     "${SACREBLEU[@]}" >"$OUT.part" || {
         rm -f "$OUT.part"
         die "sacrebleu failed on $HYP against $REF"

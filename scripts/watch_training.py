@@ -93,6 +93,12 @@ def run_record(args: argparse.Namespace) -> dict:
     }
 
 
+def comparable(command: list) -> list:
+    """A command without what may differ from start to start of one run."""
+    free = ("--restore-file", "--log-interval")
+    return [word for index, word in enumerate(command) if word not in free and command[index - 1] not in free]
+
+
 class Progress:
     """Turns fairseq's records into lines for people and into progress.json."""
 
@@ -260,7 +266,11 @@ class Watcher:
         done = os.path.join(self.args.save_dir, "done")
         if os.path.exists(done):
             os.remove(done)
-        write_json(os.path.join(self.args.save_dir, "run.json"), run_record(self.args))
+        record = os.path.join(self.args.save_dir, "run.json")
+        previous = read_json(record).get("command")
+        if previous and comparable(previous) != comparable(self.args.command):
+            self.say(f"the options differ from the last start's: {shlex.join(previous)}")
+        write_json(record, run_record(self.args))
         log_path = os.path.join(self.args.save_dir, "train.log")
         with open(log_path, "ab") as log:
             log.write(f"=== {datetime.datetime.now():%Y-%m-%d %H:%M:%S} {shlex.join(self.args.command)}\n".encode())

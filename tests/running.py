@@ -12,6 +12,7 @@ from pathlib import Path
 #: options that make a translation model small enough for a test
 SIZES = [
     *("--encoder-layers", "1", "--decoder-layers", "1", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "16"),
+    *("--decoder-embed-dim", "16", "--decoder-ffn-embed-dim", "16"),
     *("--encoder-attention-heads", "2", "--decoder-attention-heads", "2", "--share-all-embeddings"),
 ]
 

@@ -142,35 +142,20 @@ def test_our_checkpoint_trains_on_in_stock_fairseq(bin_dir, plugin, tmp_path):
     assert "Loaded checkpoint" in output or "loaded checkpoint" in output
 
 
-def test_hydra(bin_dir, plugin, tmp_path):
-    """fairseq-hydra-train with a --config-dir, the architecture by name, sizes as overrides; then generate."""
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "small.yaml").write_text(
-        f"""# @package _group_
-common: {{user_dir: {plugin}, cpu: true, seed: 3, log_format: simple}}
-task: {{_name: translation, data: {bin_dir}}}
-model:
-  _name: transformer_neuralqkv_tiny
-  encoder_layers: 1
-  decoder_layers: 1
-  share_all_embeddings: true
-  attention_projection: encoder=neural
-criterion: {{_name: label_smoothed_cross_entropy, label_smoothing: 0.1}}
-optimizer: {{_name: adam, adam_betas: "(0.9, 0.98)"}}
-lr_scheduler: {{_name: inverse_sqrt, warmup_updates: 5}}
-optimization: {{max_update: 4, lr: [0.01]}}
-dataset: {{max_tokens: 300, num_workers: 0}}
-checkpoint: {{save_dir: {tmp_path / "checkpoints"}}}
-"""
-    )
+def test_hydra(bin_dir, plugin, root, tmp_path):
+    """fairseq-hydra-train with the shipped configuration, smaller by overrides, an option of ours among them."""
     fairseq(
-        *("hydra-train", "--config-dir", tmp_path / "config", "--config-name", "small"),
-        "+model.neural_qkv_expansion=3",
+        *("hydra-train", "--config-dir", root / "examples" / "neural_qkv" / "hydra", "--config-name", "iwslt17_de_en"),
+        *(f"common.user_dir={plugin}", f"task.data={bin_dir}", f"checkpoint.save_dir={tmp_path / 'checkpoints'}"),
+        *("common.cpu=true", "dataset.max_tokens=300", "dataset.num_workers=0", "optimization.max_update=4"),
+        *("model._name=transformer_neuralqkv_tiny", "+model.encoder_layers=1", "+model.decoder_layers=1"),
+        *("+model.attention_projection='encoder=neural'", "+model.neural_qkv_expansion=3"),
         cwd=tmp_path,
     )
     state = torch.load(tmp_path / "checkpoints" / "checkpoint_last.pt", weights_only=False)["model"]
     assert state["encoder.layers.0.self_attn.q_proj.0.weight"].shape == (192, 64)
     assert state["decoder.layers.0.encoder_attn.q_proj.weight"].shape == (64, 64)
+    assert "encoder.layers.1.fc1.weight" not in state
     generate(bin_dir, tmp_path / "checkpoints" / "checkpoint_last.pt", plugin)
 
 

@@ -267,6 +267,15 @@ def test_effective_batch_is_shared_by_processes(data, tmp_path):
     assert (parsed.distributed_backend, parsed.ddp_backend) == ("gloo", "legacy_ddp")
 
 
+def test_effective_batch_is_shared_by_gpus(data, tmp_path):
+    """A dry run may ask for GPUs that are not here."""
+    arguments = [data / "bin", "--arch", ARCH, "--save-dir", tmp_path / "run", "--batch-tokens", 16384]
+    (command,) = dry_run("scripts/train.sh", *arguments, "--gpus", 2, "--max-tokens", 4096)
+    parsed = parsed_training(command)
+    assert (parsed.max_tokens, parsed.update_freq, parsed.distributed_world_size) == (4096, [2], 2)
+    assert not parsed.cpu
+
+
 def test_given_options_replace_the_defaults(data, tmp_path):
     arguments = [data / "bin", "--arch", ARCH, "--save-dir", tmp_path / "run", "--cpu", "--seed", 7, "--max-epoch", 3]
     own = ["--criterion", "cross_entropy", "--optimizer", "sgd", "--lr-scheduler", "fixed", "--lr=0.1"]
@@ -357,6 +366,13 @@ def test_generate_leaves_nothing_behind_when_it_fails(data, tmp_path):
     assert "no checkpoint" in output
 
 
+def test_generate_replaces_only_translations(data, undisturbed, tmp_path):
+    (tmp_path / "precious").touch()
+    arguments = [data / "bin", "--save-dir", undisturbed[0], "--cpu", "--out", tmp_path]
+    assert "no translation of this script" in script("scripts/generate.sh", *arguments, status=1)
+    assert snapshot(tmp_path) == ["precious"]
+
+
 def test_generate_dry_run(data, tmp_path):
     arguments = [data / "bin", "--save-dir", tmp_path, "--cpu", "--beam", 4, "--lenpen", 0.6, "--subset", "valid"]
     (command,) = dry_run("scripts/generate.sh", *arguments)
@@ -383,8 +399,8 @@ def test_score_is_sacrebleus(tmp_path):
     assert 20 < direct[0]["score"] < 99
 
     # kept while it is newer than its input, made again when it is not
-    (tmp_path / "score.json").write_text(json.dumps({"metrics": {"BLEU": {"score": 1.0, "signature": "kept"}}}))
-    assert "BLEU 1.00 (kept)" in script("scripts/score.sh", *files, "--resume")
+    (tmp_path / "score.json").write_text(json.dumps({"metrics": {"BLEU": {"score": 1.0, "signature": "tok:13a|kept"}}}))
+    assert "BLEU 1.00 (tok:13a|kept)" in script("scripts/score.sh", *files, "--resume")
     os.utime(files[0], (time.time() + 5, time.time() + 5))
     assert "kept" not in script("scripts/score.sh", *files, "--resume")
 
