@@ -73,4 +73,4 @@ if [[ "$DRY_RUN" == 1 ]]; then
     show_command "${command[@]}"
     exit 0
 fi
-"${command[@]}"
+LOGLEVEL=WARNING "${command[@]}"

@@ -151,10 +151,11 @@ for part in 1 2 3 4; do
 done
 
 step "Scores on the test set"
-(cd "$RUNS" && "${compare[@]}")
+(cd "$RUNS" && LOGLEVEL=WARNING "${compare[@]}")
 
 step "Done in $(((SECONDS - begin) / 60)) min $(((SECONDS - begin) % 60)) s; models, logs and translations: $RUNS"
 if [[ "$CORPUS" == toy ]]; then
+    printf 'A short training on a toy grammar shows that all works, not which model is better.\n'
     printf 'Next: bash scripts/quickstart.sh --data multi30k, for real text.\n'
 else
     printf 'Next: examples/neural_qkv/multi30k.sh --help, for the measured setting and its table.\n'

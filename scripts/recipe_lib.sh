@@ -113,6 +113,6 @@ recipe_table() {
     if [[ "$DRY_RUN" == 1 ]]; then
         show_command "${command[@]}"
     else
-        "${command[@]}"
+        LOGLEVEL=WARNING "${command[@]}"
     fi
 }

@@ -191,7 +191,7 @@ fi
 if [[ -d "$SAVE_DIR" && -n "$(ls -A "$SAVE_DIR")" ]]; then
     [[ "$RESUME" == 1 ]] ||
         die "$SAVE_DIR is not empty; add --resume to go on with the run in it, or choose another --save-dir"
-    point="$("$PYTHON" "$ROOT/scripts/resume_point.py" "$SAVE_DIR" "${MAX_UPDATE:-0}" "${MAX_EPOCH:-0}")" || exit 1
+    point="$(LOGLEVEL=WARNING "$PYTHON" "$ROOT/scripts/resume_point.py" "$SAVE_DIR" "${MAX_UPDATE:-0}" "${MAX_EPOCH:-0}")" || exit 1
     read -r verdict updates checkpoint <<<"$point"
     case "$verdict" in
         finished)

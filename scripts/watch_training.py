@@ -142,7 +142,7 @@ class Progress:
         fraction = min(max(fractions, default=0.0), 1.0)
         self.recent.append((time.monotonic(), fraction, updates))
         span = self.recent[-1][0] - self.recent[0][0]
-        speed = (updates - self.recent[0][2]) / span if span > 0 else number(stats, "ups")
+        speed = (updates - self.recent[0][2]) / span if span > 0 else 0.0
         if span > 0 and fraction > self.recent[0][1]:
             left = (1 - fraction) * span / (fraction - self.recent[0][1])
         elif self.max_update and speed > 0:
@@ -151,9 +151,10 @@ class Progress:
             left = float("nan")
         total = f"/{self.max_update}" if self.max_update else ""
         percent = f" ({100 * fraction:.0f} %)" if fractions else ""
+        pace = f", {speed:.2f} updates/s" if speed > 0 else ""
         estimate = f", about {clock(left)} left" if left == left else ""
         return (
-            f"{updates}{total} updates{percent}, {speed:.2f} updates/s{estimate} | epoch {stats['epoch']}, "
+            f"{updates}{total} updates{percent}{pace}{estimate} | epoch {stats['epoch']}, "
             f"loss {number(stats, 'loss'):.3f}, lr {number(stats, 'lr'):.3g}"
         )
 

@@ -214,7 +214,8 @@ def test_stock_becomes_baseline_and_back(stock, corpus, tmp_path):
     assert converted["cfg"]["model"].arch == converted["cfg"]["model"]._name == "transformer_baseline_iwslt_de_en"
     original = safe_load.load_checkpoint(stock)
     duplicates = set(original["model"]) - set(converted["model"])
-    assert {name.rpartition(".")[2] for name in duplicates} == set(DUPLICATE_PARAMETERS)
+    # fairseq's main branch has none
+    assert {name.rpartition(".")[2] for name in duplicates} in (set(DUPLICATE_PARAMETERS), set())
     expected, cfg = log_probabilities(stock, corpus)
     got, our_cfg = log_probabilities(ours, corpus)
     assert torch.allclose(got, expected, atol=1e-6)

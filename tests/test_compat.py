@@ -15,6 +15,7 @@ import zipfile
 from argparse import Namespace
 from collections import OrderedDict, defaultdict
 
+import hydra
 import numpy as np
 import pytest
 import tiny_training
@@ -435,7 +436,6 @@ class Task:
     source_dictionary = Dictionary.load({f"{corpus}/bin/dict.de.txt"!r})
     target_dictionary = Dictionary.load({f"{corpus}/bin/dict.en.txt"!r})
 model = ARCH_MODEL_REGISTRY[args.arch].build_model(args, Task)
-assert any(name.endswith("in_proj_weight") for name, _ in model.named_parameters())
 model.load_state_dict(state["model"], strict=True)
 assert "fairseq_plugins" not in sys.modules
 parameters = dict(model.named_parameters())
@@ -560,8 +560,8 @@ def test_hydra_is_quiet_and_only_hydra():
         return [str(warning.message) for warning in seen]
 
     assert start(silenced=True) == ["somebody else's warning"]
-    if "version_base" in __import__("inspect").signature(__import__("hydra").initialize).parameters:
-        assert len(start(silenced=False)) > 4  # hydra < 1.2 has nothing to say
+    if hasattr(hydra, "initialize"):
+        assert len(start(silenced=False)) > 4  # hydra 1.0 has nothing to say
 
 
 USER_DIRS = """

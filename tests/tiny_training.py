@@ -36,7 +36,7 @@ def write_corpus(folder):
     from fairseq_cli import preprocess
 
     words = random.Random(1)
-    for split, size in (("train", 60), ("valid", 8)):
+    for split, size in (("train", 60), ("valid", 30)):
         lines = [[f"w{words.randrange(20)}" for _ in range(words.randint(2, 6))] for _ in range(size)]
         (folder / f"{split}.de").write_text("".join(" ".join(line) + "\n" for line in lines))
         (folder / f"{split}.en").write_text("".join(" ".join(line[::-1]) + "\n" for line in lines))

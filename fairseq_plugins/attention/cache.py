@@ -53,7 +53,7 @@ class KeyValueCache:
             if k.size(0) * beam_size == new_order.size(0):
                 return  # a hypothesis never moves to another sentence, so shared rows stay where they are
             if k.size(0) != new_order.size(0):
-                new_order = new_order.view(-1, beam_size)[:, 0] // beam_size
+                new_order = torch.div(new_order.view(-1, beam_size)[:, 0], beam_size, rounding_mode="floor")
         for name, tensor in buffer.items():
             if tensor is not None:
                 buffer[name] = tensor.index_select(0, new_order)

@@ -187,8 +187,8 @@ class StagedMultiheadAttention(nn.Module):
             out = self.kernel.dense(q, k, v, mask, self.dropout_module.p if drops else 0.0)
             if out is not None:
                 return out, None
-        weights = self.kernel.weights(q, k, mask)
-        return self.mixing.mix(weights, v, mask, self.dropout_module)
+        out, weights = self.mixing.mix(self.kernel.weights(q, k, mask), v, mask, self.dropout_module)
+        return out, weights if need_weights else None
 
     def _masked_scores(self, q: Tensor, k: Tensor, mask: AttentionMask, beam: int) -> Tensor:
         """Scores (B * H, T, S) with -inf at excluded keys."""

@@ -110,11 +110,11 @@ def test_torch_attention(dtype, side, mask):
     known = given if known is None else known
     out, weights = module(x, x, x, pad, attn_mask=given, need_head_weights=True)
     fused, _ = module(x, x, x, pad, attn_mask=given, need_weights=False)
-    if known.dtype == torch.bool or pad is None:
-        known_pad = pad
-    else:
-        known_pad = torch.zeros(pad.shape, dtype=dtype).masked_fill(pad, float("-inf"))
-    expected, expected_weights = theirs(x, x, x, known_pad, attn_mask=known, average_attn_weights=False)
+    if pad is not None:  # in one mask, since torch releases differ in how they take two
+        kept = known.expand(batch * HEADS, time, time) if known.dim() == 2 else known
+        excluded = pad[:, None, None, :].expand(batch, HEADS, time, time).reshape(batch * HEADS, time, time)
+        known = kept | excluded if kept.dtype == torch.bool else kept.masked_fill(excluded, float("-inf"))
+    expected, expected_weights = theirs(x, x, x, attn_mask=known, average_attn_weights=False)
     torch.testing.assert_close(out, expected, rtol=0, atol=TOLERANCE[dtype])
     torch.testing.assert_close(fused, expected, rtol=0, atol=TOLERANCE[dtype])
     torch.testing.assert_close(weights.transpose(0, 1), expected_weights, rtol=0, atol=TOLERANCE[dtype])
