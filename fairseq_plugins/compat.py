@@ -186,11 +186,18 @@ def fused_encoder_layer() -> bool:
     """
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
 
+    def _load_from_state_dict(self: Any, state_dict: Dict[str, Any], prefix: str, *args: Any) -> None:
+        for name in DUPLICATE_PARAMETERS:
+            state_dict.pop(prefix + name, None)
+        super(Layer, self)._load_from_state_dict(state_dict, prefix, *args)
+
+    # on the main branch too: without this it refuses checkpoints of 0.12.2
+    if not _marked(Layer._load_from_state_dict):
+        Layer._load_from_state_dict = _mark(_load_from_state_dict, Layer._load_from_state_dict)
+
     init = Layer.__init__
-    if _marked(init):
+    if _marked(init) or "in_proj_weight" not in init.__code__.co_names:
         return True
-    if "in_proj_weight" not in init.__code__.co_names:
-        return False
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         built: List[torch.nn.Module] = []
@@ -210,13 +217,7 @@ def fused_encoder_layer() -> bool:
             self._parameters.pop(name, None)
         self.can_use_fastpath = False
 
-    def _load_from_state_dict(self: Any, state_dict: Dict[str, Any], prefix: str, *args: Any) -> None:
-        for name in DUPLICATE_PARAMETERS:
-            state_dict.pop(prefix + name, None)
-        super(Layer, self)._load_from_state_dict(state_dict, prefix, *args)
-
     Layer.__init__ = _mark(__init__, init)
-    Layer._load_from_state_dict = _mark(_load_from_state_dict, Layer._load_from_state_dict)
     if "in_proj_weight" in Layer.forward.__code__.co_names:
         Layer.forward = _encoder_layer_forward
     return True

@@ -15,7 +15,8 @@ HYPOTHESIS = re.compile(r"H-(\d+)\t[^\t]*\t?(.*)")
 
 def read_log(path: str) -> "tuple[int, dict[int, str]]":
     """The number of sentences loaded, and the best hypothesis of each by its number."""
-    loaded, hypotheses = None, {}
+    loaded = None
+    hypotheses: dict[int, str] = {}
     with open(path, encoding="utf-8", newline="\n") as log:
         for line in log:
             match = LOADED.search(line)

@@ -3,7 +3,8 @@
 #
 # Usage: bash scripts/test.sh [--help] [PYTEST_ARGUMENT...]
 #
-# Arguments go on to pytest. PYTHON=INTERPRETER tests in that environment as it is, without set-up.
+# Arguments go on to pytest, which runs a test on each core at a time (-n 0: one by one).
+# PYTHON=INTERPRETER tests in that environment as it is, without set-up.
 # OMP_NUM_THREADS (default: 1) is the number of threads of each training process that a test starts.
 #
 # Examples:
@@ -34,4 +35,4 @@ failed=""
 "$PYTHON" -m mypy || failed+=" mypy"
 [[ -z "$failed" ]] || die "these checks failed:$failed; their complaints are above, and the tests were not run"
 
-exec "$PYTHON" -m pytest "$@"
+exec "$PYTHON" -m pytest -n "$(getconf _NPROCESSORS_ONLN)" "$@"

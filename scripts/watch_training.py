@@ -215,9 +215,10 @@ class Watcher:
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL if kill else number)
 
-    def read(self, log) -> None:
+    def read(self, process: "subprocess.Popen[bytes]", log) -> None:
         """Copy the command's output to the log until it ends."""
-        pipe = self.process.stdout.fileno()
+        assert process.stdout is not None
+        pipe = process.stdout.fileno()
         rest, silent_since_end = b"", None
         while True:
             if select.select([pipe], [], [], 0.5)[0]:
@@ -229,13 +230,13 @@ class Watcher:
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     self.handle(line.decode("utf-8", "replace"))
-            elif self.process.poll() is not None:
+            elif process.poll() is not None:
                 # A stray worker may hold the pipe open after the command itself has gone.
                 silent_since_end = silent_since_end or time.monotonic()
                 if time.monotonic() - silent_since_end > 5:
                     break
-            if time.monotonic() > self.kill_at and self.process.poll() is None:
-                os.killpg(self.process.pid, signal.SIGKILL)
+            if time.monotonic() > self.kill_at and process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
                 self.kill_at = float("inf")
         if rest:
             self.handle(rest.decode("utf-8", "replace"))
@@ -292,7 +293,7 @@ class Watcher:
             )
             if self.stopped_by:  # in the moment before there was a process to pass it on to
                 self.process.kill()
-            self.read(log)
+            self.read(self.process, log)
             status = self.process.wait()
         self.progress.save()
         return self.verdict(status, log_path)

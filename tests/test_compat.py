@@ -498,7 +498,7 @@ def test_stock_attention_is_called_after_loading_too():
     with torch.no_grad():
         fresh(torch.randn(5, 2, 8), padding)  # stock fairseq on torch >= 2 stops here, and never calls self_attn
     assert calls == [1]
-    assert not fresh.can_use_fastpath
+    assert not getattr(fresh, "can_use_fastpath", False)  # main has no such thing
 
 
 def test_only_the_layers_own_duplicates_are_dropped():
