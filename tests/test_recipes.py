@@ -80,11 +80,12 @@ def test_multi30k_is_the_measured_setting(raw, tmp_path):
         shape = [
             getattr(parsed, f"{side}_{name}") for name in ("layers", "embed_dim", "ffn_embed_dim", "attention_heads")
         ]
-        assert shape == [3, 256, 512, 4]
+        assert shape == [3, 128, 256, 4]
     assert parsed.share_all_embeddings
-    assert (parsed.lr, parsed.lr_scheduler, parsed.warmup_updates) == ([0.002], "inverse_sqrt", 500)
-    assert (parsed.dropout, parsed.weight_decay, parsed.label_smoothing) == (0.2, 0.0001, 0.1)
+    assert (parsed.lr, parsed.lr_scheduler, parsed.warmup_updates) == ([0.003], "inverse_sqrt", 300)
+    assert (parsed.dropout, parsed.weight_decay, parsed.label_smoothing) == (0.1, 0.0001, 0.1)
     assert (parsed.max_tokens, parsed.update_freq, parsed.adam_betas) == (4096, [1], "(0.9, 0.98)")
+    assert parsed.max_update == 1000
     parsed = options.parse_args_and_arch(options.get_generation_parser(), generate[1:])
     assert (parsed.beam, parsed.path) == (5, str(tmp_path / "neuralqkv-seed1" / "checkpoint_best.pt"))
 

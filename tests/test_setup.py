@@ -441,7 +441,7 @@ def test_test_script_checks_first_and_passes_arguments_on(recorder):
         "-m ruff check .",
         "-m ruff format --check .",
         "-m mypy",
-        "-m pytest tests/test_x.py -k some thing",
+        f"-m pytest -n {os.cpu_count()} tests/test_x.py -k some thing",
     ]
 
 
