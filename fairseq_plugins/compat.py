@@ -137,6 +137,17 @@ def hydra_warnings() -> bool:
     return True
 
 
+@_repair("none known")
+def tensorboard_hint() -> bool:
+    """Importing fairseq logs "Please install tensorboardX", for its text-to-speech task, whatever the task is."""
+    logging.getLogger("fairseq.tasks.text_to_speech").addFilter(_is_no_tensorboard_hint)
+    return True
+
+
+def _is_no_tensorboard_hint(record: logging.LogRecord) -> bool:
+    return "tensorboardX" not in record.getMessage()
+
+
 @_repair("fairseq#5603, fairseq#5610")
 def checkpoint_loading() -> bool:
     """torch >= 2.6 refuses fairseq's checkpoints, older torch runs whatever a checkpoint says.

@@ -638,3 +638,12 @@ def test_two_processes_on_a_cpu_resume_a_training(corpus, tmp_path):
     state = plain_load(tmp_path / "run" / "checkpoint_last.pt")
     assert state["optimizer_history"][-1]["num_updates"] == 3
     assert state["cfg"]["distributed_training"]["distributed_world_size"] == 2
+
+
+def test_our_command_starts_without_fairseqs_noise():
+    """Of what importing fairseq logs and warns, nothing is left."""
+    done = subprocess.run(
+        [sys.executable, "-m", "fairseq_plugins.cli", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "COMMAND" in done.stdout
+    assert done.stderr == ""
