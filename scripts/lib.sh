@@ -111,7 +111,7 @@ fairseq_command() {
     fi
 }
 
-# cpu_environment: torch on a CPU is 12 % faster when freed memory is not given back to the system after every tensor.
+# cpu_environment: keep freed memory; giving it back to the system after every tensor costs page faults.
 cpu_environment() {
     export MALLOC_MMAP_MAX_="${MALLOC_MMAP_MAX_:-0}"
     export MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-100000000000}"

@@ -17,6 +17,7 @@ if threading.current_thread() is threading.main_thread() and signal.getsignal(si
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
+import tiny_training  # noqa: E402
 import torch  # noqa: E402
 from running import forked  # noqa: E402
 
@@ -53,3 +54,11 @@ def bin_dir(tmp_path_factory):
     prefixes = [f"--{split}pref={folder / split}" for split in ("train", "valid", "test")]
     forked("preprocess", "-s", "de", "-t", "en", *prefixes, "--joined-dictionary", "--destdir", folder / "bin")
     return folder / "bin"
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """The corpora of :mod:`tiny_training`, for its trainings."""
+    folder = tmp_path_factory.mktemp("corpus")
+    tiny_training.write_corpus(folder)
+    return folder

@@ -21,13 +21,6 @@ NEURAL = tiny_training.KINDS["adam"].replace("transformer_", "transformer_neural
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("corpus")
-    tiny_training.write_corpus(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def trained(corpus, tmp_path_factory):
     """A folder with checkpoint_1_2.pt, checkpoint_2_6.pt, checkpoint_best.pt and checkpoint_last.pt (7 updates)."""
     folder = tmp_path_factory.mktemp("trained")

@@ -51,13 +51,6 @@ def plain_load(path):
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("corpus")
-    tiny_training.write_corpus(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def stock(corpus, tmp_path_factory):
     """Checkpoints of every kind, trained by stock fairseq."""
     folder = tmp_path_factory.mktemp("stock")

@@ -12,7 +12,7 @@
 #   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run    as in scripts/train.sh
 #
 # Prepares the data, trains, translates test_2016_flickr with the checkpoint of the best validation loss, scores it.
-# About half an hour on two idle CPU cores; never run two at a time there, each would crawl.
+# Took 18 to 32 minutes a run with OMP_NUM_THREADS=1 on two CPU cores that did other work besides.
 #
 # Examples:
 #   for seed in 1 2 3; do for variant in baseline neuralqkv matched; do

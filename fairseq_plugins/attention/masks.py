@@ -80,11 +80,6 @@ class AttentionMask:
             bias = torch.zeros(attn_mask.shape, device=attn_mask.device).masked_fill(attn_mask.bool(), float("-inf"))
         return cls(key_padding=key_padding_mask, bias=bias)
 
-    @property
-    def is_empty(self) -> bool:
-        """Every query may attend to every key, without bias."""
-        return not self.causal and self.key_padding is None and self.bias is None
-
     def per_beam(self, beam: int) -> AttentionMask:
         """For ``beam`` queries side by side that share their keys: T becomes beam * T."""
         if self.causal or (self.bias is not None and self.bias.dim() != 2):
@@ -111,6 +106,12 @@ class AttentionMask:
         if self.bias is None:
             return None
         return self.bias.masked_fill(self.bias == float("-inf"), 0.0).to(dtype)
+
+    def apply(self, scores: Tensor, allowed: Optional[Tensor]) -> Tensor:
+        """Scores (B, H, T, S) with the bias added, and -inf where ``allowed`` (None = everywhere) is false."""
+        bias = self.additive_bias(scores.dtype)
+        scores = scores if bias is None else scores + bias
+        return scores if allowed is None else scores.masked_fill(~allowed, float("-inf"))
 
     def safe(self, queries: int, device: torch.device) -> Tuple[Optional[Tensor], Optional[Tensor]]:
         """``allowed`` with rows that allow nothing opened, and those rows: (allowed, dead).

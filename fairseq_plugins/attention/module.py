@@ -60,7 +60,6 @@ class StagedMultiheadAttention(nn.Module):
             raise ValueError(f"embed_dim {embed_dim} is no multiple of the {num_heads} attention heads")
         self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
         self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
-        self.scaling = self.head_dim**-0.5
         self.self_attention, self.encoder_decoder_attention = self_attention, encoder_decoder_attention
         self.right_padded = right_padded
         self.beam_size = 1
@@ -192,12 +191,7 @@ class StagedMultiheadAttention(nn.Module):
 
     def _masked_scores(self, q: Tensor, k: Tensor, mask: AttentionMask, beam: int) -> Tensor:
         """Scores (B * H, T, S) with -inf at excluded keys."""
-        scores = scaled_scores(q, k)
-        bias, allowed = mask.additive_bias(scores.dtype), mask.allowed(q.size(2), q.device)
-        if bias is not None:
-            scores = scores + bias
-        if allowed is not None:
-            scores = scores.masked_fill(~allowed, float("-inf"))
+        scores = mask.apply(scaled_scores(q, k), mask.allowed(q.size(2), q.device))
         scores = self._queries_to_beams(scores, beam)
         return scores.reshape(-1, *scores.shape[2:])
 
