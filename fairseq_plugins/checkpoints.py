@@ -158,7 +158,7 @@ def _can_skip_weights(path: PathLike) -> bool:
 
 
 def convert_checkpoint(source: PathLike, target: PathLike, to: str) -> List[str]:
-    """Write a stock ``transformer*`` checkpoint as ``transformer_baseline*``, or the reverse.
+    """Write a stock ``transformer*`` or ``roberta*`` checkpoint as ``transformer_baseline*``, ..., or the reverse.
 
     The weights keep their names; only the architecture's name, the options that stock fairseq does not know, and
     the fused encoder layer's duplicate parameters change. Going to ``baseline`` the optimizer's state is carried
@@ -236,28 +236,31 @@ def _delete(config: Any, key: str) -> None:
 
 
 def _counterpart(name: str, to: str, source: str) -> str:
-    """``transformer_tiny`` <-> ``transformer_baseline_tiny``."""
-    from .models.grid import SIZES, VARIANTS, architecture_name, stock_name
+    """``transformer_tiny`` <-> ``transformer_baseline_tiny``; a size that fairseq has not is its family's default."""
+    from .models.grid import OWN_SIZES, SIZES, VARIANTS, architecture_name, stock_name
 
-    pairs = {
-        stock_name("transformer", size): architecture_name("transformer", "baseline", size)
-        for size in SIZES["transformer"]
+    grid = [(family, size) for family, sizes in SIZES.items() for size in sizes]
+    ours_of = {
+        stock_name(family, size): architecture_name(family, "baseline", size)
+        for family, size in grid
+        if (family, size) not in OWN_SIZES
     }
-    if to == "stock":
-        pairs = {ours: stock for stock, ours in pairs.items()}
-    elif to != "baseline":
+    stock_of = {architecture_name(family, "baseline", size): stock_name(family, size) for family, size in grid}
+    pairs = {"baseline": ours_of, "stock": stock_of}.get(to)
+    if pairs is None:
         raise CheckpointError(f"cannot convert to {to!r}: choose stock or baseline")
     if name in pairs:
         return pairs[name]
     if name in pairs.values():
         raise CheckpointError(f"{source}: its architecture {name} is {to} already")
-    for variant in VARIANTS:
-        prefix = f"transformer_{variant}"
-        if name == prefix or name.startswith(prefix + "_"):
-            raise CheckpointError(
-                f"{source}: its architecture {name} is of the variant {variant}, which stock fairseq does not have; "
-                "only transformer_baseline* has a stock counterpart"
-            )
+    for family in SIZES:
+        for variant in VARIANTS:
+            prefix = f"{family}_{variant}"
+            if name == prefix or name.startswith(prefix + "_"):
+                raise CheckpointError(
+                    f"{source}: its architecture {name} is of the variant {variant}, which stock fairseq does not "
+                    f"have; only {family}_baseline* has a stock counterpart"
+                )
     raise CheckpointError(f"{source}: its architecture {name} has no counterpart; known: {', '.join(sorted(pairs))}")
 
 

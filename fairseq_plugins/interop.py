@@ -20,6 +20,19 @@ AUTHORS: Dict[str, Dict[str, Any]] = {
         "names": {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output.dense": "out_proj"},
         "choices": {"attention_projection": "neural", "neural_qkv_shape": "roberta"},
     },
+    "bert_symmetric": {
+        "names": {"query": "q_proj", "value": "v_proj", "output.dense": "out_proj"},
+        "choices": {"attention_compatibility": "symmetric"},
+    },
+    "bert_pairwise": {
+        "names": {
+            "query": "q_proj",
+            "value": "v_proj",
+            "output.dense": "out_proj",
+            "pairwise_factors": "compatibility.pairwise_factors",
+        },
+        "choices": {"attention_compatibility": "pairwise"},
+    },
 }
 
 
@@ -32,7 +45,7 @@ def load_authors_attention(
         arrays: name -> array; the parameters stand under ``prefix.`` with the authors' names (``q_proj.0.weight``,
             ``query.2.bias``, ``output.dense.weight``, ...); other names are ignored.
         prefix: ``marian_neural`` or ``roberta_neural`` (github.com/ocislyjrti/NeuralAttention: Marian translation model
-            and RoBERTa).
+            and RoBERTa), ``bert_symmetric`` or ``bert_pairwise`` (github.com/mcrts/ACL2024-SymmetricAttentionBert).
         num_heads: which the parameters do not tell; the reference vectors have 4.
 
     Returns:
@@ -49,9 +62,9 @@ def load_authors_attention(
     parameters = {}
     for name, array in arrays.items():
         for theirs, ours in authors["names"].items():
-            start = f"{prefix}.{theirs}."
-            if name.startswith(start):
-                parameters[f"{ours}.{name[len(start) :]}"] = torch.from_numpy(np.array(array))
+            start = f"{prefix}.{theirs}"
+            if name == start or name.startswith(f"{start}."):
+                parameters[ours + name[len(start) :]] = torch.from_numpy(np.array(array))
     biases = sorted(name for name in parameters if name.startswith("v_proj.") and name.endswith("bias"))
     if not biases:
         raise KeyError(f"no parameters of a value projection under {prefix}.")

@@ -6,6 +6,8 @@ each and meets fairseq's attention contract. A new choice is one file that is im
 
 from . import (  # noqa: F401  each import registers the choices of one file
     compatibility_dot,
+    compatibility_pairwise,
+    compatibility_symmetric,
     kernel_exp,
     mixing_dense,
     projection_linear,

@@ -75,7 +75,7 @@ class StagedMultiheadAttention(nn.Module):
         self.v_proj = projection.build("v", self.vdim, embed_dim)
         self.q_proj = projection.build("q", embed_dim, embed_dim)
         self.out_proj = projection.build("out", embed_dim, embed_dim)
-        self._projection = projection
+        self.projection = projection
         self.reset_parameters()
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -87,7 +87,7 @@ class StagedMultiheadAttention(nn.Module):
         for role in ("k", "v", "q", "out"):
             module = getattr(self, f"{role}_proj")
             if module is not None:
-                self._projection.reset_parameters(role, module, same_width)
+                self.projection.reset_parameters(role, module, same_width)
 
     def forward(
         self,
@@ -129,7 +129,7 @@ class StagedMultiheadAttention(nn.Module):
         if cached is not None:
             k, v, padding = cached
         else:
-            k, v, padding = self._keys_and_values(query, key, value, key_padding_mask)
+            k, v, padding = self._keys_and_values(query, key, value, key_padding_mask, q)
             if incremental_state is not None:
                 k, v, padding = self.cache.extend(buffer, k, v, padding)
         if incremental_state is not None:
@@ -161,9 +161,9 @@ class StagedMultiheadAttention(nn.Module):
         return out, weights
 
     def _keys_and_values(
-        self, query: Tensor, key: Optional[Tensor], value: Optional[Tensor], padding: Optional[Tensor]
+        self, query: Tensor, key: Optional[Tensor], value: Optional[Tensor], padding: Optional[Tensor], q: Tensor
     ) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
-        """Projected keys and values (B', H, S, D) and their padding (B', S)."""
+        """Projected keys and values (B', H, S, D) and their padding (B', S); q is the projected query."""
         if self.self_attention:
             key = value = query
         elif self.encoder_decoder_attention:
@@ -174,8 +174,13 @@ class StagedMultiheadAttention(nn.Module):
             # every beam of a sentence brings the same keys: keep one
             key = value = key[:, :: self.beam_size]
             padding = None if padding is None else padding[:: self.beam_size]
-        k_proj = self.q_proj if self.k_proj is None else self.k_proj
-        return self._split_heads(k_proj(key)), self._split_heads(self.v_proj(value)), padding
+        if self.k_proj is not None:
+            k = self._split_heads(self.k_proj(key))
+        elif key is query:
+            k = q  # the shared projection of the same text: nothing changes q in place
+        else:
+            k = self._split_heads(self.q_proj(key))
+        return k, self._split_heads(self.v_proj(value)), padding
 
     def _attend(
         self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, need_weights: bool

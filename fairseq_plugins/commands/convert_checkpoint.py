@@ -1,4 +1,4 @@
-"""Turn a stock transformer checkpoint into transformer_baseline or back.
+"""Turn a stock transformer or roberta checkpoint into transformer_baseline or roberta_baseline, or back.
 
 Architectures pair up by their ending: transformer_iwslt_de_en and transformer_baseline_iwslt_de_en, for example.
 Weights keep their names and values. Other variants have no stock form and are refused. OUT appears complete or not

@@ -16,10 +16,25 @@ from omegaconf import OmegaConf
 VARIANTS: Dict[str, Dict[str, str]] = {
     "baseline": {},
     "neuralqkv": {"attention_projection": "neural"},
+    "symmetric": {"attention_compatibility": "symmetric"},
+    "pairwise": {"attention_compatibility": "pairwise"},
     "matched": {"match_parameters_of": "neuralqkv"},
 }
 
-#: family -> fairseq's own sizes ("" is the family's default)
+#: what a variant means in one family only: there, the papers use another shape or fewer sites
+FAMILY_OPTIONS: Dict[Tuple[str, str], Dict[str, str]] = {
+    ("roberta", "neuralqkv"): {"neural_qkv_shape": "roberta"},
+    ("transformer", "symmetric"): {"attention_compatibility": "encoder=symmetric"},
+    ("transformer", "pairwise"): {"attention_compatibility": "encoder=pairwise"},
+}
+
+#: family -> where its models attend
+FAMILY_SITES: Dict[str, Tuple[str, ...]] = {
+    "transformer": ("encoder", "decoder", "cross"),
+    "roberta": ("encoder",),
+}
+
+#: family -> sizes ("" is the family's default)
 SIZES: Dict[str, Tuple[str, ...]] = {
     "transformer": (
         "",
@@ -31,7 +46,29 @@ SIZES: Dict[str, Tuple[str, ...]] = {
         "vaswani_wmt_en_de_big",
         "vaswani_wmt_en_fr_big",
     ),
+    "roberta": ("", "tiny", "small", "base", "large"),
 }
+
+#: sizes that fairseq has not, as changes of its default: BERT-tiny and the symmetric paper's BERT-small
+OWN_SIZES: Dict[Tuple[str, str], Dict[str, int]] = {
+    ("roberta", "tiny"): {
+        "encoder_layers": 2,
+        "encoder_embed_dim": 128,
+        "encoder_ffn_embed_dim": 512,
+        "encoder_attention_heads": 2,
+    },
+    ("roberta", "small"): {
+        "encoder_layers": 4,
+        "encoder_embed_dim": 512,
+        "encoder_ffn_embed_dim": 2048,
+        "encoder_attention_heads": 8,
+    },
+}
+
+
+def preset(family: str, variant: str) -> Dict[str, str]:
+    """The option defaults of a variant in a family."""
+    return {**VARIANTS[variant], **FAMILY_OPTIONS.get((family, variant), {})}
 
 
 def architecture_name(family: str, variant: str, size: str) -> str:
@@ -40,8 +77,8 @@ def architecture_name(family: str, variant: str, size: str) -> str:
 
 
 def stock_name(family: str, size: str) -> str:
-    """fairseq's own architecture of that size."""
-    return "_".join(part for part in (family, size) if part)
+    """fairseq's own architecture of that size, or the family's default where fairseq has no such size."""
+    return family if not size or (family, size) in OWN_SIZES else f"{family}_{size}"
 
 
 def architecture(family: str, variant: str, size: str) -> Callable[[Any], None]:
@@ -59,13 +96,13 @@ def architecture(family: str, variant: str, size: str) -> Callable[[Any], None]:
             args[name] = value
 
     def apply(args: Any) -> None:
-        for name, value in VARIANTS[variant].items():
+        for name, value in {**preset(family, variant), **OWN_SIZES.get((family, size), {})}.items():
             if getattr(args, name, None) is None:
                 setattr(args, name, value)
         stock(args)
 
     fill.__name__ = architecture_name(family, variant, size)
-    fill.__doc__ = f"{stock_name(family, size)} with {VARIANTS[variant] or 'vanilla attention'}."
+    fill.__doc__ = f"{stock_name(family, size)} with {preset(family, variant) or 'vanilla attention'}."
     return fill
 
 

@@ -9,11 +9,11 @@ import torch
 
 from fairseq_plugins.attention import AttentionConfig, build_attention
 
-from .grid import VARIANTS
+from .grid import FAMILY_SITES, VARIANTS, preset
 
 
-def match_parameters(cfg: Any, variant: str) -> None:
-    """Widen ``cfg``'s feed-forward layers until each layer has as many parameters as ``variant``'s, in place.
+def match_parameters(cfg: Any, family: str, variant: str) -> None:
+    """Set ``cfg``'s feed-forward widths so that each layer has as many parameters as ``variant``'s, in place.
 
     One unit of feed-forward width costs 2 d + 1 parameters, so a layer is met to within half of that: 0.01 % of a
     base-size model.
@@ -23,14 +23,17 @@ def match_parameters(cfg: Any, variant: str) -> None:
     """
     if variant not in VARIANTS:
         raise ValueError(f"--match-parameters-of {variant}: choose from {', '.join(VARIANTS)}")
-    options = {name: value for name, value in vars(cfg).items() if not name.startswith("attention_")}
-    target = AttentionConfig(Namespace(**{**options, **VARIANTS[variant]}))
+    given = {
+        name: value for name, value in vars(cfg).items() if not name.startswith("attention_") and value is not None
+    }
+    target = AttentionConfig(Namespace(**{**preset(family, variant), **given}))
 
-    sides = {"encoder": (cfg.encoder, ["encoder"]), "decoder": (cfg.decoder, ["decoder", "cross"])}
+    sites = set(FAMILY_SITES[family])
     if cfg.no_cross_attention:
-        sides["decoder"] = (cfg.decoder, ["decoder"])
-    for side, sites in sides.values():
-        extra = sum(_attention_size(cfg, target, site) - _attention_size(cfg, cfg.attention, site) for site in sites)
+        sites.discard("cross")
+    for side, of_side in ((cfg.encoder, {"encoder"}), (cfg.decoder, {"decoder", "cross"})):
+        here = sorted(sites & of_side)
+        extra = sum(_attention_size(cfg, target, site) - _attention_size(cfg, cfg.attention, site) for site in here)
         width = side.ffn_embed_dim + round(extra / (2 * side.embed_dim + 1))
         if width < 1:
             raise ValueError(f"--match-parameters-of {variant}: no feed-forward width is small enough")

@@ -5,18 +5,13 @@ from __future__ import annotations
 from copy import copy
 from typing import Any, Optional
 
-from fairseq.models.transformer import (
-    TransformerConfig,
-    TransformerDecoderBase,
-    TransformerEncoderBase,
-    TransformerModel,
-)
+from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase, TransformerModel
 
-from fairseq_plugins.attention import CAUSAL, AttentionConfig, add_attention_args
+from fairseq_plugins.attention import CAUSAL
 
-from .grid import VARIANTS, as_namespace, register_family
+from .grid import as_namespace, register_family
 from .layers import TransformerDecoderLayer, TransformerEncoderLayer, wrap_layer
-from .matched import match_parameters
+from .options import add_model_args, layer_config
 
 
 class TransformerEncoder(TransformerEncoderBase):
@@ -60,18 +55,13 @@ class TransformerDecoder(TransformerDecoderBase):
 class StagedTransformerModel(TransformerModel):
     """fairseq's encoder-decoder Transformer with staged attention, every option by argparse or hydra.
 
-    Args: see fairseq's ``TransformerModel`` and :func:`fairseq_plugins.attention.add_attention_args`.
+    Args: see fairseq's ``TransformerModel`` and :func:`.options.add_model_args`.
     """
 
     @classmethod
     def add_args(cls, parser: Any) -> None:
         super().add_args(parser)
-        add_attention_args(parser)
-        parser.add_argument(
-            "--match-parameters-of",
-            choices=sorted(VARIANTS),
-            help="widen the feed-forward layers until the model has as many parameters as this variant",
-        )
+        add_model_args(parser)
 
     @classmethod
     def build_model(cls, args: Any, task: Any) -> Any:
@@ -83,23 +73,12 @@ class StagedTransformerModel(TransformerModel):
 
     @classmethod
     def build_encoder(cls, args: Any, src_dict: Any, embed_tokens: Any) -> TransformerEncoder:
-        return TransformerEncoder(cls._prepared(args), src_dict, embed_tokens)
+        return TransformerEncoder(layer_config(args, "transformer"), src_dict, embed_tokens)
 
     @classmethod
     def build_decoder(cls, args: Any, tgt_dict: Any, embed_tokens: Any) -> TransformerDecoder:
-        cfg = cls._prepared(args)
+        cfg = layer_config(args, "transformer")
         return TransformerDecoder(cfg, tgt_dict, embed_tokens, no_encoder_attn=cfg.no_cross_attention)
-
-    @staticmethod
-    def _prepared(args: Any) -> TransformerConfig:
-        """fairseq's config with ``attention`` parsed and feed-forward widths matched, once."""
-        cfg = TransformerConfig.from_namespace(args)
-        if not isinstance(vars(cfg).get("attention"), AttentionConfig):
-            cfg.attention = AttentionConfig(cfg)
-            variant = vars(cfg).get("match_parameters_of")
-            if variant is not None:
-                match_parameters(cfg, str(variant))
-        return cfg
 
 
 register_family("transformer", StagedTransformerModel)

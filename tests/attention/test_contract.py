@@ -25,6 +25,9 @@ CHOICES = {
         "neural_qkv_activation": "gelu",
         "neural_qkv_expansion": 1.5,
     },
+    "symmetric": {"attention_compatibility": "symmetric"},
+    "pairwise": {"attention_compatibility": "pairwise"},
+    "pairwise_neural": {"attention_compatibility": "pairwise", "attention_projection": "neural"},
 }
 
 
@@ -62,8 +65,9 @@ def test_random_masks_equal_the_naive_form(batch, time, causal, masks, name):
     torch.testing.assert_close(out, fused, rtol=0, atol=1e-10)
 
     allowed = AttentionMask(causal, pad).allowed(time, x.device).expand(batch, 1, time, time)
-    q, k, v = (module._split_heads(p(x)) for p in (module.q_proj, module.k_proj, module.v_proj))
-    expected = naive_attention(q, k, v, allowed=allowed)
+    k_proj = module.q_proj if module.k_proj is None else module.k_proj
+    q, k, v = (module._split_heads(p(x)) for p in (module.q_proj, k_proj, module.v_proj))
+    expected = naive_attention(*module.compatibility.fold(q, k), v, allowed=allowed)
     expected = module.out_proj(expected.permute(2, 0, 1, 3).reshape(time, batch, WIDTH))
     torch.testing.assert_close(out, expected, rtol=0, atol=1e-10)
 
@@ -163,7 +167,7 @@ def test_incremental_cross_attention_shares_keys_across_beams(options, beam):
     pad[1, :2] = pad[3, 4:] = True
     pad = pad.repeat_interleave(beam, dim=0)
     state, calls = {}, []
-    module.k_proj.register_forward_hook(lambda *_: calls.append(1))
+    module.v_proj.register_forward_hook(lambda *_: calls.append(1))
     rows = torch.arange(sentences * beam)
     for step in range(4):
         query = random(1, len(rows), WIDTH)

@@ -1,0 +1,80 @@
+"""The ``roberta`` family: fairseq's masked language model and sentence classifier with staged attention."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Any
+
+from fairseq.models import FairseqEncoderModel
+from fairseq.models.roberta import RobertaModel
+from fairseq.models.roberta.model import RobertaEncoder, base_architecture
+from fairseq.modules.transformer_sentence_encoder import init_bert_params
+from torch import nn
+
+from fairseq_plugins.attention import StagedMultiheadAttention
+
+from .grid import as_namespace, register_family
+from .options import add_model_args, layer_config
+from .transformer import TransformerEncoder
+
+#: options of stock RoBERTa that reach into its own attention module, and the value that leaves them off
+STOCK_ATTENTION_ONLY = {"mha_reg_scale_factor": 0.0, "mha_heads_to_keep": -1}
+
+
+class StagedRobertaEncoder(RobertaEncoder):
+    """fairseq's RoBERTa encoder and masked-LM head over staged attention."""
+
+    def build_encoder(self, args: Any, dictionary: Any, embed_tokens: Any) -> TransformerEncoder:
+        encoder = TransformerEncoder(layer_config(args, "roberta"), dictionary, embed_tokens)
+        encoder.apply(init_parameters)
+        return encoder
+
+
+class StagedRobertaModel(RobertaModel):
+    """fairseq's RoBERTa with staged attention, every option by argparse or hydra.
+
+    Args: see fairseq's ``RobertaModel`` and :func:`.options.add_model_args`.
+    """
+
+    def __init__(self, args: Any, encoder: StagedRobertaEncoder) -> None:
+        # fairseq's own __init__ with another initialisation
+        FairseqEncoderModel.__init__(self, encoder)
+        self.args = args
+        self.apply(init_parameters)
+        self.classification_heads = nn.ModuleDict()
+
+    @classmethod
+    def add_args(cls, parser: Any) -> None:
+        super().add_args(parser)
+        add_model_args(parser)
+
+    @classmethod
+    def build_model(cls, args: Any, task: Any) -> StagedRobertaModel:
+        args = copy(as_namespace(args))  # what is set here belongs to the model, not to the checkpoint's configuration
+        for name, off in STOCK_ATTENTION_ONLY.items():
+            if getattr(args, name, off) != off:
+                raise ValueError(f"--{name.replace('_', '-')} is for stock RoBERTa's attention only: leave it out")
+        base_architecture(args)
+        if getattr(args, "max_positions", None) is None:
+            args.max_positions = getattr(args, "tokens_per_sample", None) or task.max_positions()
+        return cls(args, StagedRobertaEncoder(args, task.source_dictionary))
+
+
+def init_parameters(module: nn.Module) -> None:
+    """BERT's N(0, 0.02^2) over the whole model, but ``--attention-init xavier`` is kept in attention.
+
+    BERT's is the neural-QKV and the symmetric papers' too, so ``paper`` and ``normal`` mean the same here. The
+    compatibility's own parameters keep what its options say.
+    """
+    init_bert_params(module)
+    if isinstance(module, StagedMultiheadAttention):
+        if module.projection.init == "xavier":
+            module.reset_parameters()
+        else:
+            # stock RoBERTa draws these twice: a seed then gives the same baseline as there
+            for projection in (module.q_proj, module.k_proj, module.v_proj):
+                if isinstance(projection, nn.Linear):
+                    init_bert_params(projection)
+
+
+register_family("roberta", StagedRobertaModel)

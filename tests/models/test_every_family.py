@@ -1,0 +1,214 @@
+"""What every variant of every family must prove, and the grid that names them."""
+
+import copy
+import subprocess
+import sys
+from argparse import Namespace
+
+import pytest
+import torch
+from builders import CASES, SMALL, build, family_of, masked_lm_task, run, run_alone, translation_task
+from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
+
+from fairseq_plugins.attention import StagedMultiheadAttention
+from fairseq_plugins.models.grid import (
+    OWN_SIZES,
+    SIZES,
+    VARIANTS,
+    architecture_name,
+    preset,
+    register_family,
+    stock_name,
+)
+from fairseq_plugins.models.roberta import StagedRobertaModel
+from fairseq_plugins.models.transformer import StagedTransformerModel
+
+GRID = [(family, variant, size) for family in SIZES for variant in VARIANTS for size in SIZES[family]]
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    return request.param
+
+
+def parameters(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+# --- the grid ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("family", "variant", "size"), GRID)
+def test_every_name_has_its_meaning(family, variant, size):
+    """The size's own shape comes from stock fairseq where it has that size; the variant's defaults from the table."""
+    ours, stock = Namespace(), Namespace(**OWN_SIZES.get((family, size), {}))
+    ARCH_CONFIG_REGISTRY[architecture_name(family, variant, size)](ours)
+    ARCH_CONFIG_REGISTRY[stock_name(family, size)](stock)
+    extra = {name: value for name, value in vars(ours).items() if name not in vars(stock)}
+    assert extra == preset(family, variant)
+    assert {name: getattr(ours, name) for name in vars(stock)} == vars(stock)
+
+
+def test_registering_again_is_harmless():
+    before = dict(ARCH_MODEL_REGISTRY)
+    register_family("transformer", StagedTransformerModel)
+    register_family("roberta", StagedRobertaModel)
+    assert before == ARCH_MODEL_REGISTRY
+
+
+# --- the control of equal size ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "overrides"),
+    [
+        ("transformer", {}),
+        ("transformer", {"encoder_layers": 1, "decoder_layers": 3}),
+        ("transformer", {"decoder_embed_dim": 16}),
+        ("transformer", {"neural_qkv_expansion": 3.0}),
+        ("transformer", {"neural_qkv_shape": "roberta"}),
+        ("roberta", {}),
+        ("roberta", {"neural_qkv_shape": "marian", "neural_qkv_expansion": 3.0}),
+    ],
+)
+def test_matched_meets_neuralqkv_layer_by_layer(family, overrides):
+    matched, neural = build(f"{family}_matched", **overrides), build(f"{family}_neuralqkv", **overrides)
+    for ours, theirs in zip(layers(matched), layers(neural)):
+        unit = 2 * ours.embed_dim + 1
+        assert abs(parameters(ours) - parameters(theirs)) <= unit / 2
+        assert isinstance(ours.self_attn.q_proj, torch.nn.Linear)
+
+
+def layers(model):
+    """The layers of a model, encoder first."""
+    return [m for m in model.modules() if hasattr(m, "self_attn")]
+
+
+def test_a_smaller_variant_is_matched_too():
+    matched, pairwise = build("roberta_matched", match_parameters_of="pairwise"), build("roberta_pairwise")
+    for ours, theirs in zip(layers(matched), layers(pairwise)):
+        assert abs(parameters(ours) - parameters(theirs)) <= (2 * 24 + 1) / 2
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_matching_does_not_disturb_the_random_stream(family):
+    """Counting the other variant's parameters draws nothing: the model is the baseline of the same widths and seed."""
+    torch.manual_seed(3)
+    matched = build(f"{family}_matched")
+    after_matched = torch.rand(1)
+    sides = {"encoder": layers(matched)[0], "decoder": layers(matched)[-1]}
+    torch.manual_seed(3)
+    widths = {f"{side}_ffn_embed_dim": layer.fc1.out_features for side, layer in sides.items()}
+    baseline = build(f"{family}_baseline", **widths)
+    assert torch.equal(after_matched, torch.rand(1))
+    for (name, ours), theirs in zip(matched.named_parameters(), baseline.parameters()):
+        assert torch.equal(ours, theirs), name
+
+
+# --- what every variant must prove ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left_pad_source", [False, True])
+def test_padding_changes_nothing(case, left_pad_source):
+    model = build(case).double().eval()
+    out, text = run(model, left_pad_source)
+    for row in range(len(out)):
+        torch.testing.assert_close(out[row][text[row]], run_alone(model, row), rtol=0, atol=1e-10)
+
+
+def test_custom_attention_is_called_in_every_layer_after_loading(case):
+    """fairseq's fused encoder path would skip it in a model that never trained."""
+    trained = build(case)
+    model = build(case)
+    model.load_state_dict(copy.deepcopy(trained.state_dict()))
+    calls = []
+    for module in model.modules():
+        if isinstance(module, StagedMultiheadAttention):
+            module.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        run(model.eval())
+    assert len(calls) == {"transformer": 2 + 2 * 2, "roberta": 2}[family_of(case)]
+
+
+def test_reloaded_in_a_fresh_process(case, tmp_path, root):
+    """Saved, loaded in another process, same output."""
+    model = build(case).eval()
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    program = f"""
+import sys, torch
+sys.path[:0] = [{str(root)!r}, {str(root / "tests")!r}]
+import fairseq_plugins
+from builders import build, run
+model = build({case!r})
+model.load_state_dict(torch.load({str(tmp_path / "model.pt")!r}))
+with torch.no_grad():
+    torch.save(run(model.eval())[0], {str(tmp_path / "out.pt")!r})
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+    with torch.no_grad():
+        assert torch.equal(run(model)[0], torch.load(tmp_path / "out.pt"))
+
+
+def test_every_parameter_gets_a_gradient(case):
+    model = build(case).train()
+    run(model)[0].float().log_softmax(-1).square().mean().backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None]
+    assert not without
+
+
+def test_gradients_equal_finite_differences(case):
+    """In float64, along a random direction of all parameters; of text alone: padding's own embedding has none."""
+    # smooth activations: relu has kinks, and fairseq computes its plain gelu in float32
+    smooth = {"activation_fn": "gelu_accurate", "neural_qkv_activation": "gelu_accurate"}
+    model = build(case, **smooth).double().eval()
+
+    def loss():
+        out, text = run(model)
+        return out[text].log_softmax(-1)[:, ::5].square().mean()
+
+    loss().backward()
+    direction = [torch.randn_like(p) for p in model.parameters()]
+    slope = sum((p.grad * d).sum() for p, d in zip(model.parameters(), direction))
+    step, values = 1e-6, []
+    with torch.no_grad():
+        for sign in (1, -2):  # forth, and back through the start
+            for p, d in zip(model.parameters(), direction):
+                p.add_(d, alpha=sign * step)
+            values.append(loss())
+    assert (values[0] - values[1]).item() / (2 * step) == pytest.approx(slope.item(), rel=1e-5)
+
+
+def test_activation_checkpointing_changes_no_gradient(case):
+    gradients = []
+    for checkpoint in (False, True):
+        torch.manual_seed(5)
+        model = build(case, checkpoint_activations=checkpoint).train()
+        run(model)[0].square().mean().backward()
+        gradients.append([p.grad for p in model.parameters()])
+    for plain, checkpointed in zip(*gradients):
+        torch.testing.assert_close(plain, checkpointed)
+
+
+# --- against stock fairseq --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_baseline_is_stock_fairseq(family):
+    """The same seed gives the same parameters; the same parameters the same output, loss and gradients."""
+    models = []
+    for arch in (family, f"{family}_baseline"):
+        torch.manual_seed(11)
+        models.append(build(arch, masked_lm_task() if family == "roberta" else translation_task()).double())
+    stock, ours = models
+    assert list(stock.state_dict()) == list(ours.state_dict())
+    for (name, value), mine in zip(stock.named_parameters(), ours.parameters()):
+        assert torch.equal(value, mine), name
+    for training in (True, False):
+        (theirs, text), (mine, _) = [run(model.train(training)) for model in models]
+        # stock cross-attention takes its softmax in float32
+        torch.testing.assert_close(mine[text], theirs[text], rtol=0, atol=1e-6)
+        for model, out in zip(models, (theirs, mine)):
+            model.zero_grad()
+            out[text].log_softmax(-1)[:, 5].sum().backward()
+        for (name, p), q in zip(stock.named_parameters(), ours.parameters()):
+            torch.testing.assert_close(q.grad, p.grad, rtol=1e-5, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")

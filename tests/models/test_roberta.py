@@ -1,0 +1,248 @@
+"""The roberta family: its sizes in parameters, its initialisation, its heads, and the ways to load it."""
+
+import json
+import subprocess
+import sys
+from argparse import Namespace
+
+import pytest
+import torch
+from builders import ROBERTA_VARIANTS, batch, build, dictionary
+from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
+from fairseq.models.roberta import RobertaModel
+from running import forked
+from torch import nn
+
+from fairseq_plugins.models.roberta import StagedRobertaModel
+
+TRAINING = [
+    *("--task", "masked_lm", "--criterion", "masked_lm", "--sample-break-mode", "none", "--tokens-per-sample", "16"),
+    *("--encoder-layers", "1", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "16"),
+    *("--encoder-attention-heads", "2", "--max-positions", "16", "--max-tokens", "160", "--cpu", "--num-workers", "0"),
+    *("--optimizer", "adam", "--lr", "0.01", "--seed", "3", "--log-format", "simple", "--dropout", "0.1"),
+]
+
+
+@pytest.fixture(scope="session", params=ROBERTA_VARIANTS)
+def arch(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def trained(arch, corpus, plugin, tmp_path_factory):
+    """A few updates of a variant; its folder."""
+    save = tmp_path_factory.mktemp("roberta")
+    train(corpus, plugin, save, arch, 12)
+    return save
+
+
+def train(corpus, plugin, save, arch, updates):
+    return forked(
+        *("train", corpus / "mono", "--user-dir", plugin, "--arch", arch, "--save-dir", save),
+        *("--max-update", updates, *TRAINING),
+    )
+
+
+# --- sizes ------------------------------------------------------------------------------------------------------------
+
+
+def papers_count(arch, vocabulary, positions, types, **options):
+    """As the symmetric paper and Hugging Face count: the encoder, a pooler and token types, no masked-LM head."""
+    args = Namespace(arch=arch, max_positions=positions, **options)
+    ARCH_CONFIG_REGISTRY[arch](args)
+    task = Namespace(source_dictionary=dictionary(vocabulary), max_positions=lambda: positions)
+    with torch.device("meta"):
+        model = ARCH_MODEL_REGISTRY[arch].build_model(args, task)
+    encoder = sum(p.numel() for p in model.encoder.sentence_encoder.parameters())
+    d = args.encoder_embed_dim
+    # fairseq's positions begin after the padding index: RoBERTa has two rows more than BERT
+    beyond = 0 if positions == 514 - 2 and types == 1 else 2 * d
+    return encoder + d * d + d + types * d - beyond
+
+
+@pytest.mark.skipif(not hasattr(torch, "get_default_device"), reason="building on the meta device needs torch 2.3")
+@pytest.mark.parametrize(
+    ("model", "variant", "expected"),
+    [
+        ("bert-base", "baseline", 109_482_240),
+        ("bert-base", "pairwise", 102_984_960),
+        ("bert-base", "symmetric", 102_395_136),
+        ("bert-small", "baseline", 28_763_648),
+        ("bert-small", "pairwise", 27_844_096),
+        ("bert-small", "symmetric", 27_713_024),
+        ("roberta-base", "baseline", 124_645_632),
+        ("roberta-base", "pairwise", 118_148_352),
+        ("roberta-base", "symmetric", 117_558_528),
+        ("roberta-base", "neuralqkv", 124_645_632 + 63_756_288),
+    ],
+)
+def test_parameter_counts_of_the_papers(monkeypatch, model, variant, expected):
+    # drawing numbers needs storage, which the meta device has not
+    monkeypatch.setattr("fairseq_plugins.models.roberta.init_parameters", lambda module: None)
+    kind, size = model.split("-")
+    vocabulary, types = (30_522, 2) if kind == "bert" else (50_265, 1)
+    assert papers_count(f"roberta_{variant}_{size}", vocabulary, 512, types) == expected
+
+
+def test_matched_base_meets_neuralqkv():
+    counts = []
+    for variant in ("matched", "neuralqkv"):
+        model = build(
+            f"roberta_{variant}", encoder_embed_dim=768, encoder_ffn_embed_dim=3072, encoder_attention_heads=12
+        )
+        counts.append(sum(p.numel() for p in model.parameters()))
+    assert abs(counts[0] / counts[1] - 1) < 1e-4
+
+
+# --- initialisation ---------------------------------------------------------------------------------------------------
+
+
+def test_every_linear_is_drawn_as_bert(arch):
+    """N(0, 0.02^2) and zero biases in every linear map, the networks of neural QKV included; S keeps its own."""
+    model = build(arch, encoder_embed_dim=96, encoder_ffn_embed_dim=96)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            assert module.weight.std().item() == pytest.approx(0.02, rel=0.08), name
+            assert (module.bias == 0).all(), name
+        if name.endswith("compatibility") and "pairwise" in arch:
+            assert module.pairwise_factors.std().item() == pytest.approx(1.0, rel=0.1)
+
+
+def test_xavier_survives_the_blanket_initialisation():
+    model = build("roberta_neuralqkv", encoder_embed_dim=96, attention_init="xavier")
+    layer = model.encoder.sentence_encoder.layers[0]
+    bound = 0.5**0.5 * (6 / (96 + 192)) ** 0.5
+    assert layer.self_attn.q_proj[0].weight.abs().max().item() == pytest.approx(bound, rel=0.02)
+    assert layer.fc1.weight.std().item() == pytest.approx(0.02, rel=0.08)
+
+
+@pytest.mark.parametrize("option", [{"mha_reg_scale_factor": 0.1}, {"mha_heads_to_keep": 1}])
+def test_options_of_stock_attention_are_refused(option):
+    with pytest.raises(ValueError, match="--mha-"):
+        build("roberta_symmetric", **option)
+    build("roberta_symmetric", mha_reg_scale_factor=0.0, mha_heads_to_keep=-1)
+
+
+# --- heads and loading ------------------------------------------------------------------------------------------------
+
+
+def test_masked_tokens_alone_reach_the_head(arch):
+    model = build(arch).eval()
+    src, _, _ = batch()
+    masked = torch.zeros_like(src, dtype=torch.bool)
+    masked[0, 2] = masked[2, 0] = True
+    everywhere, _ = model(src)
+    torch.testing.assert_close(model(src, masked_tokens=masked)[0], everywhere[masked])
+    features, extra = model(src, features_only=True, return_all_hiddens=True)
+    assert features.shape == (3, 7, 24)
+    assert len(extra["inner_states"]) == 3
+
+
+def test_classification_head(arch):
+    model = build(arch)
+    model.register_classification_head("pairs", num_classes=3)
+    out, _ = model(batch()[0], classification_head_name="pairs")
+    assert out.shape == (3, 3)
+    assert set(model.state_dict()) > {"classification_heads.pairs.dense.weight"}
+
+
+def test_from_pretrained(arch, trained, corpus, tmp_path):
+    """Loaded by name: features as in the checkpoint, fill_mask, and a classification head for what follows."""
+    fields = {"model_name_or_path": str(trained), "checkpoint_file": "checkpoint_last.pt"}
+    hub = StagedRobertaModel.from_pretrained(**fields, data_name_or_path=str(corpus / "mono"), bpe=None).eval()
+    model = build_like(hub)
+    assert type(hub.model) is type(model)
+    model.load_state_dict(torch.load(trained / "checkpoint_last.pt", weights_only=False)["model"])
+    tokens = torch.tensor([[0, 5, 6, 7, 2]])
+    with torch.no_grad():
+        expected = model.eval()(tokens, features_only=True)[0]
+        torch.testing.assert_close(hub.extract_features(tokens), expected, rtol=0, atol=0)
+    hub.register_classification_head("pairs", num_classes=2)
+    assert hub.predict("pairs", tokens).shape == (1, 2)
+
+
+def build_like(hub):
+    args = hub.cfg.model
+    return ARCH_MODEL_REGISTRY[args._name].build_model(args, hub.task)
+
+
+def test_fill_mask(plugin, tmp_path):
+    """Bytes in, words out: a model with a byte-level BPE, loaded from its folder alone."""
+    letters = "abcdefgh"
+    (tmp_path / "encoder.json").write_text(json.dumps({c: i for i, c in enumerate([*letters, "\u0120"])}))
+    (tmp_path / "vocab.bpe").write_text("#version: 0.2\n")
+    (tmp_path / "text.txt").write_text("\n".join(["0 1 8 2 3", "4 5 6 7 8 0"] * 30) + "\n")
+    forked("preprocess", "--only-source", "--trainpref", tmp_path / "text.txt", "--validpref", tmp_path / "text.txt",
+           "--destdir", tmp_path / "bin")  # fmt: skip
+    forked(
+        *("train", tmp_path / "bin", "--user-dir", plugin, "--arch", "roberta_pairwise_tiny", "--max-update", "3"),
+        *("--save-dir", tmp_path / "model", *TRAINING),
+    )
+    hub = StagedRobertaModel.from_pretrained(
+        str(tmp_path / "model"), "checkpoint_last.pt", str(tmp_path / "bin"), bpe="gpt2",
+        gpt2_encoder_json=str(tmp_path / "encoder.json"), gpt2_vocab_bpe=str(tmp_path / "vocab.bpe"),
+    )  # fmt: skip
+    found = hub.eval().fill_mask("ab <mask>cd", topk=3)
+    assert 1 <= len(found) <= 3  # special symbols among the best are left out
+    assert all(text.startswith("ab") and text.endswith("cd") and 0 < p < 1 for text, p, _ in found)
+
+
+def test_resume_is_bit_identical(arch, trained, corpus, plugin, tmp_path):
+    train(corpus, plugin, tmp_path, arch, 6)
+    train(corpus, plugin, tmp_path, arch, 12)
+    straight, resumed = (
+        torch.load(folder / "checkpoint_last.pt", weights_only=False)["model"] for folder in (trained, tmp_path)
+    )
+    assert straight.keys() == resumed.keys()
+    for name, value in straight.items():
+        assert torch.equal(value, resumed[name]), name
+
+
+def published_layout(model, args):
+    """A model's weights as fairseq's published ``roberta.base`` has them: of 2019, one matrix for q, k and v."""
+    state = {}
+    weights = model.state_dict()
+    for name, value in weights.items():
+        name = name.replace("encoder.", "decoder.", 1).replace("layernorm_embedding", "emb_layer_norm")
+        for kind in ("weight", "bias"):
+            if name.endswith(f"self_attn.q_proj.{kind}"):
+                parts = [weights[name.replace("decoder.", "encoder.", 1).replace("q_proj", p)] for p in PROJECTIONS]
+                name, value = name.replace("q_proj.", "in_proj_"), torch.cat(parts)
+        if not any(p in name for p in PROJECTIONS):
+            state[name] = value
+    history = [{"criterion_name": "MaskedLmLoss", "optimizer_name": "MemoryEfficientFP16Optimizer", "num_updates": 0}]
+    history[0]["lr_scheduler_state"] = {"best": None}
+    return {"args": args, "model": state, "extra_state": {}, "optimizer_history": history, "last_optimizer_state": None}
+
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj")
+
+
+def test_published_layout_and_stock_checkpoints_load_into_the_baseline(corpus, plugin, root, tmp_path):
+    """Converted by the command, and loaded as it stands with the architecture's name exchanged."""
+    forked(
+        *("train", corpus / "mono", "--arch", "roberta_base", "--save-dir", tmp_path / "stock", "--max-update", "3"),
+        *("--user-dir", plugin, *TRAINING),
+    )
+    stock = RobertaModel.from_pretrained(
+        str(tmp_path / "stock"), "checkpoint_last.pt", str(corpus / "mono"), bpe=None
+    ).eval()
+    tokens = torch.tensor([[0, 5, 6, 7, 2], [0, 6, 2, 1, 1]])
+    (tmp_path / "old").mkdir()
+    args = Namespace(**{k: v for k, v in vars(stock.cfg.model).items() if k != "_name"})
+    args.data, args.task = str(corpus / "mono"), "masked_lm"
+    torch.save(published_layout(stock.model, args), tmp_path / "old" / "checkpoint_last.pt")
+    for folder in ("stock", "old"):
+        command = [sys.executable, "-m", "fairseq_plugins.cli", "convert-checkpoint"]
+        source, target = tmp_path / folder / "checkpoint_last.pt", tmp_path / folder / "ours.pt"
+        subprocess.run([*command, str(source), str(target), "--to", "baseline"], check=True, cwd=root)
+        ours = StagedRobertaModel.from_pretrained(str(tmp_path / folder), "ours.pt", str(corpus / "mono"), bpe=None)
+        assert isinstance(ours.model, StagedRobertaModel)
+        with torch.no_grad():
+            torch.testing.assert_close(ours.eval().model(tokens)[0], stock.model(tokens)[0], rtol=0, atol=1e-6)
+        back = tmp_path / folder / "back.pt"
+        subprocess.run([*command, str(target), str(back), "--to", "stock"], check=True, cwd=root)
+        again = RobertaModel.from_pretrained(str(tmp_path / folder), "back.pt", str(corpus / "mono"), bpe=None).eval()
+        assert not isinstance(again.model, StagedRobertaModel)
+        with torch.no_grad():
+            torch.testing.assert_close(again.model(tokens)[0], stock.model(tokens)[0], rtol=0, atol=0)
