@@ -3,6 +3,8 @@
 from setuptools import find_packages, setup
 
 PLOTS = ["matplotlib>=3.9,<4"]
+BPE = ["tokenizers>=0.15,<0.24"]
+GLUE = ["scikit-learn>=1.6,<2", "scipy>=1.13,<2"]
 
 setup(
     name="fairseq_plugins",
@@ -17,8 +19,12 @@ setup(
     ],
     extras_require={
         "plots": PLOTS,
+        "bpe": BPE,
+        "glue": GLUE,
         "dev": [
             *PLOTS,
+            *BPE,
+            *GLUE,
             "pytest>=8.4,<10",
             "pytest-xdist>=3.8,<4",
             "pytest-timeout>=2.4,<3",

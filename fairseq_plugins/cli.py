@@ -16,13 +16,25 @@ COMMANDS = {
     "toy-corpus": ("toy_corpus", "write the toy German-English corpus"),
     "read-corpus": ("read_corpus", "plain text from the official corpus layouts"),
     "clean-corpus": ("clean_corpus", "check a parallel corpus and drop pairs by length and ratio"),
+    "learn-byte-bpe": ("learn_byte_bpe", "learn a byte-level BPE, in GPT-2's formats"),
+    "apply-byte-bpe": ("apply_byte_bpe", "encode text with a byte-level BPE in GPT-2's formats"),
     "latest-checkpoint": ("latest_checkpoint", "the newest checkpoint of a folder that can be read"),
     "convert-checkpoint": (
         "convert_checkpoint",
         "turn a stock transformer checkpoint into transformer_baseline or back",
     ),
+    "fold-checkpoint": ("fold_checkpoint", "turn a symmetric or pairwise model into a stock one of equal outputs"),
+    "warm-start": ("warm_start", "start a model from the trained weights of one with other attention"),
+    "export-huggingface": ("export_huggingface", "write a RoBERTa as a folder for Hugging Face's transformers"),
+    "import-huggingface": ("import_huggingface", "write a RoBERTa of Hugging Face's transformers as a checkpoint"),
     "average-checkpoints": ("average_checkpoints", "one checkpoint with the mean of several's parameters"),
+    "glue-prepare": ("glue_prepare", "a task of GLUE as data of fairseq's sentence_prediction"),
+    "glue-toy": ("glue_toy", "write two toy tasks in GLUE's layout"),
+    "glue-plan": ("glue_plan", "what the fine-tuning of a checkpoint on GLUE takes"),
+    "glue-evaluate": ("glue_evaluate", "score fine-tuned models on the development sets of GLUE"),
+    "glue-table": ("glue_table", "table of fine-tuned models: every task of GLUE, average, deviation over seeds"),
     "compare": ("compare", "table of runs: parameters, BLEU, chrF, deviation and significance"),
+    "compare-losses": ("compare_losses", "table of language-model runs: parameters, perplexity, validation losses"),
 }
 
 

@@ -17,6 +17,8 @@ from __future__ import annotations
 import contextlib
 import filecmp
 import functools
+import importlib
+import inspect
 import logging
 import os
 import socket
@@ -27,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+import numpy as np
 import torch
 
 logger = logging.getLogger(__name__)
@@ -408,6 +411,55 @@ def cpu_data_parallel() -> bool:
 
     on_device._fairseq_plugins = True  # type: ignore[attr-defined]
     module.DistributedDataParallel = on_device
+    return True
+
+
+@_repair("fairseq#4945")
+def numpy_names() -> bool:
+    """fairseq asks numpy for ``compat.long``, ``int`` and ``float``, which numpy 1.24 and 2.0 removed.
+
+    ``--sample-break-mode eos`` and bucketed batches stop there.
+    """
+    gone = {"compat": types.SimpleNamespace(long=int), "int": int, "float": float}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy warns of the names that it is about to remove
+        missing = {name: value for name, value in gone.items() if not hasattr(np, name)}
+    if not missing:
+        return False
+    for name in (
+        "data.data_utils",
+        "data.language_pair_dataset",
+        "data.token_block_dataset",
+        "modules.dynamic_crf_layer",
+    ):
+        module = importlib.import_module(f"fairseq.{name}")
+        if not isinstance(module.np, _ModuleView):
+            module.np = _ModuleView(np, **missing)  # type: ignore[attr-defined]
+    return True
+
+
+@_repair("none known")
+def epoch_in_workers() -> bool:
+    """With ``--num-workers`` of at least 1 every epoch after the first repeats the first one's random masks.
+
+    The worker processes live on with the dataset of the epoch that they were started in, so a masked language model
+    loses its dynamic masking, and a resumed training sees other masks than one that was never stopped. Workers are
+    started anew each epoch.
+    """
+    from fairseq.data.iterators import EpochBatchIterator
+
+    original = getattr(EpochBatchIterator, "_get_iterator_for_epoch", None)
+    if original is None or "reuse_dataloader" not in inspect.signature(EpochBatchIterator.__init__).parameters:
+        return False
+    if _marked(original):
+        return True
+
+    def iterator_for_epoch(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.num_workers > 0:
+            self.dataloader = None
+        return original(self, *args, **kwargs)
+
+    EpochBatchIterator._get_iterator_for_epoch = _mark(iterator_for_epoch, original)
     return True
 
 

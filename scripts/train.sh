@@ -103,7 +103,8 @@ DEVICES="$GPUS"
 
 if [[ "$DRY_RUN" == 0 ]]; then
     [[ -d "$DATA" ]] || die "no folder $DATA; make it with fairseq-preprocess or one of scripts/prepare_*.sh"
-    compgen -G "$DATA/dict*.txt" >/dev/null || die "$DATA holds no dict*.txt; it is not a folder of fairseq-preprocess"
+    # fairseq's sentence_prediction has its dictionary in input0/.
+    compgen -G "$DATA/dict*.txt" >/dev/null || [[ -f "$DATA/input0/dict.txt" ]] || die "$DATA holds no dict*.txt; it is not a folder of fairseq-preprocess"
 fi
 
 if [[ "$SMOKE" == 1 ]]; then
@@ -200,7 +201,11 @@ if [[ -d "$SAVE_DIR" && -n "$(ls -A "$SAVE_DIR")" ]]; then
             ;;
         resume)
             note "going on from $checkpoint ($updates updates)"
-            [[ "$(basename "$checkpoint")" == checkpoint_last.pt ]] || TRAIN+=(--restore-file "$checkpoint")
+            if [[ "$(basename "$checkpoint")" != checkpoint_last.pt ]]; then
+                TRAIN+=(--restore-file "$checkpoint")
+                # fairseq refuses both, and what the run began with is in the checkpoint.
+                ! given --finetune-from-model ${EXTRA[@]+"${EXTRA[@]}"} || TRAIN+=(--finetune-from-model "")
+            fi
             ;;
         *) note "no checkpoint in $SAVE_DIR yet: starting" ;;
     esac

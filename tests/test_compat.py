@@ -21,7 +21,8 @@ import pytest
 import tiny_training
 import torch
 from fairseq import checkpoint_utils, options, utils
-from fairseq.data import Dictionary
+from fairseq.data import Dictionary, TokenBlockDataset
+from fairseq.data.iterators import EpochBatchIterator
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.logging import meters
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, build_model
@@ -422,7 +423,7 @@ def test_repaired_checkpoints_load_into_stock_fairseq(corpus, tmp_path):
     script = f"""
 import sys, torch
 from fairseq.models import ARCH_MODEL_REGISTRY
-from fairseq.data import Dictionary
+from fairseq.data import Dictionary, TokenBlockDataset
 state = torch.load({str(ours)!r}, **{{"weights_only": False}} if {safe_load.WEIGHTS_ONLY_EXISTS} else {{}})
 args = state["cfg"]["model"]
 class Task:
@@ -454,6 +455,37 @@ class CountedLayer(TransformerEncoderLayerBase):
     def build_self_attention(self, embed_dim, cfg):
         self.asked_for = embed_dim
         return CountedAttention(embed_dim)
+
+
+def test_sample_break_mode_eos():
+    """One block a line, as the lengths say; numpy 2 has no longer what fairseq takes for its indices."""
+    lines = [torch.tensor([5, 6, 2]), torch.tensor([7, 2])]
+    blocks = TokenBlockDataset(lines, [3, 2], block_size=None, pad=1, eos=2, break_mode="eos")
+    assert [block.tolist() for block in blocks] == [[5, 6, 2], [7, 2]]
+
+
+def test_workers_know_the_epoch():
+    """Random masks change from epoch to epoch in worker processes as they do without."""
+
+    class Epochs(torch.utils.data.Dataset):
+        epoch = 0
+
+        def __getitem__(self, index):
+            return 10 * self.epoch + index
+
+        def __len__(self):
+            return 2
+
+        def set_epoch(self, epoch):
+            self.epoch = epoch
+
+    seen = []
+    for workers in (0, 1):
+        batches = EpochBatchIterator(
+            Epochs(), collate_fn=list, batch_sampler=[[0, 1]], num_workers=workers, reuse_dataloader=True
+        )
+        seen.append([list(batches.next_epoch_itr(shuffle=False)) for _ in range(3)])
+    assert seen == [[[[10, 11]], [[20, 21]], [[30, 31]]]] * 2
 
 
 def test_a_custom_attention_is_built_and_called_after_loading():

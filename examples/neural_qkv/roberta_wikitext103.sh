@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Neural QKV in RoBERTa-base on WikiText-103: the paper's masked-LM protocol.
+#
+#   examples/neural_qkv/roberta_wikitext103.sh [--variant V] [--seed N] [OPTION]... [-- FAIRSEQ_TRAIN_OPTION...]
+#
+#   --variant V          baseline, neuralqkv (default) or matched (the baseline, as many parameters as neuralqkv)
+#   --from PATH          folder or archive with WikiText-103, as scripts/prepare_wikitext.sh takes it; without it the
+#                        archive is fetched (190 MB)
+#   --gpt2-bpe DIR       encoder.json, vocab.bpe and dict.txt of RoBERTa: needed to begin with its weights; without it a
+#                        BPE of that size is learnt
+#   --warm-start FILE    begin with the weights of FILE, written by fairseq-plugins warm-start
+#   --data-dir DIR       where the prepared data lies or goes (default data/wikitext-103, with --gpt2-bpe
+#                        data/wikitext-103-gpt2), or a folder of fairseq-preprocess --only-source with other text
+#   --runs DIR           where the runs go (default runs/wikitext-103-roberta); this one is DIR/VARIANT-seedN
+#   --max-update N       length of the training, and of the linear decay (default: 5 epochs)
+#   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
+#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run    as in scripts/train.sh
+#
+# The paper starts from the released roberta-base whose replaced projections are initialised anew, and reports
+# exp(validation loss), which the table shows as perplexity. Without --warm-start the same setting trains from scratch:
+# its learning rate, without warm-up, is meant for weights that are trained already. Made for a GPU; add "-- --fp16" or
+# "-- --bf16" there.
+#
+# Examples:
+#   examples/neural_qkv/roberta_wikitext103.sh --variant neuralqkv --gpt2-bpe gpt2_bpe --warm-start neuralqkv.pt --gpus 1
+#   examples/neural_qkv/roberta_wikitext103.sh --table
+#   examples/neural_qkv/roberta_wikitext103.sh --variant matched --smoke
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+# shellcheck source=scripts/recipe_lib.sh
+source "$ROOT/scripts/recipe_lib.sh"
+# shellcheck source=scripts/pretrain_lib.sh
+source "$ROOT/scripts/pretrain_lib.sh"
+
+NAME=wikitext-103-roberta
+CORPUS=103
+VARIANTS=(neuralqkv baseline matched)
+pretrain_options "$@"
+
+# The paper's code: batches of 8 sequences, everything else as its trainer's defaults.
+ARCH="roberta_${VARIANT}_base"
+LENGTH=512
+MAX_TOKENS=4096
+BATCH_TOKENS=4096
+EPOCHS=5
+SAVE_EVERY=5000
+TRAINING=(
+    --dropout 0.1 --attention-dropout 0.1
+    --optimizer adam --adam-betas "(0.9, 0.999)" --adam-eps 1e-8 --weight-decay 0.0 --clip-norm 1.0
+    --lr 0.00005 --warmup-updates 0
+)
+
+pretrain

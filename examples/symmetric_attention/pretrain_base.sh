@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Pretraining with symmetric and pairwise attention, base: 12 layers of 768, feed-forward 3072, 12 heads.
+#
+#   examples/symmetric_attention/pretrain_base.sh [--variant V] [--seed N] [OPTION]... [-- FAIRSEQ_TRAIN_OPTION...]
+#
+#   --variant V          baseline, symmetric or pairwise (default)
+#   --from PATH          folder or archive with WikiText-103, as scripts/prepare_wikitext.sh takes it; without it the
+#                        archive is fetched (190 MB)
+#   --data-dir DIR       where the prepared data lies or goes (default data/wikitext-103), or a folder of
+#                        fairseq-preprocess --only-source with other text
+#   --gpt2-bpe DIR       encoder.json, vocab.bpe and dict.txt of GPT-2 to use; without it a BPE of that size is learnt
+#   --runs DIR           where the runs go (default runs/wikitext-103-base); this one is DIR/VARIANT-seedN
+#   --max-update N       length of the training, and of the linear decay (default below)
+#   --warm-start FILE    begin with the weights of FILE, written by fairseq-plugins warm-start
+#   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
+#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run    as in scripts/train.sh
+#
+# Made for GPUs, where it adds --fp16 (not with "-- --bf16"); 256 sequences of 512 an update on any number of them.
+# The paper's text is OSCAR, whose licence each user must accept: prepare it with fairseq-plugins apply-byte-bpe and
+# fairseq-preprocess --only-source, and give the folder with --data-dir. Of WikiText-103 the 200,000 updates are some
+# 220 epochs.
+#
+# Examples:
+#   examples/symmetric_attention/pretrain_base.sh --variant pairwise --gpus 4 --resume
+#   examples/symmetric_attention/pretrain_base.sh --variant baseline --data-dir data-bin/oscar --gpus 8 --resume
+#   examples/symmetric_attention/pretrain_base.sh --variant symmetric --smoke
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+# shellcheck source=scripts/recipe_lib.sh
+source "$ROOT/scripts/recipe_lib.sh"
+# shellcheck source=scripts/pretrain_lib.sh
+source "$ROOT/scripts/pretrain_lib.sh"
+
+NAME=wikitext-103-base
+CORPUS=103
+VARIANTS=(pairwise baseline symmetric)
+MAX_UPDATE=200000
+pretrain_options "$@"
+
+# The authors' scripts, with the gradient norm that their trainer clips to.
+ARCH="roberta_${VARIANT}_base"
+LENGTH=512
+MAX_TOKENS=16384
+BATCH_TOKENS=131072
+SAVE_EVERY=5000
+BELOW=5 # the paper's measure of how soon a model leaves the early plateau
+TRAINING=(
+    --dropout 0.1 --attention-dropout 0.1
+    --optimizer adam --adam-betas "(0.9, 0.999)" --adam-eps 1e-12 --weight-decay 0.01 --clip-norm 1.0
+    --lr 0.0001 --warmup-updates 10000
+)
+GPU_TRAINING=(--fp16)
+
+pretrain

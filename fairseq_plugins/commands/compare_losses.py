@@ -1,0 +1,138 @@
+"""A table of finished language-model runs: parameters, perplexity, and validation losses against updates.
+
+Each RUN is a folder of scripts/train.sh. Folders whose names differ only in "-seedN" are one row. Losses are in nats,
+perplexity is exp(loss); fairseq's own log counts in bits. Losses compare only between models of one dictionary.
+
+examples:
+  fairseq-plugins compare-losses runs/wikitext-2/*-seed* --csv table.csv --plot validation.png
+  fairseq-plugins compare-losses runs/wikitext-103-base/*-seed* --at 10000,50000,200000 --below 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import math
+import os
+import sys
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from fairseq_plugins import losses
+from fairseq_plugins.corpus import write_whole
+from fairseq_plugins.results import grouped, mean_deviation
+
+Rows = List[Dict[str, Any]]
+#: updates to show where none are asked for
+SHOWN = 6
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run")
+    parser.add_argument(
+        "--at", metavar="N,N,...", help=f"updates to show (default: {SHOWN} that all runs validated at)"
+    )
+    parser.add_argument("--below", type=float, metavar="LOSS", help="also show the first update with a loss below this")
+    parser.add_argument("--json", metavar="FILE", help="write everything, with the validation curves")
+    parser.add_argument("--csv", metavar="FILE", help="write one line a validation")
+    parser.add_argument("--plot", metavar="FILE", help="draw the validation loss (needs matplotlib)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the runs, print the table, write the files."""
+    try:
+        groups = grouped([losses.load_run(folder) for folder in args.runs])
+        rows = [losses.summary(name, members, args.below) for name, members in groups.items()]
+        rows.sort(key=lambda row: row["name"] != "baseline")
+        shown = _numbers(args.at) if args.at else losses.common_updates(rows, SHOWN)
+        print(markdown(rows, shown, args.below))
+        if args.json:
+            write_whole(args.json, f"{json.dumps(rows, indent=2)}\n".encode())
+        if args.csv:
+            write_whole(args.csv, as_csv(rows).encode())
+    except ValueError as error:
+        print(f"compare-losses: error: {error}", file=sys.stderr)
+        return 1
+    if args.plot:
+        plot(rows, args.plot)
+    return 0
+
+
+def markdown(rows: Rows, shown: Sequence[int], below: Optional[float]) -> str:
+    """The table; a dash where a run has no such value."""
+    header = ["model", "parameters", "seeds", "best loss", "perplexity"]
+    header += [f"loss at {updates}" for updates in shown]
+    header += [] if below is None else [f"first update below {below:g}"]
+    lines = [[*header, "updates", "training time"], ["---"] * (len(header) + 2)]
+    for row in rows:
+        curves = [dict(run["validation"]) for run in row["runs"]]
+        cells = [row["name"], f"{row['parameters']:,}", ", ".join(str(run["seed"]) for run in row["runs"])]
+        cells += [_spread(row["best_loss"], 3), _spread(row["perplexity"], 2)]
+        cells += [_mean([curve.get(updates) for curve in curves], 3) for updates in shown]
+        cells += [] if below is None else [_mean([run["first_below"] for run in row["runs"]], 0)]
+        cells.append(", ".join(map(str, sorted({run["updates"] for run in row["runs"]}))))
+        cells.append(_mean([run["seconds"] / 60 for run in row["runs"]], 1, " min"))
+        lines.append(cells)
+    notes = [
+        "Validation losses in nats a token; perplexity = exp(loss); ± is the sample standard deviation over seeds."
+    ]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n\n" + "\n".join(f"- {n}" for n in notes)
+
+
+def as_csv(rows: Rows) -> str:
+    """One line a validation."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["model", "arch", "parameters", "seed", "updates", "loss", "perplexity", "folder"])
+    for row in rows:
+        for run in row["runs"]:
+            for updates, loss in run["validation"]:
+                start = [row["name"], row["arch"], row["parameters"], run["seed"], updates]
+                writer.writerow([*start, f"{loss:.4f}", f"{math.exp(loss):.4f}", run["folder"]])
+    return text.getvalue()
+
+
+def plot(rows: Rows, path: str) -> None:
+    """Validation loss over updates: a colour a model, a line a seed."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("compare-losses: no plot: matplotlib is not installed (pip install matplotlib)", file=sys.stderr)
+        return
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    for number, row in enumerate(rows):
+        for member, run in enumerate(row["runs"]):
+            updates, values = zip(*run["validation"])
+            label = f"{row['name']} ({row['parameters'] / 1e6:.2f} M)" if member == 0 else None
+            axes.plot(updates, values, color=f"C{number}", linewidth=1.2, label=label)
+    axes.set_xlabel("updates")
+    axes.set_ylabel("validation loss (nats a token)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    part = f"{path}.part"
+    figure.savefig(part, dpi=150, format=os.path.splitext(path)[1].lstrip(".") or "png")
+    os.replace(part, path)
+    pyplot.close(figure)
+
+
+def _numbers(text: str) -> List[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--at {text}: give updates separated by commas, such as 1000,2000") from None
+
+
+def _spread(value: Tuple[float, Optional[float]], digits: int) -> str:
+    mean, deviation = value
+    return f"{mean:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")
+
+
+def _mean(values: Sequence[Optional[float]], digits: int, unit: str = "") -> str:
+    there = [value for value in values if value is not None and not math.isnan(value)]
+    return f"{mean_deviation(there)[0]:.{digits}f}{unit}" if len(there) == len(values) else "-"

@@ -1,0 +1,57 @@
+"""Print what the fine-tuning of a pretrained checkpoint on GLUE takes: one line a task.
+
+A line holds, separated by tabs, the task, its data, the updates and the training tokens of a run, and for fairseq-train
+--arch, --max-tokens and all further options. The architecture and its options come from the checkpoint. Tasks that were
+not prepared are named on standard error. examples/symmetric_attention/glue.sh runs the plan.
+
+    fairseq-plugins glue-plan --checkpoint runs/pretrained/checkpoint_best.pt --data data/glue
+    fairseq-plugins glue-plan --checkpoint model.pt --data data/glue --tasks CoLA,RTE --lr 1e-4 --epochs 3
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+from fairseq_plugins.checkpoints import CheckpointError
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="of a masked language model")
+    parser.add_argument("--data", required=True, metavar="DIR", help="what scripts/prepare_glue.sh wrote")
+    parser.add_argument("--tasks", default="", metavar="A,B", help="only these (default: all that are there)")
+    parser.add_argument("--lr", type=float, default=1e-5, help="peak learning rate (default: 1e-5)")
+    parser.add_argument("--epochs", type=int, default=5, metavar="N", help="default: 5")
+    parser.add_argument("--batch", type=int, default=16, metavar="N", help="sentences of an update (default: 16)")
+    parser.add_argument(
+        "--settings", metavar="FILE", help="write the settings there; stop if others stand there already"
+    )
+    parser.add_argument("options", nargs="*", metavar="OPTION", help="after --: further options, for --settings")
+
+
+def run(args: Namespace) -> int:
+    from fairseq_plugins.glue.plan import Settings, keep_settings, plan
+    from fairseq_plugins.glue.pretrained import Pretrained
+
+    settings = Settings(args.lr, args.epochs, args.batch)
+    try:
+        pretrained = Pretrained.load(args.checkpoint)
+        tasks, missing = plan(pretrained, args.data, [name for name in args.tasks.split(",") if name], settings)
+        if args.settings:
+            keep_settings(args.settings, pretrained, settings, args.options)
+    except (CheckpointError, ValueError) as error:
+        print(f"glue-plan: error: {error}", file=sys.stderr)
+        return 1
+    if missing and not args.tasks:
+        print(f"glue-plan: not prepared, so left out: {', '.join(missing)}", file=sys.stderr)
+    long = [task.task.name for task in tasks if task.longest > pretrained.max_positions]
+    if long:
+        print(
+            f"glue-plan: examples of {', '.join(long)} are longer than the {pretrained.max_positions} tokens that the "
+            "model can take and lose their end; prepare them with that --max-length to cut both texts instead",
+            file=sys.stderr,
+        )
+    for task in tasks:
+        fields = [task.task.name, task.data, task.updates, task.tokens, task.arch, task.max_tokens, *task.options]
+        print(*fields, sep="\t")
+    return 0

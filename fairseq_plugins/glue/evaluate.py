@@ -1,0 +1,126 @@
+"""A fine-tuned model on the development sets of its task."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Union
+
+import torch
+from fairseq import checkpoint_utils, utils
+
+from fairseq_plugins.corpus import write_whole
+
+from .metrics import Label, score
+from .tasks import STS_B_RANGE, Task, find_task
+
+PathLike = Union[str, Path]
+
+
+class Predictions(NamedTuple):
+    """The answers for one set, in the order of its file: labels, or scores in the range of the published ones."""
+
+    predictions: List[Label]
+    targets: List[Label]
+
+
+class FineTuned:
+    """A checkpoint of fairseq's ``sentence_prediction`` task on a task of GLUE.
+
+    Args:
+        checkpoint: the file.
+        data: the task's folder of ``scripts/prepare_glue.sh``.
+        cuda: run on the GPU.
+
+    Raises:
+        ValueError: the checkpoint is of another task of fairseq, or of data with another dictionary, or damaged.
+    """
+
+    def __init__(self, checkpoint: PathLike, data: PathLike, cuda: bool = False) -> None:
+        self.checkpoint = checkpoint
+        self.record = json.loads((Path(data) / "task.json").read_text(encoding="utf-8"))
+        self.task: Task = find_task(self.record["task"])
+        try:
+            models, _, self.fairseq_task = checkpoint_utils.load_model_ensemble_and_task(
+                [str(checkpoint)], arg_overrides={"data": str(data)}
+            )
+        except RuntimeError as error:  # sizes that differ, or a damaged file
+            reason = str(error).splitlines()[-1].strip()
+            raise ValueError(
+                f"{checkpoint}: cannot be loaded for {data} ({reason}); give --data what it was fine-tuned on, or "
+                "train it again"
+            ) from error
+        self.head = getattr(self.fairseq_task.cfg, "classification_head_name", None)
+        if self.head is None:
+            raise ValueError(f"{checkpoint}: not of the task sentence_prediction; fine-tune it first")
+        self.model = models[0].eval()
+        self.cuda = cuda
+        if cuda:
+            self.model.cuda()
+
+    @torch.no_grad()
+    def predict(self, name: str, batch: int = 64) -> Predictions:
+        """Answers for the set that fairseq calls ``name``: ``valid``, ``valid1``.
+
+        Raises:
+            ValueError: the model's outputs are not finite.
+        """
+        dataset = self.fairseq_task.load_dataset(name)
+        batches = self.fairseq_task.get_batch_iterator(
+            dataset, max_sentences=batch, max_positions=self.fairseq_task.max_positions()
+        ).next_epoch_itr(shuffle=False)
+        answers: Dict[int, Label] = {}
+        targets: Dict[int, Label] = {}
+        for sample in batches:
+            sample = utils.move_to_cuda(sample) if self.cuda else sample
+            outputs, _ = self.model(**sample["net_input"], features_only=True, classification_head_name=self.head)
+            if not outputs.isfinite().all():
+                raise ValueError(f"{self.checkpoint}: its outputs are no numbers; train again with a lower --lr")
+            numbers = sample["id"].tolist()
+            answers.update(zip(numbers, self._answers(outputs)))
+            targets.update(zip(numbers, self._targets(sample["target"])))
+        return Predictions([answers[number] for number in sorted(answers)], [targets[n] for n in sorted(targets)])
+
+    def _answers(self, outputs: torch.Tensor) -> List[Label]:
+        """Outputs (B, classes), or (B, 1) for regression."""
+        if self.task.is_regression:
+            return [STS_B_RANGE * value for value in outputs.view(-1).tolist()]
+        return [self.task.classes[index] for index in outputs.argmax(dim=-1).tolist()]
+
+    def _targets(self, targets: torch.Tensor) -> List[Label]:
+        """Targets (B,) or (B, 1): numbers of classes, or scores from 0 to 1."""
+        if self.task.is_regression:
+            return [round(STS_B_RANGE * value, 4) for value in targets.view(-1).tolist()]
+        return [self.task.classes[index] for index in targets.view(-1).tolist()]
+
+
+def evaluate_run(
+    folder: PathLike, data: PathLike, seed: int, checkpoint: str = "checkpoint_last.pt", cuda: bool = False
+) -> Dict[str, Any]:
+    """Predict every development set with a run's checkpoint, and score.
+
+    Writes ``predictions.json`` and then ``evaluation.json``, which marks the run as finished; returns the content of
+    the latter: for each development set its rows, metrics and score, from 0 to 1.
+
+    Raises:
+        ValueError, ModuleNotFoundError: as :class:`FineTuned`, :meth:`FineTuned.predict` and :func:`.metrics.score`.
+    """
+    folder = Path(folder)
+    tuned = FineTuned(folder / checkpoint, data, cuda)
+    sets: Dict[str, Any] = {}
+    predictions: Dict[str, Any] = {}
+    for subset, name in tuned.task.dev_names.items():
+        found = tuned.predict(subset)
+        scores = score(tuned.task, found.predictions, found.targets)
+        predictions[name] = found._asdict()
+        sets[name] = {"subset": subset, "rows": len(found.targets), **scores._asdict()}
+    evaluation = {
+        "task": tuned.task.name,
+        "seed": seed,
+        "data": str(data),
+        "max_length": tuned.record["max_length"],
+        "sets": sets,
+    }
+    for file, content in (("predictions.json", predictions), ("evaluation.json", evaluation)):
+        write_whole(folder / file, (json.dumps(content, indent=1) + "\n").encode("utf-8"))
+    return evaluation

@@ -1,0 +1,135 @@
+"""A pretrained checkpoint as the options that build its model again."""
+
+from __future__ import annotations
+
+import hashlib
+from argparse import SUPPRESS, ArgumentParser, Namespace, _StoreConstAction
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Union
+
+from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
+from torch import Tensor
+
+from fairseq_plugins.checkpoints import CheckpointError
+from fairseq_plugins.compat import DUPLICATE_PARAMETERS
+from fairseq_plugins.transfer.state import architecture, model_options, read
+
+PathLike = Union[str, Path]
+
+#: options that the fine-tuning sets, or that concern checkpoints instead of models
+NOT_THE_MODELS = ("max_positions", "load_checkpoint_heads")
+#: <s> <pad> </s> <unk>, which no dict.txt names, and <mask>, which the task adds
+SPECIAL_SYMBOLS = 5
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What a masked language model's checkpoint says about its model."""
+
+    path: Path
+    arch: str
+    #: the options in which the model differs from its architecture, as fairseq-train takes them
+    options: List[str]
+    #: tokens that the model can take at once
+    max_positions: int
+    #: symbols of its dictionary, the special ones included
+    vocabulary: int
+    parameters: int
+    #: the folder of the pretraining data as it was given then
+    data: Optional[Path]
+
+    @classmethod
+    def load(cls, path: PathLike) -> Pretrained:
+        """Read a checkpoint.
+
+        Raises:
+            CheckpointError: it cannot be read, is no RoBERTa-like model, or has an architecture that is not known
+                here, or one of its options cannot be given to fairseq-train.
+        """
+        state = read(path)
+        # in the oldest checkpoints the encoder is called decoder
+        weights = {name.replace("decoder.", "encoder.", 1): tensor for name, tensor in state["model"].items()}
+        try:
+            positions = weights["encoder.sentence_encoder.embed_positions.weight"]
+            words = weights["encoder.sentence_encoder.embed_tokens.weight"]
+        except KeyError as error:
+            raise CheckpointError(
+                f"{path}: no RoBERTa-like model with learned positions ({error} is missing); give a checkpoint of "
+                "fairseq-train --task masked_lm"
+            ) from error
+        arch, options = architecture(state), model_options(state)
+        data = getattr(options, "data", None)
+        return cls(
+            path=Path(path),
+            arch=arch,
+            options=_changed_options(arch, options, path),
+            max_positions=positions.size(0) - 2,  # fairseq counts positions from 2, behind <pad>
+            vocabulary=words.size(0),
+            parameters=_count_parameters(weights),
+            data=Path(data) if isinstance(data, str) else None,
+        )
+
+    def check_dictionary(self, path: PathLike) -> None:
+        """Check that data was made with the dictionary of the pretraining.
+
+        Raises:
+            CheckpointError: it was not.
+        """
+        own = _symbols(path)
+        size = len(own) + SPECIAL_SYMBOLS
+        remedy = "prepare the data again with the BPE and the dict.txt of the pretraining (scripts/prepare_glue.sh)"
+        if size != self.vocabulary:
+            raise CheckpointError(
+                f"{path}: with it a model has {size:,} symbols, but {self.path} has {self.vocabulary:,}; {remedy}"
+            )
+        pretraining = None if self.data is None else self.data / "dict.txt"
+        if pretraining is not None and pretraining.is_file() and _symbols(pretraining) != own:
+            raise CheckpointError(f"{path}: not the dictionary of the pretraining, {pretraining}; {remedy}")
+
+    def checksum(self) -> str:
+        """SHA-256 of the file."""
+        digest = hashlib.sha256()
+        with open(self.path, "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block)
+        return digest.hexdigest()
+
+
+def _symbols(path: PathLike) -> List[bytes]:
+    """The symbols of a ``dict.txt`` without their counts."""
+    return [line.split(b" ")[0] for line in Path(path).read_bytes().splitlines()]
+
+
+def _count_parameters(weights: Dict[str, Tensor]) -> int:
+    """Parameters by their names; one tensor under two names, as the tied embedding and output, counts once."""
+    sizes = {
+        tensor.data_ptr(): tensor.numel()
+        for name, tensor in weights.items()
+        if name.rpartition(".")[2] not in (*DUPLICATE_PARAMETERS, "version")
+    }
+    return sum(sizes.values())
+
+
+def _changed_options(arch: str, model: Namespace, path: PathLike) -> List[str]:
+    """The model's options that differ from its architecture's."""
+    if arch not in ARCH_MODEL_REGISTRY:
+        raise CheckpointError(f"{path}: its architecture {arch} is not known here; it was trained with another plugin")
+    # as fairseq-train reads them: what is not given is not there, and the architecture fills it in
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    ARCH_MODEL_REGISTRY[arch].add_args(parser.add_argument_group(argument_default=SUPPRESS))
+    defaults = parser.parse_args([])
+    ARCH_CONFIG_REGISTRY[arch](defaults)
+    changed: List[str] = []
+    for action in parser._actions:
+        name, option = action.dest, action.option_strings[-1]
+        value = getattr(model, name, None)
+        if name in NOT_THE_MODELS or value is None or value == getattr(defaults, name, None):
+            continue
+        if not isinstance(action, _StoreConstAction):
+            changed += [option, str(value)]
+        elif value == action.const:
+            changed.append(option)
+        elif hasattr(defaults, name):
+            raise CheckpointError(f"{path}: its model has {option} off, which no option of {arch} can say")
+    return changed

@@ -1,0 +1,156 @@
+# shellcheck shell=bash
+# Sourced by the masked-LM recipes in examples/ after lib.sh and recipe_lib.sh: from raw text to a validation loss.
+#
+# A recipe sets its hyper-parameters (see pretrain_run) and calls: pretrain_options "$@"; pretrain_run
+
+GPT2_BPE=""
+WARM_START=""
+
+# pretrain_options "$@": recipe_options, and the options that only these recipes take. VARIANTS are those of the recipe,
+# the first one is its default.
+pretrain_options() {
+    # shellcheck disable=SC2153 # set by the recipe
+    local rest=() variant="${VARIANTS[0]}"
+    while [[ $# -gt 0 && "$1" != -- ]]; do
+        case "$1" in
+            --variant | --gpt2-bpe | --warm-start)
+                need_value "$1" "$#"
+                case "$1" in
+                    --variant) variant="$2" ;;
+                    --gpt2-bpe) GPT2_BPE="${2%/}" ;;
+                    --warm-start) WARM_START="$2" ;;
+                esac
+                shift 2
+                ;;
+            *)
+                rest+=("$1")
+                shift
+                ;;
+        esac
+    done
+    recipe_options ${rest[@]+"${rest[@]}"} "$@"
+    VARIANT="$variant"
+    [[ " ${VARIANTS[*]} " == *" $VARIANT "* ]] || die "--variant $VARIANT: choose one of ${VARIANTS[*]}" 2
+    [[ -z "$WARM_START" || -n "$GPT2_BPE$DATA_DIR" ]] ||
+        die "--warm-start needs data in the checkpoint's own dictionary; add --gpt2-bpe DIR or --data-dir DIR" 2
+    [[ -z "$WARM_START" || -f "$WARM_START" || "$DRY_RUN" == 1 ]] ||
+        die "no checkpoint $WARM_START; make it with fairseq-plugins warm-start (see its --help)"
+
+    local suffix=""
+    [[ "$SMOKE" == 0 ]] || suffix="-smoke"
+    [[ -n "$RUNS" ]] || RUNS="$ROOT/runs/$NAME$suffix"
+    [[ -n "$DATA_DIR" ]] || DATA_DIR="$ROOT/data/wikitext-$CORPUS${GPT2_BPE:+-gpt2}$suffix"
+    # A folder of fairseq-preprocess --only-source is data as it is; everything else is made by prepare_wikitext.sh.
+    DATA="$DATA_DIR/bin"
+    [[ ! -f "$DATA_DIR/dict.txt" ]] || DATA="$DATA_DIR"
+}
+
+# pretrain_prepare: raw text to $DATA; what is complete is kept.
+pretrain_prepare() {
+    local options=(--out "$DATA_DIR" --workers "$(getconf _NPROCESSORS_ONLN)")
+    if [[ "$DATA" == "$DATA_DIR" ]]; then
+        [[ -z "$FROM" ]] || die "$DATA_DIR is prepared data already; leave --from out, or give another --data-dir" 2
+        return
+    fi
+    if [[ -n "$GPT2_BPE" ]]; then
+        options+=(--gpt2-bpe "$GPT2_BPE")
+    elif [[ "$SMOKE" == 0 && -n "${BPE:-}" ]]; then
+        options+=(--bpe "$BPE")
+    fi
+    [[ -z "$FROM" ]] || options+=(--from "$FROM")
+    [[ "$SMOKE" == 0 ]] || options+=(--smoke)
+    [[ "$DRY_RUN" == 0 ]] || options+=(--dry-run)
+    run_stage "$ROOT/scripts/prepare_wikitext.sh" "$CORPUS" "${options[@]}"
+}
+
+# set_updates: MAX_UPDATE, where it is not given, from EPOCHS: the linear decay must know where it ends.
+set_updates() {
+    local sequences
+    [[ "$SMOKE" == 0 ]] || MAX_UPDATE="${MAX_UPDATE:-6}" # train.sh makes no more then
+    [[ -z "${MAX_UPDATE:-}" ]] || return 0
+    use_python
+    if [[ "$DRY_RUN" == 1 && ! -f "$DATA/train.idx" ]]; then
+        sequences=230000
+        note "--max-update below is about that of WikiText-103; the data, once they are there, say it exactly"
+    else
+        sequences="$(LOGLEVEL=WARNING "$PYTHON" -c "$COUNT_SEQUENCES" "$DATA/train" "$LENGTH")" ||
+            die "cannot read $DATA/train.idx; remove $DATA and run the same command again"
+    fi
+    MAX_UPDATE=$((EPOCHS * ((sequences * LENGTH + BATCH_TOKENS - 1) / BATCH_TOKENS)))
+}
+
+# A sequence is <s> and LENGTH - 1 tokens of text.
+COUNT_SEQUENCES='
+import sys
+from fairseq.data.indexed_dataset import MMapIndexedDataset
+data = MMapIndexedDataset(sys.argv[1])
+print(-(-int(data.sizes.sum()) // (int(sys.argv[2]) - 1)))
+'
+
+# pretrain_run: train and show what came out; pretrain_prepare comes first.
+#
+# Reads DATA, ARCH (with VARIANT in it), LENGTH (tokens of a sequence), MAX_TOKENS, BATCH_TOKENS, MAX_UPDATE or
+# EPOCHS, SAVE_EVERY (updates between two validations, each of which saves), TRAINING (options of fairseq-train), and
+# perhaps GPU_TRAINING (more of them, for a GPU) and BELOW (a loss whose first update the table shows).
+pretrain_run() {
+    local save_dir="$RUNS/$VARIANT-seed$SEED" options=() processes=()
+    use_python
+    resolve_gpus
+    common_flags
+    options=(
+        --task masked_lm --criterion masked_lm --mask-prob 0.15
+        # Sequences of full length over line and article ends, as the papers' code makes them: no text is lost.
+        --sample-break-mode none --tokens-per-sample "$LENGTH" --max-positions "$LENGTH"
+        # fairseq keeps its loading processes over the epochs, and with them the masks of the first one; threads that
+        # load ahead share one random state with validation. Loaded in turn, each epoch has masks of its own.
+        --num-workers 0 --data-buffer-size 0
+        --lr-scheduler polynomial_decay --total-num-update "$MAX_UPDATE"
+        --no-epoch-checkpoints "${TRAINING[@]}"
+    )
+    if [[ "$GPUS" -gt 0 ]] && ! given --bf16 ${EXTRA[@]+"${EXTRA[@]}"}; then
+        options+=(${GPU_TRAINING[@]+"${GPU_TRAINING[@]}"})
+    fi
+    [[ -z "$WARM_START" ]] || options+=(--finetune-from-model "$WARM_START")
+    if [[ "$SMOKE" == 1 ]]; then
+        options+=(--tokens-per-sample 48 --max-positions 48 --encoder-layers 1 --encoder-embed-dim 32
+            --encoder-ffn-embed-dim 32 --encoder-attention-heads 2)
+    fi
+    [[ -z "${PROCESSES:-}" ]] || processes=(--processes "$PROCESSES")
+    run_stage "$ROOT/scripts/train.sh" "$DATA" --arch "$ARCH" --save-dir "$save_dir" --max-update "$MAX_UPDATE" \
+        --max-tokens "$MAX_TOKENS" --batch-tokens "$BATCH_TOKENS" --save-every "$SAVE_EVERY" \
+        ${processes[@]+"${processes[@]}"} "${COMMON_FLAGS[@]}" -- "${options[@]}" ${EXTRA[@]+"${EXTRA[@]}"}
+    show_losses "$save_dir"
+}
+
+# pretrain_table: the finished runs of this recipe as a table, and as files beside them.
+pretrain_table() {
+    local runs=() run
+    for run in "$RUNS"/*-seed*/; do
+        [[ ! -f "$run/done" ]] || runs+=("${run%/}")
+    done
+    [[ "${#runs[@]}" -gt 0 || "$DRY_RUN" == 1 ]] || die "no finished run in $RUNS; run $PROGRAM without --table first"
+    show_losses ${runs[@]+"${runs[@]}"} --json "$RUNS/table.json" --csv "$RUNS/table.csv" --plot "$RUNS/validation.png"
+}
+
+show_losses() {
+    local command
+    use_python
+    command=("$PYTHON" -m fairseq_plugins.cli compare-losses "$@")
+    [[ -z "${BELOW:-}" ]] || command+=(--below "$BELOW")
+    if [[ "$DRY_RUN" == 1 ]]; then
+        show_command "${command[@]}"
+    else
+        LOGLEVEL=WARNING "${command[@]}"
+    fi
+}
+
+# pretrain: what a recipe does once its hyper-parameters are set.
+pretrain() {
+    if [[ "$TABLE" == 1 ]]; then
+        pretrain_table
+    else
+        pretrain_prepare
+        set_updates
+        pretrain_run
+    fi
+}

@@ -1,0 +1,124 @@
+"""compare-losses: its table against numbers worked by hand."""
+
+import csv
+import json
+import math
+
+import pytest
+
+from fairseq_plugins import cli, losses
+
+#: in bits, as fairseq logs them
+BITS = {"baseline": [8.0, 6.0, 5.0, 5.5], "pairwise": [7.0, 5.0, 4.0, 4.5]}
+
+
+def write_run(folder, bits, seed=1, parameters="1,234,567", every=100):
+    """What scripts/train.sh leaves of a run."""
+    folder.mkdir(parents=True)
+    name = folder.name.split("-seed")[0]
+    (folder / "run.json").write_text(json.dumps({"arch": f"roberta_{name}_tiny", "seed": str(seed)}))
+    updates = every * len(bits)
+    (folder / "done").write_text(json.dumps({"updates": updates, "seconds": 90.0 + 60 * seed}))
+    log = [f"2026-01-01 00:00:00 | INFO | fairseq_cli.train | num. shared model params: {parameters} (num. trained: 1)"]
+    for number, loss in enumerate(bits, start=1):
+        stats = {"epoch": 1, "valid_loss": str(loss), "valid_num_updates": str(every * number)}
+        log.append(f"2026-01-01 00:00:00 | INFO | valid | {json.dumps(stats)}")
+    (folder / "train.log").write_text("\n".join(log) + "\n")
+    return str(folder)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two models under two seeds; the second seed is 0.2 bits worse all along."""
+    return [
+        write_run(tmp_path / f"{name}-seed{seed}", [loss + 0.2 * (seed - 1) for loss in bits], seed)
+        for name, bits in reversed(BITS.items())
+        for seed in (1, 2)
+    ]
+
+
+def table(output):
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in output.splitlines() if line.startswith("|")]
+    return [dict(zip(rows[0], row)) for row in rows[2:]]
+
+
+def test_table(runs, capsys):
+    assert cli.main(["compare-losses", *runs, "--at", "100,300,999", "--below", str(4.5 * math.log(2))]) == 0
+    baseline, pairwise = table(capsys.readouterr().out)
+    assert [baseline["model"], pairwise["model"]] == ["baseline", "pairwise"]
+    assert (baseline["parameters"], baseline["seeds"], baseline["updates"]) == ("1,234,567", "1, 2", "400")
+    # best 5.0 and 5.2 bits: mean 5.1, deviation 0.2 / sqrt(2); times ln 2
+    assert baseline["best loss"] == f"{5.1 * math.log(2):.3f} ± {0.2 / math.sqrt(2) * math.log(2):.3f}"
+    assert pairwise["best loss"] == f"{4.1 * math.log(2):.3f} ± {0.2 / math.sqrt(2) * math.log(2):.3f}"
+    # 2 ** 4 = 16 and 2 ** 4.2 = 18.379
+    assert pairwise["perplexity"] == f"{(16 + 2**4.2) / 2:.2f} ± {(2**4.2 - 16) / math.sqrt(2):.2f}"
+    assert baseline["loss at 100"] == f"{8.1 * math.log(2):.3f}"
+    assert pairwise["loss at 300"] == f"{4.1 * math.log(2):.3f}"
+    assert pairwise["loss at 999"] == "-"
+    below = next(name for name in pairwise if name.startswith("first update below"))
+    assert (baseline[below], pairwise[below]) == ("-", "300")
+    # 150 s and 210 s
+    assert baseline["training time"] == "3.0 min"
+
+
+def test_updates_that_all_runs_have(tmp_path, capsys):
+    runs = [write_run(tmp_path / "a-seed1", [5.0] * 40), write_run(tmp_path / "b-seed1", [4.0] * 20, every=200)]
+    assert cli.main(["compare-losses", *runs]) == 0
+    shown = [name for name in table(capsys.readouterr().out)[0] if name.startswith("loss at")]
+    # of 200, 400 ... 4000 six at even distances, the last one of them
+    assert shown == [f"loss at {updates}" for updates in (600, 1400, 2000, 2600, 3400, 4000)]
+    assert losses.common_updates([{"runs": [{"validation": [(7, 1.0)]}]}], 6) == [7]
+
+
+def test_files(runs, tmp_path, capsys):
+    files = [tmp_path / name for name in ("table.json", "table.csv")]
+    assert cli.main(["compare-losses", *runs, "--json", str(files[0]), "--csv", str(files[1])]) == 0
+    rows = json.loads(files[0].read_text())
+    assert rows[1]["runs"][1]["validation"][2] == [300, pytest.approx(4.2 * math.log(2))]
+    lines = list(csv.DictReader(files[1].open()))
+    assert len(lines) == 4 * 4
+    last = lines[-1]
+    assert (last["model"], last["arch"], last["seed"], last["updates"]) == (
+        "pairwise",
+        "roberta_pairwise_tiny",
+        "2",
+        "400",
+    )
+    assert float(last["perplexity"]) == pytest.approx(2**4.7, abs=1e-3)
+    assert float(last["loss"]) == pytest.approx(4.7 * math.log(2), abs=1e-4)
+    capsys.readouterr()
+    assert cli.main(["compare-losses", *runs, "--json", str(tmp_path / "no" / "table.json")]) == 1
+    assert "table.json: cannot be written" in capsys.readouterr().err
+
+
+def test_plot(runs, tmp_path):
+    pytest.importorskip("matplotlib")
+    assert cli.main(["compare-losses", *runs, "--plot", str(tmp_path / "loss.png")]) == 0
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "loss.png.part").exists()
+
+
+def refused(capsys, message, *arguments):
+    assert cli.main(["compare-losses", *map(str, arguments)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("compare-losses: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_what_users_get_wrong(runs, tmp_path, capsys):
+    refused(capsys, "give updates separated by commas", runs[0], "--at", "first")
+    refused(capsys, f"no file {tmp_path / 'none' / 'run.json'}: train with", tmp_path / "none")
+    other = tmp_path / "baseline-seed3"
+    write_run(other, [5.0], seed=3, parameters="99")
+    refused(capsys, "the runs of 'baseline' differ in size (99, 1234567 parameters)", *runs, other)
+    refused(capsys, "are both 'pairwise' with seed 1", runs[0], runs[0])
+    (other / "done").unlink()
+    refused(capsys, "baseline-seed3/done: train with scripts/train.sh, to the end", other)
+    (other / "done").write_text("{")
+    refused(capsys, "baseline-seed3/done is damaged", other)
+    (other / "done").write_text("{}")
+    (other / "train.log").write_text("")
+    refused(capsys, "train.log does not say how many parameters", other)
+    write_run(tmp_path / "unvalidated-seed1", [])
+    refused(capsys, "has no validation loss; train without --disable-validation", tmp_path / "unvalidated-seed1")
