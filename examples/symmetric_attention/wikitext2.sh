@@ -44,11 +44,12 @@ BPE=4096
 LENGTH=128
 MAX_TOKENS=2048
 BATCH_TOKENS=2048
-SAVE_EVERY=250
+SAVE_EVERY=400
 TRAINING=(
+    --encoder-layers 4 --encoder-attention-heads 4
     --dropout 0.1 --attention-dropout 0.1
-    --optimizer adam --adam-betas "(0.9, 0.98)" --adam-eps 1e-6 --weight-decay 0.01 --clip-norm 1.0
-    --lr 0.002 --warmup-updates 300
+    --optimizer adam --adam-betas "(0.9, 0.98)" --adam-eps 1e-6 --weight-decay 0.01
+    --lr 0.001 --warmup-updates 300
 )
 
 pretrain

@@ -40,9 +40,14 @@ class FineTuned:
         self.checkpoint = checkpoint
         self.record = json.loads((Path(data) / "task.json").read_text(encoding="utf-8"))
         self.task: Task = find_task(self.record["task"])
+        changed = {"data": str(data)}
         try:
+            state = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint), changed)
+            settings = state["cfg"].task
+            if settings._name != "sentence_prediction":
+                raise ValueError(f"{checkpoint}: not of the task sentence_prediction; fine-tune it first")
             models, _, self.fairseq_task = checkpoint_utils.load_model_ensemble_and_task(
-                [str(checkpoint)], arg_overrides={"data": str(data)}
+                [str(checkpoint)], arg_overrides=changed, state=state
             )
         except RuntimeError as error:  # sizes that differ, or a damaged file
             reason = str(error).splitlines()[-1].strip()
@@ -50,9 +55,7 @@ class FineTuned:
                 f"{checkpoint}: cannot be loaded for {data} ({reason}); give --data what it was fine-tuned on, or "
                 "train it again"
             ) from error
-        self.head = getattr(self.fairseq_task.cfg, "classification_head_name", None)
-        if self.head is None:
-            raise ValueError(f"{checkpoint}: not of the task sentence_prediction; fine-tune it first")
+        self.head = settings.classification_head_name
         self.model = models[0].eval()
         self.cuda = cuda
         if cuda:
