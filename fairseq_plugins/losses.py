@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Sequence
 
 from fairseq_plugins.corpus import PathLike
 from fairseq_plugins.results import SEED_SUFFIX, Run, mean_deviation, read_log
@@ -44,19 +44,19 @@ def load_run(folder: PathLike) -> Run:
     )
 
 
-def summary(name: str, runs: Sequence[Run], below: Optional[float] = None) -> Dict[str, Any]:
+def summary(name: str, runs: Sequence[Run], below: Sequence[float] = ()) -> Dict[str, Any]:
     """One row of the table as plain data: the runs of one model under several seeds.
 
     Args:
         name: of the row.
         runs: its members.
-        below: a loss whose first update is looked for; no update of a run that never gets there.
+        below: losses whose first update is looked for; None for a run that never gets there.
     """
     sizes = sorted({run.parameters for run in runs})
     if len(sizes) > 1:
         raise ValueError(f"the runs of '{name}' differ in size ({', '.join(map(str, sizes))} parameters)")
     best = [min(loss for _, loss in run.curve) for run in runs]
-    reached = [next((u for u, loss in run.curve if below is not None and loss < below), None) for run in runs]
+    reached = [{bound: next((u for u, loss in run.curve if loss < bound), None) for bound in below} for run in runs]
     return {
         "name": name,
         "arch": runs[0].arch,

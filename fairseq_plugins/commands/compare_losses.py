@@ -5,7 +5,7 @@ perplexity is exp(loss); fairseq's own log counts in bits. Losses compare only b
 
 examples:
   fairseq-plugins compare-losses runs/wikitext-2/*-seed* --csv table.csv --plot validation.png
-  fairseq-plugins compare-losses runs/wikitext-103-base/*-seed* --at 10000,50000,200000 --below 5
+  fairseq-plugins compare-losses runs/wikitext-103-base/*-seed* --at 10000,50000,200000 --below 5,2.5
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import json
 import math
 import os
 import sys
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
 
 from fairseq_plugins import losses
 from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.results import grouped, mean_deviation
 
 Rows = List[Dict[str, Any]]
+Number = TypeVar("Number", int, float)
 #: updates to show where none are asked for
 SHOWN = 6
 
@@ -34,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--at", metavar="N,N,...", help=f"updates to show (default: {SHOWN} that all runs validated at)"
     )
-    parser.add_argument("--below", type=float, metavar="LOSS", help="also show the first update with a loss below this")
+    parser.add_argument(
+        "--below", metavar="LOSS,LOSS,...", help="also show the first update with a loss below each, seed by seed"
+    )
     parser.add_argument("--json", metavar="FILE", help="write everything, with the validation curves")
     parser.add_argument("--csv", metavar="FILE", help="write one line a validation")
     parser.add_argument("--plot", metavar="FILE", help="draw the validation loss (needs matplotlib)")
@@ -44,10 +47,13 @@ def run(args: argparse.Namespace) -> int:
     """Read the runs, print the table, write the files."""
     try:
         groups = grouped([losses.load_run(folder) for folder in args.runs])
-        rows = [losses.summary(name, members, args.below) for name, members in groups.items()]
+        below = _numbers("--below", args.below, float, "losses", "6,5.5") if args.below else []
+        rows = [losses.summary(name, members, below) for name, members in groups.items()]
         rows.sort(key=lambda row: row["name"] != "baseline")
-        shown = _numbers(args.at) if args.at else losses.common_updates(rows, SHOWN)
-        print(markdown(rows, shown, args.below))
+        shown = losses.common_updates(rows, SHOWN)
+        if args.at:
+            shown = _numbers("--at", args.at, int, "updates", "1000,2000")
+        print(markdown(rows, shown, below))
         if args.json:
             write_whole(args.json, f"{json.dumps(rows, indent=2)}\n".encode())
         if args.csv:
@@ -60,24 +66,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def markdown(rows: Rows, shown: Sequence[int], below: Optional[float]) -> str:
+def markdown(rows: Rows, shown: Sequence[int], below: Sequence[float]) -> str:
     """The table; a dash where a run has no such value."""
     header = ["model", "parameters", "seeds", "best loss", "perplexity"]
     header += [f"loss at {updates}" for updates in shown]
-    header += [] if below is None else [f"first update below {below:g}"]
+    header += [f"first update below {loss:g}" for loss in below]
     lines = [[*header, "updates", "training time"], ["---"] * (len(header) + 2)]
     for row in rows:
         curves = [dict(run["validation"]) for run in row["runs"]]
         cells = [row["name"], f"{row['parameters']:,}", ", ".join(str(run["seed"]) for run in row["runs"])]
         cells += [_spread(row["best_loss"], 3), _spread(row["perplexity"], 2)]
         cells += [_mean([curve.get(updates) for curve in curves], 3) for updates in shown]
-        cells += [] if below is None else [_mean([run["first_below"] for run in row["runs"]], 0)]
+        cells += [", ".join(str(run["first_below"][loss] or "-") for run in row["runs"]) for loss in below]
         cells.append(", ".join(map(str, sorted({run["updates"] for run in row["runs"]}))))
         cells.append(_mean([run["seconds"] / 60 for run in row["runs"]], 1, " min"))
         lines.append(cells)
     notes = [
         "Validation losses in nats a token; perplexity = exp(loss); ± is the sample standard deviation over seeds."
     ]
+    if below:
+        notes.append("First updates are those of a validation, in the order of the seeds; - is never.")
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n\n" + "\n".join(f"- {n}" for n in notes)
 
 
@@ -121,11 +129,11 @@ def plot(rows: Rows, path: str) -> None:
     pyplot.close(figure)
 
 
-def _numbers(text: str) -> List[int]:
+def _numbers(option: str, text: str, kind: Callable[[str], Number], what: str, example: str) -> List[Number]:
     try:
-        return [int(number) for number in text.split(",")]
+        return [kind(number) for number in text.split(",")]
     except ValueError:
-        raise ValueError(f"--at {text}: give updates separated by commas, such as 1000,2000") from None
+        raise ValueError(f"{option} {text}: give {what} separated by commas, such as {example}") from None
 
 
 def _spread(value: Tuple[float, Optional[float]], digits: int) -> str:

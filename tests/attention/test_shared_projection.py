@@ -80,6 +80,22 @@ def test_self_attention_projects_once(compatibility):
     assert len(calls) == 1
 
 
+def test_work_of_a_layer():
+    """Multiplications, forward and backward: a projection less than dot, and for S a product of D instead of C."""
+    counter = pytest.importorskip("torch.utils.flop_counter", reason="torch < 2.1 counts no operations").FlopCounterMode
+    tokens, work = 3 * 5, {}
+    x = torch.randn(5, 3, WIDTH, dtype=torch.float64)
+    for compatibility in ("dot", *SHARED):
+        module = attention(compatibility, self_attention=True)
+        with counter(display=False) as counted:
+            module(x, x, x, need_weights=False)[0].sum().backward()
+        work[compatibility] = counted.get_total_flops()
+    # a product forward and two backward, two operations each; but no gradient of the input x is asked for
+    projection, form = 2 * 2 * tokens * WIDTH * WIDTH, 3 * 2 * tokens * WIDTH * WIDTH // HEADS
+    assert work["dot"] - work["symmetric"] == projection
+    assert work["pairwise"] - work["symmetric"] == form
+
+
 @pytest.mark.parametrize("compatibility", SHARED)
 def test_no_key_projection_exists(compatibility):
     """A layer has d^2 + d parameters less, and d * D more with S; the cache holds the shared projection."""
