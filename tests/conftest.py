@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import logging
 import os
 import random
 import signal
@@ -27,8 +28,10 @@ torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture(autouse=True)
-def _seeded():
+def _fresh():
+    """The same random numbers for each test, and no log level that a command before it has set for its process."""
     torch.manual_seed(1)
+    logging.getLogger("fairseq").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

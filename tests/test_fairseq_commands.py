@@ -10,6 +10,8 @@ import torch
 from builders import TRANSLATION_VARIANTS
 from running import SIZES, fairseq, forked
 
+from fairseq_plugins.safe_load import load_checkpoint
+
 TRAINING = [
     *("--optimizer", "adam", "--lr", "0.01", "--max-tokens", "300", "--cpu", "--num-workers", "0", "--seed", "3"),
     *("--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1", "--log-format", "simple"),
@@ -56,7 +58,7 @@ def test_train_and_generate_from_any_folder(bin_dir, plugin, tmp_path, arch):
     )
     assert len(hypotheses(output)) == 20
     assert hypotheses(output) == generate(bin_dir, save / "checkpoint_last.pt", plugin)
-    state = torch.load(save / "checkpoint_last.pt", weights_only=False)
+    state = load_checkpoint(save / "checkpoint_last.pt")
     assert state["cfg"]["model"]._name == arch
 
 
@@ -68,7 +70,7 @@ def stock_checkpoint(bin_dir, tmp_path_factory):
         *("train", bin_dir, "--arch", "transformer_tiny", "--save-dir", save, "--max-update", "30"),
         *(*SIZES, *TRAINING, "--disable-validation"),
     )
-    assert "encoder.layers.0.in_proj_weight" in torch.load(save / "checkpoint_last.pt", weights_only=False)["model"]
+    assert "encoder.layers.0.in_proj_weight" in load_checkpoint(save / "checkpoint_last.pt")["model"]
     return save / "checkpoint_last.pt"
 
 
@@ -137,7 +139,7 @@ def test_our_checkpoint_trains_on_in_stock_fairseq(bin_dir, plugin, tmp_path):
             *("--max-update", "6", "--finetune-from-model", tmp_path / "a" / "checkpoint_last.pt"),
             *(*SIZES, *TRAINING, "--disable-validation"),
         )
-    trained = torch.load(tmp_path / "b" / "checkpoint_last.pt", weights_only=False)
+    trained = load_checkpoint(tmp_path / "b" / "checkpoint_last.pt")
     assert trained["optimizer_history"][-1]["num_updates"] == 6
     assert "Loaded checkpoint" in output or "loaded checkpoint" in output
 
@@ -152,7 +154,7 @@ def test_hydra(bin_dir, plugin, root, tmp_path):
         *("+model.attention_projection='encoder=neural'", "+model.neural_qkv_expansion=3"),
         cwd=tmp_path,
     )
-    state = torch.load(tmp_path / "checkpoints" / "checkpoint_last.pt", weights_only=False)["model"]
+    state = load_checkpoint(tmp_path / "checkpoints" / "checkpoint_last.pt")["model"]
     assert state["encoder.layers.0.self_attn.q_proj.0.weight"].shape == (192, 64)
     assert state["decoder.layers.0.encoder_attn.q_proj.weight"].shape == (64, 64)
     assert "encoder.layers.1.fc1.weight" not in state
@@ -160,7 +162,7 @@ def test_hydra(bin_dir, plugin, root, tmp_path):
 
 
 def final_parameters(save):
-    return torch.load(save / "checkpoint_last.pt", weights_only=False)["model"]
+    return load_checkpoint(save / "checkpoint_last.pt")["model"]
 
 
 @pytest.mark.parametrize("arch", ["transformer_neuralqkv_tiny"])

@@ -30,16 +30,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from fairseq_plugins.glue.metrics import check_installed
     from fairseq_plugins.glue.plan import Settings, keep_settings, plan
     from fairseq_plugins.glue.pretrained import Pretrained
 
     settings = Settings(args.lr, args.epochs, args.batch)
     try:
+        check_installed()
         pretrained = Pretrained.load(args.checkpoint)
         tasks, missing = plan(pretrained, args.data, [name for name in args.tasks.split(",") if name], settings)
         if args.settings:
             keep_settings(args.settings, pretrained, settings, args.options)
-    except (CheckpointError, ValueError) as error:
+    except (CheckpointError, ModuleNotFoundError, ValueError) as error:
         print(f"glue-plan: error: {error}", file=sys.stderr)
         return 1
     if missing and not args.tasks:

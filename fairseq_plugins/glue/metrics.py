@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
 
 from .tasks import Task
@@ -23,6 +24,17 @@ class Scores(NamedTuple):
     metrics: Dict[str, float]
     score: float
     notes: List[str]
+
+
+def check_installed() -> None:
+    """Look for the packages that the metrics need, before hours of work end without them.
+
+    Raises:
+        ModuleNotFoundError: one is missing; the message says how to get it.
+    """
+    for module, package in (("sklearn", "scikit-learn"), ("scipy", "scipy")):
+        if importlib.util.find_spec(module) is None:
+            raise _missing(package)
 
 
 def score(task: Task, predictions: Sequence[Label], targets: Sequence[Label]) -> Scores:

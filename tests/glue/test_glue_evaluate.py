@@ -16,6 +16,7 @@ from fairseq_plugins.glue.plan import Settings, plan
 from fairseq_plugins.glue.pretrained import Pretrained
 from fairseq_plugins.glue.readers import find_file, read_examples
 from fairseq_plugins.glue.tasks import TASKS
+from fairseq_plugins.safe_load import load_checkpoint
 
 pytest.importorskip("sklearn")
 pytest.importorskip("scipy")
@@ -26,7 +27,7 @@ def tell_examples_apart(path, data):
     tuned, outputs = FineTuned(path, data), []
     tuned.model.classification_heads[tuned.head].register_forward_hook(lambda *call: outputs.append(call[-1]))
     tuned.predict("valid")
-    state = torch.load(path, weights_only=False)
+    state = load_checkpoint(path)
     state["model"][f"classification_heads.{tuned.head}.out_proj.bias"] -= torch.cat(outputs).mean(dim=0)
     torch.save(state, path)
 
@@ -131,7 +132,7 @@ def test_command(toy, tuned, capsys, monkeypatch):
 
 def test_a_model_that_diverged_is_no_result(toy, tuned):
     folder = tuned("CoLA")
-    state = torch.load(folder / "checkpoint_last.pt", weights_only=False)
+    state = load_checkpoint(folder / "checkpoint_last.pt")
     state["model"]["classification_heads.sentence_classification_head.out_proj.bias"][0] = math.nan
     torch.save(state, folder / "nan.pt")
     with pytest.raises(ValueError, match=r"nan\.pt: its outputs are no numbers; train again with a lower --lr"):

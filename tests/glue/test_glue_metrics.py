@@ -1,11 +1,12 @@
 """Metrics against their definitions, written out, and where they have no value."""
 
+import importlib.util
 import sys
 
 import numpy as np
 import pytest
 
-from fairseq_plugins.glue.metrics import score
+from fairseq_plugins.glue.metrics import check_installed, score
 from fairseq_plugins.glue.tasks import TASKS
 
 pytest.importorskip("sklearn")
@@ -96,3 +97,11 @@ def test_refusals(monkeypatch):
         score(TASKS["CoLA"], ["1"], ["1"])
     with pytest.raises(ModuleNotFoundError, match="need scipy"):
         score(TASKS["STS-B"], [1.0], [1.0])
+
+
+def test_missing_packages_are_named_before_the_work(monkeypatch):
+    check_installed()
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "scipy" else find_spec(name))
+    with pytest.raises(ModuleNotFoundError, match=r"need scipy; run: pip install 'fairseq_plugins\[glue\]'"):
+        check_installed()

@@ -17,6 +17,7 @@ from fairseq_plugins.checkpoints import CheckpointError
 from fairseq_plugins.corpus import CorpusError
 from fairseq_plugins.glue.plan import Settings, keep_settings, plan
 from fairseq_plugins.glue.pretrained import Pretrained
+from fairseq_plugins.safe_load import load_checkpoint
 
 SIZES = ("--encoder-layers", "3", "--encoder-embed-dim", "24", "--encoder-attention-heads", "4")
 #: architecture -> options of its pretraining that are not its own
@@ -77,7 +78,7 @@ def test_a_checkpoint_of_the_time_before_hydra(tmp_path):
 
 
 def test_checkpoints_that_cannot_be_used(toy, tmp_path):
-    state = torch.load(toy.checkpoint, weights_only=False)
+    state = load_checkpoint(toy.checkpoint)
 
     def changed(name, change):
         copy = {**state, "cfg": {**state["cfg"], "model": Namespace(**vars(state["cfg"]["model"]))}}

@@ -13,6 +13,7 @@ from running import forked
 from fairseq_plugins.glue.evaluate import evaluate_run
 from fairseq_plugins.glue.plan import Settings, plan
 from fairseq_plugins.glue.pretrained import Pretrained
+from fairseq_plugins.safe_load import load_checkpoint
 
 PREPARE, GLUE = "scripts/prepare_glue.sh", "examples/symmetric_attention/glue.sh"
 
@@ -112,7 +113,7 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_kept(toy, tmp_path):
     assert "run 2 of 2: CoLA, seed 7, 4 updates" in output
     assert re.search(r"going on from .*CoLA-seed7/checkpoint_last.pt \(2 updates\)", output)
     assert (stopped / "predictions.json").read_text() == (whole / "predictions.json").read_text()
-    weights = [torch.load(run / "checkpoint_last.pt", weights_only=False)["model"] for run in (whole, stopped)]
+    weights = [load_checkpoint(run / "checkpoint_last.pt")["model"] for run in (whole, stopped)]
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
 
 

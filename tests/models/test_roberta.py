@@ -14,6 +14,7 @@ from running import forked
 from torch import nn
 
 from fairseq_plugins.models.roberta import StagedRobertaModel
+from fairseq_plugins.safe_load import load_checkpoint
 
 TRAINING = [
     *("--task", "masked_lm", "--criterion", "masked_lm", "--sample-break-mode", "none", "--tokens-per-sample", "16"),
@@ -152,7 +153,7 @@ def test_from_pretrained(arch, trained, corpus, tmp_path):
     hub = StagedRobertaModel.from_pretrained(**fields, data_name_or_path=str(corpus / "mono"), bpe=None).eval()
     model = build_like(hub)
     assert type(hub.model) is type(model)
-    model.load_state_dict(torch.load(trained / "checkpoint_last.pt", weights_only=False)["model"])
+    model.load_state_dict(load_checkpoint(trained / "checkpoint_last.pt")["model"])
     tokens = torch.tensor([[0, 5, 6, 7, 2]])
     with torch.no_grad():
         expected = model.eval()(tokens, features_only=True)[0]
@@ -190,9 +191,7 @@ def test_fill_mask(plugin, tmp_path):
 def test_resume_is_bit_identical(arch, trained, corpus, plugin, tmp_path):
     train(corpus, plugin, tmp_path, arch, 6)
     train(corpus, plugin, tmp_path, arch, 12)
-    straight, resumed = (
-        torch.load(folder / "checkpoint_last.pt", weights_only=False)["model"] for folder in (trained, tmp_path)
-    )
+    straight, resumed = (load_checkpoint(folder / "checkpoint_last.pt")["model"] for folder in (trained, tmp_path))
     assert straight.keys() == resumed.keys()
     for name, value in straight.items():
         assert torch.equal(value, resumed[name]), name
