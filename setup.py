@@ -4,6 +4,7 @@ from setuptools import find_packages, setup
 
 PLOTS = ["matplotlib>=3.9,<4"]
 BPE = ["tokenizers>=0.15,<0.24"]
+HUGGINGFACE = ["transformers>=4.40,<6", "safetensors>=0.4,<1", *BPE]
 GLUE = ["scikit-learn>=1.6,<2", "scipy>=1.13,<2"]
 
 setup(
@@ -20,10 +21,11 @@ setup(
     extras_require={
         "plots": PLOTS,
         "bpe": BPE,
+        "huggingface": HUGGINGFACE,
         "glue": GLUE,
         "dev": [
             *PLOTS,
-            *BPE,
+            *HUGGINGFACE,
             *GLUE,
             "pytest>=8.4,<10",
             "pytest-xdist>=3.8,<4",

@@ -47,8 +47,8 @@ def read_progress(path: PathLike) -> Progress:
     Raises:
         CheckpointError: no complete fairseq training checkpoint.
     """
-    _check_archive(path, whole=False)
-    state = _load(path, map_location="meta" if _can_skip_weights(path) else "cpu")
+    check_archive(path, whole=False)
+    state = load_state(path, map_location="meta" if _can_skip_weights(path) else "cpu")
     try:
         updates = int(state["optimizer_history"][-1]["num_updates"])
         iterator = state["extra_state"]["train_iterator"]
@@ -66,9 +66,9 @@ def verify(path: PathLike) -> None:
     Raises:
         CheckpointError: it is truncated or damaged (its checksums do not match, or it cannot be loaded).
     """
-    _check_archive(path, whole=True)
+    check_archive(path, whole=True)
     if not zipfile.is_zipfile(path):  # the format before torch 1.6 has no checksums: only loading tells
-        _load(path)
+        load_state(path)
 
 
 def latest_checkpoint(
@@ -115,7 +115,7 @@ def latest_checkpoint(
     raise CheckpointError(f"{folder}: no checkpoint in it")
 
 
-def _check_archive(path: PathLike, whole: bool) -> None:
+def check_archive(path: PathLike, whole: bool) -> None:
     """Whether the file is as long as it says, and for ``whole`` whether its checksums match."""
     try:
         with open(path, "rb") as stream:
@@ -134,7 +134,12 @@ def _check_archive(path: PathLike, whole: bool) -> None:
         raise CheckpointError(f"{path}: damaged (the checksum of {damaged} does not match)")
 
 
-def _load(path: PathLike, map_location: str = "cpu") -> Dict[str, Any]:
+def load_state(path: PathLike, map_location: str = "cpu") -> Dict[str, Any]:
+    """What a checkpoint holds, by the allow-list.
+
+    Raises:
+        CheckpointError: it holds more than that, or is truncated, damaged or no checkpoint.
+    """
     try:
         state = safe_load.load_checkpoint(path, map_location)
     except safe_load.UntrustedCheckpointError as error:
@@ -176,26 +181,26 @@ def convert_checkpoint(source: PathLike, target: PathLike, to: str) -> List[str]
     Raises:
         CheckpointError: the source cannot be read, or its architecture has no counterpart.
     """
-    _check_archive(source, whole=True)
-    state = _load(source)
+    check_archive(source, whole=True)
+    state = load_state(source)
     notes = _convert(state, to, str(source))
-    _save(state, Path(target))
+    save_state(state, Path(target))
     return notes
 
 
 def _convert(state: Dict[str, Any], to: str, source: str) -> List[str]:
-    configs = _model_configs(state)
-    old = next((name for name in (_get(c, "arch") or _get(c, "_name") for c in configs) if name), None)
+    configs = model_configs(state)
+    old = next((name for name in (get_option(c, "arch") or get_option(c, "_name") for c in configs) if name), None)
     if not isinstance(old, str) or not isinstance(state.get("model"), dict):
         raise CheckpointError(f"{source}: no fairseq checkpoint that names its architecture")
     new = _counterpart(old, to, source)
     notes = [f"architecture {old} -> {new}"]
     if to == "stock":
-        _forget_plugin(state, configs, source)
+        forget_plugin(state, configs, source)
     for config in configs:
         for key in ("arch", "_name"):
-            if _get(config, key) is not None:
-                _set(config, key, new)
+            if get_option(config, key) is not None:
+                set_option(config, key, new)
 
     names = list(state["model"])
     duplicates = _duplicates(state["model"])
@@ -210,18 +215,20 @@ def _convert(state: Dict[str, Any], to: str, source: str) -> List[str]:
     return notes
 
 
-def _model_configs(state: Dict[str, Any]) -> List[Any]:
+def model_configs(state: Dict[str, Any]) -> List[Any]:
     """Where a checkpoint keeps its model's options: ``args`` before 2020-11, ``cfg["model"]`` since; maybe both."""
     cfg = state.get("cfg")
-    model = _get(cfg, "model") if cfg is not None else None
+    model = get_option(cfg, "model") if cfg is not None else None
     return [config for config in (state.get("args"), model) if config is not None]
 
 
-def _get(config: Any, key: str) -> Any:
+def get_option(config: Any, key: str) -> Any:
+    """An option of a namespace or a hydra config; None if it is not there."""
     return getattr(config, key, None) if isinstance(config, Namespace) else config.get(key)
 
 
-def _set(config: Any, key: str, value: Any) -> None:
+def set_option(config: Any, key: str, value: Any) -> None:
+    """Set an option of a namespace or a hydra config."""
     if isinstance(config, Namespace):
         setattr(config, key, value)
     else:
@@ -259,12 +266,13 @@ def _counterpart(name: str, to: str, source: str) -> str:
             if name == prefix or name.startswith(prefix + "_"):
                 raise CheckpointError(
                     f"{source}: its architecture {name} is of the variant {variant}, which stock fairseq does not "
-                    f"have; only {family}_baseline* has a stock counterpart"
+                    f"have; only {family}_baseline* has a stock counterpart (fold-checkpoint makes one of symmetric "
+                    "and pairwise models)"
                 )
     raise CheckpointError(f"{source}: its architecture {name} has no counterpart; known: {', '.join(sorted(pairs))}")
 
 
-def _forget_plugin(state: Dict[str, Any], configs: List[Any], source: str) -> None:
+def forget_plugin(state: Dict[str, Any], configs: List[Any], source: str) -> None:
     """Check that attention is vanilla in spite of any option, and delete what stock fairseq does not know."""
     from .attention import AttentionConfig, add_attention_args
 
@@ -283,9 +291,9 @@ def _forget_plugin(state: Dict[str, Any], configs: List[Any], source: str) -> No
         for name in ("match_parameters_of", "user_dir"):
             _delete(config, name)
     cfg = state.get("cfg")
-    common = _get(cfg, "common") if cfg is not None else None
+    common = get_option(cfg, "common") if cfg is not None else None
     if common is not None:
-        _set(common, "user_dir", None)
+        set_option(common, "user_dir", None)
 
 
 def _duplicates(weights: Dict[str, Any]) -> List[str]:
@@ -338,7 +346,7 @@ def _renumbered(optimizer: Any, parameters: List[str], dropped: set, weights: Di
     return {**optimizer, "state": entries, "param_groups": [group]}
 
 
-def _save(state: Dict[str, Any], target: Path) -> None:
+def save_state(state: Dict[str, Any], target: Path) -> None:
     """``torch.save`` into a temporary file beside the target, to the disk, then under its name."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)

@@ -1,0 +1,34 @@
+"""Turn a symmetric or pairwise model into a stock fairseq checkpoint with identical outputs.
+
+The pairwise factors are multiplied into the query projection and the shared projection becomes a key projection of
+its own, so that stock fairseq (without --user-dir) and everything that reads its checkpoints can load the model. It
+works for every family and site, with linear projections; networks (--attention-projection neural) cannot be folded.
+OUT appears complete or not at all.
+
+    fairseq-plugins fold-checkpoint runs/pairwise/checkpoint_best.pt pairwise_stock.pt
+    fairseq-generate data-bin/iwslt17.de-en --path pairwise_stock.pt --beam 5 --remove-bpe
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+from fairseq_plugins.checkpoints import CheckpointError
+from fairseq_plugins.transfer.fold import fold_checkpoint
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("source", metavar="IN", help="checkpoint to read")
+    parser.add_argument("target", metavar="OUT", help="checkpoint to write")
+
+
+def run(args: Namespace) -> int:
+    try:
+        notes = fold_checkpoint(args.source, args.target)
+    except (CheckpointError, OSError) as error:
+        print(f"fold-checkpoint: {error}", file=sys.stderr)
+        return 1
+    for note in notes:
+        print(f"fold-checkpoint: {note}", file=sys.stderr)
+    return 0

@@ -1,0 +1,256 @@
+"""The parameters of one attention module from those of another with other choices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple, Union
+
+import torch
+from torch import Tensor, nn
+
+from fairseq_plugins.attention.stages import init_normal
+from fairseq_plugins.checkpoints import CheckpointError
+
+from .fold import fold_queries
+from .names import ROLES
+from .neural_start import add_noise, begin_as_linear, why_not_exact
+from .outcome import CONSTRUCTED, COPIED, INITIALISED, Outcome
+from .shared_fit import Inputs, ScoreMaps, fit_pairwise, fit_symmetric
+
+NEURAL_STARTS = ("preserve", "reinit")
+
+
+@dataclass
+class Settings:
+    """How attention starts.
+
+    Attributes:
+        neural_start: networks in place of linear projections begin as them (``preserve``) or at random (``reinit``).
+        neural_noise: relative noise on the weights of networks that begin as linear projections.
+        reinit: roles (of q, k, v, out) whose projections are drawn anew in every attention module.
+        seed: of whatever is random.
+    """
+
+    neural_start: str = "preserve"
+    neural_noise: float = 0.0
+    reinit: Tuple[str, ...] = ()
+    seed: int = 1
+
+
+@dataclass
+class Started:
+    """One attention module's start.
+
+    Attributes:
+        outcomes: of each of its parameters.
+        used: parameters of the old model that went into it.
+        score_errors: relative error of each head's scores, where they were fitted.
+        noise: relative change of each network's output by noise, by role.
+    """
+
+    outcomes: List[Outcome] = field(default_factory=list)
+    used: Set[str] = field(default_factory=set)
+    score_errors: Optional[List[float]] = None
+    noise: Dict[str, float] = field(default_factory=dict)
+
+
+class OldProjection(NamedTuple):
+    """A projection of the old module, the role that it has there, and what is said where it gets another role."""
+
+    module: nn.Module
+    role: str
+    how: str = ""
+
+
+class LinearMap(NamedTuple):
+    """A linear map, how it was made, and of which old parameters."""
+
+    weight: Tensor
+    bias: Tensor
+    how: str
+    used: Tuple[str, ...]
+
+
+#: what a projection starts from; a string is the reason why there is nothing
+Origin = Union[OldProjection, LinearMap, str]
+
+
+def start_attention(name: str, old: Any, new: Any, settings: Settings, inputs: Optional[Inputs] = None) -> Started:
+    """Set the parameters of ``new`` from ``old``, in place.
+
+    Args:
+        name: of both modules in their models.
+        old: fairseq's attention or ours, whatever its choices.
+        new: ours.
+        settings: how.
+        inputs: what the module reads, for fits of the scores.
+
+    Raises:
+        CheckpointError: the modules have other heads, or a network cannot begin as the linear projection.
+    """
+    if old.num_heads != new.num_heads:
+        raise CheckpointError(
+            f"{name} has {old.num_heads} heads in the pretrained model and {new.num_heads} in the new one; "
+            "give the pretrained model's --encoder-attention-heads or --decoder-attention-heads"
+        )
+    start = _Start(name, old, new, settings)
+    origins = start.score_origins(inputs)
+    origins.update(v=OldProjection(old.v_proj, "v"), out=OldProjection(old.out_proj, "out"))
+    for role in ROLES:
+        if getattr(new, f"{role}_proj") is not None:
+            start.projection(role, origins[role])
+    return start.result
+
+
+class _Start:
+    """The work of :func:`start_attention`."""
+
+    def __init__(self, name: str, old: Any, new: Any, settings: Settings) -> None:
+        self.name, self.old, self.new, self.settings = name, old, new, settings
+        self.result = Started()
+
+    def score_origins(self, inputs: Optional[Inputs]) -> Dict[str, Origin]:
+        """Where the new query and key projections start; the compatibility's own parameters are set here."""
+        before, after = _compatibility(self.old), _compatibility(self.new)
+        q = OldProjection(self.old.q_proj, "q")
+        if before == after:
+            self._copy_compatibility()
+            return {"q": q, "k": OldProjection(self.old.k_proj, "k")}
+        shared = q._replace(how="copy of the shared projection: exact")
+        if (before, after) == ("symmetric", "dot"):
+            return {"q": q, "k": shared}
+        if (before, after) == ("symmetric", "pairwise"):
+            identity = torch.eye(self.new.head_dim).expand(self.new.num_heads, -1, -1)
+            self._set_factors(identity, CONSTRUCTED, "identity: exact")
+            return {"q": q}
+        reason = self._why_no_linear_scores(before, after)
+        if reason:
+            self._set_factors(None, INITIALISED, reason)
+            return {"q": q, "k": reason}
+        return {"q": self._folded(), "k": shared} if after == "dot" else {"q": self._fit(after, inputs)}
+
+    def _why_no_linear_scores(self, before: str, after: str) -> str:
+        if not {before, after} <= {"dot", "symmetric", "pairwise"}:
+            return f"{after} has no counterpart in {before}"
+        if self._drawn("q", OldProjection(self.old.q_proj, "q")):
+            return "with the query projection"
+        projections = (self.old.q_proj, self.old.k_proj)
+        if not all(isinstance(module, nn.Linear) for module in projections if module is not None):
+            return "the pretrained scores are of networks: no linear maps to start from"
+        return ""
+
+    def _folded(self) -> LinearMap:
+        """The query projection with the pairwise factors in it."""
+        q, factors = self.old.q_proj, self.old.compatibility.pairwise_factors.detach()
+        return LinearMap(
+            fold_queries(q.weight.detach().double(), factors),
+            fold_queries(q.bias.detach().double(), factors),
+            "S folded into the shared projection: exact",
+            (f"{self.name}.q_proj.", f"{self.name}.compatibility."),
+        )
+
+    def _fit(self, after: str, inputs: Optional[Inputs]) -> LinearMap:
+        """The shared projection (and factors) nearest to the old scores."""
+        heads = self.new.num_heads
+        q, k = self.old.q_proj, self.old.k_proj
+        if k is None:
+            weight, bias, _, used = self._folded()
+            key = q.weight.detach().double()
+        else:
+            weight, bias, key = (tensor.detach().double() for tensor in (q.weight, q.bias, k.weight))
+            used = (f"{self.name}.q_proj.", f"{self.name}.k_proj.weight")  # softmax does not see the key's bias
+        maps = ScoreMaps(weight.view(heads, -1, weight.size(1)), bias.view(heads, -1), key.view(heads, -1, key.size(1)))
+        if after == "pairwise":
+            fitted = fit_pairwise(maps, inputs, seed=self.settings.seed)
+            self._set_factors(fitted.factors, CONSTRUCTED, "fitted to the pretrained scores")
+        else:
+            fitted = fit_symmetric(maps, inputs)
+        self.result.score_errors = fitted.error.tolist()
+        shared = fitted.weight.reshape(-1, weight.size(1)), fitted.bias.reshape(-1)
+        return LinearMap(*shared, "fitted to the pretrained scores", used)
+
+    def _copy_compatibility(self) -> None:
+        old = getattr(self.old, "compatibility", None)
+        if old is not None:
+            self.new.compatibility.load_state_dict(old.state_dict())
+            self.result.used.add(f"{self.name}.compatibility.")
+        self._record_all("compatibility", self.new.compatibility, COPIED, "")
+
+    def _set_factors(self, factors: Optional[Tensor], action: str, how: str) -> None:
+        """Record, and unless they keep their initialisation set, the pairwise factors, if the new module has any."""
+        for name, parameter in self.new.compatibility.named_parameters():
+            if factors is not None:
+                parameter.data.copy_(factors)
+            self._record(f"compatibility.{name}", parameter, action, how)
+
+    def projection(self, role: str, origin: Origin) -> None:
+        """Start one projection of the new module."""
+        prefix, module = f"{role}_proj", getattr(self.new, f"{role}_proj")
+        if self._drawn(role, origin):
+            for layer in module.modules():
+                if isinstance(layer, nn.Linear):
+                    init_normal(layer)
+            self._record_all(prefix, module, INITIALISED, "N(0, 0.02^2), biases 0")
+        elif isinstance(origin, str):
+            self._record_all(prefix, module, INITIALISED, origin)
+        elif isinstance(origin, LinearMap):
+            self._begin_as(role, module, origin)
+        elif str(origin.module) == str(module):
+            self._copy(role, module, origin)
+        elif isinstance(origin.module, nn.Linear):
+            weight, bias = origin.module.weight.detach(), origin.module.bias.detach()
+            self._begin_as(role, module, LinearMap(weight, bias, origin.how, (f"{self.name}.{origin.role}_proj.",)))
+        else:
+            self._record_all(prefix, module, INITIALISED, "the pretrained projection is another network")
+
+    def _copy(self, role: str, module: nn.Module, origin: OldProjection) -> None:
+        module.load_state_dict(origin.module.state_dict())
+        self.result.used.add(f"{self.name}.{origin.role}_proj.")
+        self._record_all(f"{role}_proj", module, COPIED if origin.role == role else CONSTRUCTED, origin.how)
+
+    def _begin_as(self, role: str, module: nn.Module, linear: LinearMap) -> None:
+        prefix = f"{role}_proj"
+        self.result.used.update(linear.used)
+        if isinstance(module, nn.Linear):
+            module.weight.data.copy_(linear.weight)
+            module.bias.data.copy_(linear.bias)
+            self._record_all(prefix, module, CONSTRUCTED, linear.how)
+            return
+        reason = why_not_exact(module)
+        if reason:
+            raise CheckpointError(
+                f"{self.name}.{prefix} cannot begin as the pretrained linear projection: {reason}; choose "
+                "--neural-start reinit, or --neural-qkv-shape roberta with at least twice the width"
+            )
+        begin_as_linear(module, linear.weight, linear.bias)
+        how = "[W; -W], [I, -I]: exact"
+        if self.settings.neural_noise:
+            number = ROLES.index(role) + len(ROLES) * sum(map(ord, self.name))
+            generator = torch.Generator().manual_seed(self.settings.seed + number)
+            self.result.noise[role] = add_noise(module, self.settings.neural_noise, generator)
+            how = f"[W; -W], [I, -I] with {self.settings.neural_noise:g} relative noise"
+        self._record_all(prefix, module, CONSTRUCTED, "; ".join(filter(None, (linear.how, how))))
+
+    def _drawn(self, role: str, origin: Origin) -> bool:
+        """Whether a projection is to be drawn anew: asked for, or a network in place of a linear map."""
+        linear = isinstance(origin, LinearMap) or (
+            isinstance(origin, OldProjection) and isinstance(origin.module, nn.Linear)
+        )
+        replaced = linear and not isinstance(getattr(self.new, f"{role}_proj"), nn.Linear)
+        return role in self.settings.reinit or (replaced and self.settings.neural_start == "reinit")
+
+    def _record_all(self, prefix: str, module: nn.Module, action: str, how: str) -> None:
+        for name, parameter in module.named_parameters():
+            self._record(f"{prefix}.{name}", parameter, action, how)
+
+    def _record(self, name: str, parameter: Tensor, action: str, how: str) -> None:
+        self.result.outcomes.append(Outcome(f"{self.name}.{name}", tuple(parameter.shape), action, how))
+
+
+def _compatibility(attention: Any) -> str:
+    """``dot``, ``symmetric``, ``pairwise`` or another registered choice; fairseq's own attention is ``dot``."""
+    from fairseq_plugins.attention.stages import COMPATIBILITY
+
+    chosen = getattr(attention, "compatibility", None)
+    names = (name for name, cls in COMPATIBILITY.choices.items() if type(chosen) is cls)
+    return "dot" if chosen is None else next(names, type(chosen).__name__)

@@ -1,0 +1,138 @@
+"""From a folder for ``transformers`` to a fairseq checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+import torch
+from omegaconf import OmegaConf
+
+from fairseq_plugins.checkpoints import CheckpointError, PathLike
+from fairseq_plugins.corpus import write_whole
+from fairseq_plugins.transfer import models
+from fairseq_plugins.transfer import state as checkpoint
+from fairseq_plugins.transfer.state import Weights
+
+from .config import to_arguments
+from .files import CONFIG, read_json, read_weights
+from .names import EMBEDDINGS, TOKEN_TYPES, correspondence, current_names
+from .tokenizer import SPECIAL, dictionary_text, read_dictionary, read_vocabulary, to_fairseq
+
+#: the classification head's name, fairseq's own default
+HEAD = "sentence_classification_head"
+
+
+def import_huggingface(source: PathLike, target: PathLike, to: str = "baseline", seed: int = 1) -> List[str]:
+    """Write a RoBERTa of ``transformers`` as a checkpoint, with its dictionary and BPE beside.
+
+    Hugging Face adds a token-type embedding to every position; with the only type that RoBERTa uses it is the same
+    vector everywhere, so it is added to the position embeddings, which is exact. A masked LM keeps its head. A
+    classifier becomes the head ``sentence_classification_head``; its masked-LM head, which ``transformers`` does not
+    save, is initialised, and so is that of a model without any head.
+
+    Args:
+        source: a folder with ``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``.
+        target: the checkpoint to write; ``dict.txt`` and, from a folder with a tokenizer, ``encoder.json`` and
+            ``vocab.bpe`` are written beside it.
+        to: ``baseline`` for ``roberta_baseline``, ``stock`` for fairseq's ``roberta``.
+        seed: of what is initialised.
+
+    Returns:
+        Sentences about what was done.
+
+    Raises:
+        CheckpointError: the folder cannot be read, or fairseq's RoBERTa cannot be this model.
+        CorpusError: a file cannot be written.
+    """
+    folder, target = Path(source), Path(target)
+    config = read_json(folder / CONFIG)
+    weights = current_names(read_weights(folder))
+    arch = {"baseline": "roberta_baseline", "stock": "roberta"}[to]
+    if EMBEDDINGS not in weights:
+        raise CheckpointError(f"{folder}: no parameter {EMBEDDINGS} in its weights")
+    words = weights[EMBEDDINGS]
+    notes: List[str] = []
+    cfg = training_config(arch, to_arguments(config, str(folder / CONFIG)), str(target.parent))
+    files = _dictionary_files(folder, words.size(0), notes)
+    options = cfg["model"]
+    model = models.build(options, models.Vocabularies(words.size(0), words.size(0)), seed).to(words.dtype)
+    if "classifier.out_proj.weight" in weights:
+        model.register_classification_head(HEAD, num_classes=weights["classifier.out_proj.weight"].size(0))
+        model.to(words.dtype)
+    _load(model, weights, folder, notes)
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _write_beside(target, files)
+    state = {"args": None, "cfg": cfg, "model": {}}
+    checkpoint.begin_training(state, options, model.state_dict())
+    checkpoint.write(state, target)
+    return [*notes, f"architecture {arch} of {config['num_hidden_layers']} layers", f"wrote {', '.join(files)} beside"]
+
+
+def _write_beside(target: Path, files: Dict[str, str]) -> None:
+    """Write the dictionary's and the BPE's files, but over no others."""
+    for name, content in files.items():
+        path = target.with_name(name)
+        if path.exists() and path.read_text(encoding="utf-8") != content:
+            raise CheckpointError(f"{path} exists with other content: name a checkpoint in a folder of its own")
+    for name, content in files.items():
+        write_whole(target.with_name(name), content.encode("utf-8"))
+
+
+def training_config(arch: str, arguments: Sequence[str], data: str) -> Dict[str, Any]:
+    """The configuration that a masked-LM training of an architecture would save."""
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    task = ["--task", "masked_lm", "--criterion", "masked_lm", "--arch", arch]
+    parsed = options.parse_args_and_arch(options.get_training_parser(), [data, *task, *arguments])
+    cfg: Any = OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
+    return cfg
+
+
+def _load(model: Any, weights: Weights, folder: Path, notes: List[str]) -> None:
+    """Set the model's parameters, and note what was initialised or has no place."""
+    head = HEAD if "classifier.out_proj.weight" in weights else ""
+    pairs = correspondence(len(model.encoder.sentence_encoder.layers), head)
+    if not head and "lm_head.dense.weight" not in weights:
+        pairs = {ours: theirs for ours, theirs in pairs.items() if not theirs.startswith("lm_head.")}
+    if "lm_head.bias" not in pairs.values():
+        notes.append("the masked-LM head is initialised: the folder has none")
+    given = {"lm_head.decoder.weight": weights.get(EMBEDDINGS), **weights}  # tied, and then not saved
+    given["lm_head.bias"] = weights.get("lm_head.decoder.bias", weights.get("lm_head.bias"))  # the one that is used
+    state = model.state_dict()
+    with torch.no_grad():
+        for ours, theirs in pairs.items():
+            tensor = given.get(theirs)
+            if tensor is None:
+                raise CheckpointError(f"{folder}: no parameter {theirs} in its weights")
+            if tensor.shape != state[ours].shape:
+                shapes = f"{tuple(tensor.shape)}, but {CONFIG} means {tuple(state[ours].shape)}"
+                raise CheckpointError(f"{folder}: {theirs} is {shapes}")
+            state[ours].copy_(tensor)
+        if TOKEN_TYPES in weights:
+            # rows 0 and 1 are never looked up, but for padding, which fairseq sets to zero
+            state["encoder.sentence_encoder.embed_positions.weight"][2:] += weights[TOKEN_TYPES][0]
+    placed = {*pairs.values(), TOKEN_TYPES, "lm_head.decoder.weight", "lm_head.decoder.bias"}
+    left = [name for name in weights if name not in placed]
+    if left:
+        notes.append(f"left out, as fairseq's RoBERTa has none: {', '.join(left)}")
+
+
+def _dictionary_files(folder: Path, rows: int, notes: List[str]) -> Dict[str, str]:
+    """File name -> content of the dictionary, and of the BPE if the folder has a tokenizer."""
+    vocabulary = read_vocabulary(folder)
+    known = folder / "dict.txt"
+    symbols = read_dictionary(known, rows) if known.is_file() else None
+    if vocabulary is not None:
+        if len(vocabulary.rows) != rows:
+            raise CheckpointError(f"{folder}: a tokenizer of {len(vocabulary.rows)} tokens for {rows} embeddings")
+        files = to_fairseq(vocabulary, symbols)
+    else:
+        notes.append("no tokenizer in the folder: no BPE written")
+        numbers = [str(row) for row in range(len(SPECIAL), rows - 1)]
+        files = {"dict.txt": dictionary_text(numbers)}
+    if symbols is not None:
+        files["dict.txt"] = known.read_text(encoding="utf-8")
+    return files

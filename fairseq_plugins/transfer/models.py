@@ -1,0 +1,147 @@
+"""Models from a checkpoint's options, without its data: vocabularies and positions are counted in the weights."""
+
+from __future__ import annotations
+
+import re
+from argparse import Action, ArgumentParser, Namespace
+from copy import copy
+from typing import Any, Dict, List, Optional
+
+import torch
+from fairseq import models as fairseq_models
+from fairseq.data import Dictionary
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+
+from fairseq_plugins.checkpoints import CheckpointError, PathLike
+
+from . import state as checkpoint
+from .state import Weights
+
+
+class Vocabularies:
+    """What building a model asks of a task: dictionaries of the right sizes, the same object for equal sizes."""
+
+    def __init__(self, source: int, target: int) -> None:
+        self.source_dictionary = numbered_dictionary(source)
+        self.target_dictionary = self.source_dictionary if target == source else numbered_dictionary(target)
+        self.dictionary = self.output_dictionary = self.target_dictionary
+
+
+def numbered_dictionary(size: int) -> Dictionary:
+    """fairseq's four special symbols and as many others as are missing to the size."""
+    made = Dictionary()
+    for number in range(size - len(made)):
+        made.add_symbol(f"symbol{number}")
+    return made
+
+
+def vocabularies(weights: Weights, source: str) -> Vocabularies:
+    """The vocabularies that a model was trained with; ``source`` is its name in messages."""
+    found = {}
+    for name, weight in weights.items():
+        match = re.match(r"(encoder|decoder)\.(?:sentence_encoder\.)?embed_tokens\.weight$", name)
+        if match:
+            found[match[1]] = weight.size(0)
+    if not found:
+        raise CheckpointError(f"{source}: no token embeddings (encoder.embed_tokens.weight or the like) in it")
+    either = next(iter(found.values()))
+    return Vocabularies(found.get("encoder", either), found.get("decoder", either))
+
+
+def check_dictionary(path: PathLike, state: Dict[str, Any], source: str) -> None:
+    """Check that a ``dict.txt`` has as many symbols as a model was trained with, on either side of a translation.
+
+    Raises:
+        CheckpointError: it has not.
+    """
+    tokens = vocabularies(state["model"], source)
+    trained = {len(tokens.source_dictionary), len(tokens.target_dictionary)}
+    found = Dictionary.load(str(path))
+    if family(ARCH_MODEL_REGISTRY.get(checkpoint.architecture(state), object)) == "roberta":
+        found.add_symbol("<mask>")  # as fairseq's tasks do
+    if len(found) not in trained:
+        raise CheckpointError(
+            f"{path} makes a vocabulary of {len(found)} symbols, but {source} was trained with "
+            f"{' and '.join(map(str, sorted(trained)))}: binarise the data with the pretrained model's dictionary"
+        )
+
+
+def family(model_class: type) -> str:
+    """``transformer`` or ``roberta``, for stock models and ours; empty for any other."""
+    from fairseq_plugins.models.grid import SIZES
+
+    return next((name for name in SIZES if issubclass(model_class, MODEL_REGISTRY[name])), "")
+
+
+def build(options: Namespace, tokens: Vocabularies, seed: int = 1) -> Any:
+    """A model as fairseq-train would build it; the seed draws its parameters and no other random state is touched."""
+    options = copy(options)
+    for name in ("encoder_embed_path", "decoder_embed_path"):  # files that the weights replace anyway
+        if getattr(options, name, None):
+            setattr(options, name, None)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return fairseq_models.build_model(options, tokens)
+
+
+def load(state: Dict[str, Any], source: str) -> Any:
+    """The model of a checkpoint with its weights, in evaluation mode, float64 if they are and float32 otherwise.
+
+    Raises:
+        CheckpointError: fairseq does not know the architecture, or the weights are not of the model that it builds.
+    """
+    options, weights = checkpoint.model_options(state), dict(state["model"])
+    arch = checkpoint.architecture(state)
+    if arch not in ARCH_MODEL_REGISTRY or not family(ARCH_MODEL_REGISTRY[arch]):
+        raise CheckpointError(f"{source}: its architecture {arch} is neither a transformer nor a roberta")
+    options.load_checkpoint_heads = True
+    positions = trained_positions(weights)
+    if family(ARCH_MODEL_REGISTRY[arch]) == "roberta" and positions is not None:
+        options.max_positions = positions
+    try:
+        model = build(options, vocabularies(weights, source))
+        if any(tensor.dtype == torch.float64 for tensor in weights.values()):
+            model.double()
+        model.load_state_dict(weights, strict=True, model_cfg=options)  # type: ignore[call-arg]  # fairseq's own
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{source}: not the weights of its architecture {arch} ({error})") from error
+    return model.eval()
+
+
+def trained_positions(weights: Weights) -> Optional[int]:
+    """How many positions RoBERTa's weights hold: the first two rows are padding's and unused."""
+    tables = (w for name, w in weights.items() if name.endswith("sentence_encoder.embed_positions.weight"))
+    return next((table.size(0) - 2 for table in tables), None)
+
+
+def option_parser(arch: str) -> ArgumentParser:
+    """A parser of the options that an architecture's model has, without defaults.
+
+    Raises:
+        CheckpointError: there is no such architecture.
+    """
+    if arch not in ARCH_MODEL_REGISTRY:
+        raise CheckpointError(f"there is no architecture {arch}")
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    ARCH_MODEL_REGISTRY[arch].add_args(parser)
+    return parser
+
+
+def every_model_option() -> List[Action]:
+    """The options of every family's model, each name once."""
+    from fairseq_plugins.models.grid import SIZES, architecture_name
+
+    found: Dict[str, Action] = {}
+    for name in SIZES:
+        for action in option_parser(architecture_name(name, "baseline", ""))._actions:
+            found.setdefault(action.dest, action)
+    return list(found.values())
+
+
+def plugin_option_names() -> List[str]:
+    """The names of the options that stock fairseq does not have."""
+    from fairseq_plugins.models.options import add_model_args
+
+    parser = ArgumentParser(add_help=False)
+    add_model_args(parser)
+    return [action.dest for action in parser._actions]

@@ -1,0 +1,396 @@
+"""Warm starts: what is copied is equal, what is constructed computes the same, and every parameter is accounted for."""
+
+import json
+import re
+import shlex
+from argparse import Namespace
+
+import pytest
+import tiny_training
+import torch
+from builders import SMALL, VOCABULARY, build, family_of, run
+from fairseq import checkpoint_utils
+from running import forked
+from transfer_trainings import MASKED_LM, TRANSLATION
+
+from fairseq_plugins import cli, safe_load
+from fairseq_plugins.checkpoints import CheckpointError
+from fairseq_plugins.models.grid import VARIANTS
+from fairseq_plugins.transfer import models
+from fairseq_plugins.transfer.attention_start import Settings
+from fairseq_plugins.transfer.fold import fold_weights
+from fairseq_plugins.transfer.warm_start import attention_inputs, warm_start
+
+EVERYWHERE = {"attention_compatibility": "pairwise"}
+
+
+def pretrained(arch, dtype=torch.float32, **options):
+    """A checkpoint's state whose parameters are all away from their initial values, norms and biases included."""
+    model = build(arch, **options)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    chosen = Namespace(**{**SMALL[family_of(arch)], **options, "arch": arch, "_name": arch})
+    return {"model": model.to(dtype).state_dict(), "args": None, "cfg": {"model": chosen}}
+
+
+def started(state, arch, settings=None, **given):
+    return warm_start(state, "pretrained.pt", arch, given, settings or Settings(), lambda sentence: None)
+
+
+def logits(state_or_model, **options):
+    """Of the standard batch, at text positions."""
+    model = state_or_model
+    if isinstance(state_or_model, dict):
+        arch = state_or_model["cfg"]["model"].arch
+        model = build(arch, **{**vars(state_or_model["cfg"]["model"]), **options})
+        model.to(next(iter(state_or_model["model"].values())).dtype).load_state_dict(state_or_model["model"])
+    out, text = run(model.eval())
+    return out[text]
+
+
+def by_action(result, action):
+    return {outcome.name: outcome for outcome in result.outcomes if outcome.action == action}
+
+
+@pytest.mark.parametrize("family", ["transformer", "roberta"])
+@pytest.mark.parametrize("after", VARIANTS)
+@pytest.mark.parametrize("before", ["stock", "baseline", "pairwise", "neuralqkv"])
+def test_every_parameter_is_accounted_for(before, after, family):
+    """Whatever starts from whatever: each new parameter once, copies are equal, nothing old is lost unsaid."""
+    state = pretrained(family if before == "stock" else f"{family}_{before}_tiny")
+    result = started(state, f"{family}_{after}_tiny", Settings(neural_start="reinit", seed=3))
+    old, new = state["model"], dict(result.model.named_parameters())
+
+    told = [outcome for outcome in result.outcomes if outcome.action != "dropped"]
+    assert [outcome.name for outcome in told] == list(dict.fromkeys(outcome.name for outcome in told))
+    assert {outcome.name: outcome.shape for outcome in told} == {name: tuple(p.shape) for name, p in new.items()}
+    copied, dropped = by_action(result, "copied"), by_action(result, "dropped")
+    for name in copied:
+        assert torch.equal(new[name], old[name]), name
+    constructed = by_action(result, "constructed")
+    sources = tuple(re.sub(r"(_attn)\..*", r"\1.", name) for name in constructed)
+    for name in old:
+        shared = name.endswith(("lm_head.weight", "version", "_float_tensor"))
+        assert shared or name in dropped or name in copied or name.startswith(sources), name
+    assert set(dropped) <= set(old)
+    assert not set(dropped) & set(copied)
+    if before == after or (before, after) == ("stock", "baseline"):
+        assert len(copied) == len(result.outcomes)
+
+
+def test_what_is_initialised_is_as_the_architecture_does_by_the_seed():
+    state = pretrained("roberta_neuralqkv_tiny")
+    first, again, other = (started(state, "roberta_pairwise_tiny", Settings(seed=seed)) for seed in (1, 1, 2))
+    names = by_action(first, "initialised")
+    assert {re.sub(r".*self_attn\.", "", name) for name in names} == {
+        *(f"{role}_proj.{kind}" for role in "qv" for kind in ("weight", "bias")),
+        "compatibility.pairwise_factors",
+    }
+    left, right, third = (dict(result.model.named_parameters()) for result in (first, again, other))
+    for name in names:
+        assert torch.equal(left[name], right[name])
+        assert name.endswith("bias") or not torch.equal(left[name], third[name])
+    factors = torch.cat([left[name].flatten() for name in names if name.endswith("factors")])
+    assert factors.std().item() == pytest.approx(1.0, abs=0.1)  # the paper's N(0, 1)
+
+
+ROBERTA_SHAPE = {"neural_qkv_shape": "roberta"}
+
+
+@pytest.mark.parametrize(("arch", "options"), [
+    ("roberta_neuralqkv_tiny", {}),
+    ("roberta_neuralqkv_tiny", {"neural_qkv_activation": "gelu", "neural_qkv_expansion": 3.0}),
+    ("roberta_neuralqkv_tiny", {"neural_qkv_projections": "q,out", "neural_qkv_activation": "gelu_accurate"}),
+    ("transformer_neuralqkv_tiny", {**ROBERTA_SHAPE, "attention_init": "xavier"}),
+])  # fmt: skip
+def test_networks_begin_as_the_projections_they_replace(arch, options):
+    """To rounding in both precisions (with relu layers: fairseq computes gelu in float32 whatever its input)."""
+    plain = arch.replace("neuralqkv", "baseline")
+    torch.manual_seed(2)
+    for dtype, tolerance in ((torch.float32, 2e-5), (torch.float64, 1e-12)):
+        if dtype == torch.float64 and "neural_qkv_activation" in options:
+            tolerance = 1e-6
+        state = pretrained(plain, dtype, activation_fn="relu")
+        result = started(state, arch, **options)
+        before = logits(state)
+        torch.testing.assert_close(logits(result.model), before, atol=tolerance, rtol=tolerance)
+        assert result.change["logit"] < tolerance
+    assert all("exact" in outcome.how for outcome in by_action(result, "constructed").values())
+    assert by_action(result, "initialised") == {}
+
+
+def test_noise_breaks_the_tie_by_a_measured_amount():
+    state = pretrained("roberta_baseline_tiny")
+    changes = {}
+    for std in (0.0, 0.001, 0.01):
+        result = started(state, "roberta_neuralqkv_tiny", Settings(neural_noise=std))
+        first = result.model.encoder.sentence_encoder.layers[0].self_attn.q_proj[0].weight
+        assert torch.equal(first[:24], -first[24:]) == (std == 0)
+        measured = [change for attention in result.attention.values() for change in attention.noise.values()]
+        changes[std] = sum(measured) / len(measured) if measured else 0.0
+        assert len(measured) == (6 if std else 0)  # q, k and v of two layers
+    assert 0.0005 < changes[0.001] < 0.004
+    assert changes[0.01] == pytest.approx(10 * changes[0.001], rel=0.1)
+    assert 0 < result.change["kl"] < 0.01
+
+
+def test_reinit_is_the_papers_protocol_and_its_control_loses_the_same_weights():
+    state = pretrained("roberta_baseline_tiny", encoder_embed_dim=48)
+    neural = started(state, "roberta_neuralqkv_tiny", Settings(neural_start="reinit"), attention_init="xavier")
+    control = started(state, "roberta_baseline_tiny", Settings(reinit=("q", "k", "v")))
+    for result in (neural, control):
+        lost = by_action(result, "dropped")
+        assert {re.sub(r".*self_attn\.(\w+)\..*", r"\1", name) for name in lost} == {"q_proj", "k_proj", "v_proj"}
+        drawn = by_action(result, "initialised")
+        parameters = dict(result.model.named_parameters())
+        weights = torch.cat([parameters[name].flatten() for name in drawn if name.endswith("weight")])
+        assert weights.std().item() == pytest.approx(0.02, rel=0.03)
+        assert all((parameters[name] == 0).all() for name in drawn if name.endswith("bias"))
+        assert {name for name in parameters if name not in drawn} == set(by_action(result, "copied"))
+    assert set(by_action(neural, "dropped")) == set(by_action(control, "dropped"))
+
+
+@pytest.mark.parametrize(("options", "reason"), [
+    ({}, "it normalises its hidden layer (the marian shape)"),
+    ({**ROBERTA_SHAPE, "neural_qkv_expansion": 1.5}, "has 36 units, fewer than twice its width 24"),
+    ({**ROBERTA_SHAPE, "neural_qkv_activation": "tanh"}, "its activation tanh is no phi with phi(z)"),
+])  # fmt: skip
+def test_networks_that_cannot_begin_as_projections_are_refused(options, reason):
+    with pytest.raises(CheckpointError, match=re.escape(reason)) as error:
+        started(pretrained("transformer_baseline_tiny"), "transformer_neuralqkv_tiny", **options)
+    assert "encoder.layers.0.self_attn.k_proj" in str(error.value) or "q_proj" in str(error.value)
+    assert "--neural-start reinit" in str(error.value)
+
+
+@pytest.mark.parametrize(("before", "after", "options"), [
+    ("transformer_pairwise_tiny", "transformer_baseline_tiny", EVERYWHERE),
+    ("transformer_symmetric_tiny", "transformer_baseline_tiny", {"attention_compatibility": "symmetric"}),
+    ("transformer_symmetric_tiny", "transformer_pairwise_tiny", {}),
+    ("roberta_pairwise_tiny", "roberta_baseline_tiny", {}),
+    ("roberta_symmetric_tiny", "roberta_pairwise_tiny", {}),
+    ("roberta_pairwise_tiny", "roberta_neuralqkv_tiny", {}),
+    ("roberta_symmetric_tiny", "roberta_neuralqkv_tiny", {"attention_projection": "neural", **ROBERTA_SHAPE}),
+])  # fmt: skip
+def test_towards_more_general_attention_nothing_changes(before, after, options):
+    state = pretrained(before, **options)
+    result = started(state, after)
+    torch.testing.assert_close(logits(result.model), logits(state), atol=2e-5, rtol=1e-5)
+    assert result.attention
+    assert all(attention.score_errors is None for attention in result.attention.values())
+
+
+@pytest.mark.parametrize("family", ["transformer", "roberta"])
+def test_a_folded_model_is_found_again(family):
+    """Pairwise attention from plain attention that hides a pairwise one: error 0, and the same outputs."""
+    state = pretrained(f"{family}_pairwise_tiny", torch.float64, activation_fn="relu")
+    folded = {**state, "model": dict(state["model"]), "cfg": {"model": Namespace(**vars(state["cfg"]["model"]))}}
+    changed = fold_weights(folded["model"])
+    vars(folded["cfg"]["model"]).update(arch=family, _name=family)
+    result = started(folded, f"{family}_pairwise_tiny")
+    torch.testing.assert_close(logits(result.model), logits(state), atol=1e-6, rtol=1e-6)
+    errors = {name: attention.score_errors for name, attention in result.attention.items() if attention.score_errors}
+    assert set(errors) == set(changed)
+    assert max(error for heads in errors.values() for error in heads) < 1e-10
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_the_fit_is_nearer_to_the_pretrained_model_than_its_queries_alone(norm_first):
+    """Against the obvious other start, P = W_q and S = I; and pairwise, which can do more, beats symmetric."""
+    state = pretrained("roberta_baseline_tiny", encoder_normalize_before=norm_first)
+    pairwise, symmetric = (started(state, f"roberta_{variant}_tiny") for variant in ("pairwise", "symmetric"))
+    obvious = started(state, "roberta_symmetric_tiny")
+    for name, attention in obvious.model.named_modules():
+        if name.endswith("self_attn"):
+            for kind in ("weight", "bias"):
+                getattr(attention.q_proj, kind).data.copy_(state["model"][f"{name}.q_proj.{kind}"])
+    wanted = logits(state)
+    distance = [(logits(model) - wanted).norm() for model in (pairwise.model, symmetric.model, obvious.model)]
+    assert distance[0] < distance[1] < distance[2]
+    for ours, theirs in zip(pairwise.attention.values(), symmetric.attention.values()):
+        assert len(ours.score_errors) == 4
+        assert all(0 < left < right < 1 for left, right in zip(ours.score_errors, theirs.score_errors))
+    assert set(by_action(pairwise, "dropped")) == {name for name in state["model"] if name.endswith("k_proj.bias")}
+
+
+@pytest.mark.parametrize("family", ["transformer", "roberta"])
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_the_inputs_of_attention_are_those_of_the_norm_before_it(family, norm_first):
+    """What each self-attention really reads, less the mean and over the deviation, is a normalised vector."""
+    sides = {f"{side}_normalize_before": norm_first for side in ("encoder", "decoder")}
+    model = models.load(pretrained(f"{family}_baseline_tiny", **sides), "pretrained.pt")
+    read = {}
+
+    def spied(name, forward):
+        return lambda query, *args, **kwargs: read.update({name: query}) or forward(query, *args, **kwargs)
+
+    for name, module in model.named_modules():
+        if name.endswith("_attn"):
+            module.forward = spied(name, module.forward)
+    sentences = torch.randint(4, VOCABULARY, (3, 8))
+    model(sentences, src_lengths=torch.full((3,), 8), prev_output_tokens=sentences)
+    known = set()
+    for name, x in read.items():
+        inputs = attention_inputs(model, name)
+        if inputs is not None:
+            known.add(name)
+            z = (x - inputs.mean) / inputs.gain
+            assert z.mean(-1).abs().max() < 1e-4
+            assert (z.var(-1, unbiased=False) - 1).abs().max() < 1e-2
+    first = {"encoder.layers.0.self_attn", "decoder.layers.0.self_attn"}  # after embeddings without a norm
+    expected = {name for name in read if name.endswith("self_attn")} - (set() if norm_first else first)
+    assert known == expected
+
+
+def test_a_pairwise_network_begins_as_the_fit():
+    """Both constructions together: the network computes the fitted shared projection."""
+    state = pretrained("roberta_baseline_tiny")
+    plain = started(state, "roberta_pairwise_tiny")
+    network = started(state, "roberta_pairwise_tiny", attention_projection="neural", **ROBERTA_SHAPE)
+    torch.testing.assert_close(logits(network.model), logits(plain.model), atol=2e-5, rtol=1e-5)
+
+
+def test_added_feed_forward_units_and_positions_change_nothing():
+    state = pretrained("roberta_baseline_tiny")
+    result = started(state, "roberta_matched_tiny", max_positions=48)
+    assert result.model.encoder.sentence_encoder.layers[0].fc1.weight.size(0) > 20
+    torch.testing.assert_close(logits(result.model), logits(state), atol=1e-6, rtol=1e-6)
+    positions = by_action(result, "constructed")["encoder.sentence_encoder.embed_positions.weight"]
+    assert positions.how == "all 34 rows; added ones are initialised"
+    back = {"model": result.model.state_dict(), "args": None, "cfg": {"model": result.options}}
+    narrowed = started(back, "roberta_baseline_tiny", max_positions=32)
+    torch.testing.assert_close(logits(narrowed.model), logits(state), atol=1e-6, rtol=1e-6)
+
+
+def test_sizes_and_options_are_the_pretrained_models_unless_given():
+    state = pretrained("roberta_pairwise_tiny", encoder_normalize_before=True, attention_pairwise_init="scaled")
+    result = started(state, "roberta_neuralqkv_base", dropout=0.3, encoder_layers=1)
+    options = result.options
+    assert (options.encoder_embed_dim, options.encoder_normalize_before) == (24, True)
+    assert (options.dropout, options.encoder_layers) == (0.3, 1)
+    assert options.attention_projection == "neural"
+    assert not hasattr(options, "attention_pairwise_init")
+    assert getattr(options, "attention_compatibility", None) is None
+    assert "encoder.sentence_encoder.layers.1.fc1.weight" in by_action(result, "dropped")
+
+
+def test_classification_heads_come_along():
+    state = pretrained("roberta_baseline_tiny")
+    head = {"dense.weight": (24, 24), "dense.bias": (24,), "out_proj.weight": (3, 24), "out_proj.bias": (3,)}
+    for name, shape in head.items():
+        state["model"][f"classification_heads.task.{name}"] = torch.randn(shape)
+    copied = by_action(started(state, "roberta_pairwise_tiny"), "copied")
+    assert {f"classification_heads.task.{name}" for name in head} <= set(copied)
+
+
+def test_checkpoints_of_old_fairseq_are_read():
+    """Names and options of 2019's RoBERTa: decoder.*, emb_layer_norm, one matrix for q, k and v."""
+    state = pretrained("roberta")
+    wanted = logits(state)
+    old = {}
+    for name, tensor in state["model"].items():
+        match = re.fullmatch(r"(.*self_attn)\.([qkv])_proj\.(weight|bias)", name)
+        if match is None:
+            old[name.replace("encoder.", "decoder.", 1).replace("layernorm_embedding", "emb_layer_norm")] = tensor
+        elif match[2] == "q":
+            parts = [state["model"][f"{match[1]}.{role}_proj.{match[3]}"] for role in "qkv"]
+            old[f"{match[1].replace('encoder.', 'decoder.', 1)}.in_proj_{match[3]}"] = torch.cat(parts)
+    legacy = Namespace(**vars(state["cfg"]["model"]))
+    del legacy._name
+    result = started({"model": old, "args": legacy}, "roberta_neuralqkv_tiny")
+    torch.testing.assert_close(logits(result.model), wanted, atol=2e-5, rtol=1e-5)
+
+
+def command(*arguments, status=0):
+    assert cli.main(["warm-start", *map(str, arguments)]) == status
+
+
+@pytest.fixture(scope="module")
+def masked_lm(train):
+    return train(MASKED_LM, "baseline", "--max-positions 48")
+
+
+def validation_loss(checkpoint, data, plugin, task):
+    options = ["--task", task, "--user-dir", plugin, "--cpu", "--valid-subset", "valid", "--log-format", "simple"]
+    output = forked("validate", data, "--path", checkpoint, "--max-tokens", "300", *options)
+    return float(re.findall(r"\bloss ([\d.]+)", output)[-1])
+
+
+def test_a_training_goes_on_from_the_file(masked_lm, corpus, plugin, tmp_path, capsys):
+    """With the command that it prints, by --restore-file and by --finetune-from-model, from the pretrained loss."""
+    out, record = tmp_path / "start.pt", tmp_path / "table.json"
+    command(
+        masked_lm, out, "--arch", "roberta_neuralqkv_base", "--dict", corpus / "mono" / "dict.txt", "--json", record
+    )
+    printed, said = capsys.readouterr()
+    assert "| encoder.sentence_encoder.layers.0.self_attn.q_proj.0.weight | 32 x 16 | constructed |" in printed
+    assert "self_attn (1 of 1)" in said
+    state = safe_load.load_checkpoint(out)
+    assert state["last_optimizer_state"] is None
+    names = {entry["name"] for entry in json.loads(record.read_text())["parameters"]}
+    assert names == {name for name in state["model"] if not name.endswith(("version", "lm_head.weight"))}
+    assert validation_loss(out, corpus / "mono", plugin, "masked_lm") == validation_loss(
+        masked_lm, corpus / "mono", plugin, "masked_lm"
+    )
+
+    words = shlex.split(printed.strip().splitlines()[-1])
+    assert words[:4] == ["fairseq-train", "DATA", "--user-dir", "fairseq_plugins"]
+    recipe = "mono --task masked_lm --criterion masked_lm --tokens-per-sample 32 --optimizer adam"
+    start = words.index("--restore-file")
+    for more in (words[4:], [*words[4:start], "--finetune-from-model", str(out)]):
+        folder = tmp_path / ("finetuned" if "--finetune-from-model" in more else "restored")
+        trained = tiny_training.train(corpus, folder, f"{recipe} {shlex.join(more)}", updates=2)
+        after = safe_load.load_checkpoint(trained)
+        assert after["optimizer_history"][-1]["num_updates"] == 2
+        name = "encoder.sentence_encoder.layers.0.self_attn.q_proj.0.weight"
+        step = (after["model"][name] - state["model"][name]).abs().max()
+        assert 0 < step < 0.03, "two updates of Adam at 0.01 move a weight by at most 0.02"
+
+
+def test_a_translation_training_goes_on(train, corpus, tmp_path, capsys):
+    pretrained_file, out = train(TRANSLATION, "baseline"), tmp_path / "start.pt"
+    command(pretrained_file, out, "--arch", "transformer_pairwise_iwslt_de_en", "--attention-compatibility", "pairwise")
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"relative error of the scores, by head: (\S+): 0\.\d+ 0\.\d+", printed)) == 3
+    more = shlex.join(shlex.split(printed.strip().splitlines()[-1])[4:])
+    assert "--attention-compatibility pairwise" in more
+    recipe = "bin --criterion cross_entropy --optimizer adam"
+    trained = tiny_training.train(corpus, tmp_path / "on", f"{recipe} {more}", updates=2)
+    models, _ = checkpoint_utils.load_model_ensemble([str(trained)], arg_overrides={"data": f"{corpus}/bin"})
+    assert models[0].decoder.layers[0].encoder_attn.k_proj is None
+
+
+def test_precision_is_kept(masked_lm, tmp_path):
+    state = safe_load.load_checkpoint(masked_lm)
+    state["model"] = {name: tensor.half() for name, tensor in state["model"].items()}
+    torch.save(state, tmp_path / "half.pt")
+    command(tmp_path / "half.pt", tmp_path / "out.pt", "--arch", "roberta_pairwise_base")
+    weights = safe_load.load_checkpoint(tmp_path / "out.pt")["model"]
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
+    embeddings = (weights[name] for name in ("encoder.lm_head.weight", "encoder.sentence_encoder.embed_tokens.weight"))
+    assert len({tensor.data_ptr() for tensor in embeddings}) == 1, "shared weights are stored once"
+
+
+def test_what_cannot_start_is_said(masked_lm, corpus, tmp_path, capsys):
+    out, other = tmp_path / "out.pt", tmp_path / "dict.txt"
+    other.write_text("w1 1\n")
+    for arguments, sentence in (
+        (["--arch", "transformer_pairwise"], "choose an architecture roberta_*"),
+        (["--arch", "roberta_pairwize"], "there is no architecture roberta_pairwize"),
+        (["--arch", "roberta_base"], "the plugin has no architecture roberta_base"),
+        (["--arch", "roberta_pairwise", "--decoder-layers", "2"], "--decoder-layers is no option of roberta_pairwise"),
+        (["--arch", "roberta_pairwise", "--reinit", "k"], "--reinit k: roberta_pairwise has no k projection"),
+        (["--arch", "roberta_pairwise", "--dict", other], "makes a vocabulary of 6 symbols, but"),
+        (["--arch", "roberta_pairwise", "--encoder-attention-heads", "4"], "has 2 heads in the pretrained model and 4"),
+        (["--arch", "roberta_pairwise", "--attention-kernel", "sharp"], "unknown choice 'sharp'"),
+    ):
+        command(masked_lm, out, *arguments, status=1)
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert said.startswith("warm-start: ")
+        assert sentence in said
+    command(tmp_path / "missing.pt", out, "--arch", "roberta_pairwise", status=1)
+    assert "missing.pt" in capsys.readouterr().err
+    for arguments in (["--neural-noise", "-1"], ["--reinit", "q,x"]):
+        with pytest.raises(SystemExit):
+            command(masked_lm, out, "--arch", "roberta_neuralqkv", *arguments)
+    assert not out.exists()
