@@ -1,5 +1,6 @@
 """The README's worked example runs, its commands parse, its links lead somewhere."""
 
+import importlib
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ from builders import batch, build
 from fairseq import options
 from running import SIZES, fairseq
 
+from fairseq_plugins import cli
 from fairseq_plugins.attention import AttentionConfig, build_attention, stages
 
 
@@ -67,13 +69,26 @@ def test_fairseq_commands_run(readme, bin_dir, plugin, tmp_path):
     (tmp_path / "data-bin" / "iwslt17.de-en").symlink_to(bin_dir)
     (tmp_path / "fairseq_plugins").symlink_to(plugin)
     text = "".join(blocks(readme, "bash")).replace("\\\n", " ")
-    commands = [shlex.split(line) for line in text.splitlines() if line.startswith("fairseq-")]
+    commands = [shlex.split(line) for line in text.splitlines() if re.match(r"fairseq-(train|generate) ", line)]
     assert [command[0] for command in commands] == ["fairseq-train", "fairseq-generate"]
     small = {"train": [*SIZES, "--max-update", "3", "--cpu"], "generate": ["--cpu"]}
     for program, *arguments in commands:
         name = program[len("fairseq-") :]
         output = fairseq(name, *arguments, *small[name], cwd=tmp_path)
     assert "BLEU4" in output
+
+
+@pytest.mark.parametrize("name", ["README.md", "examples/symmetric_attention/README.md"])
+def test_commands_of_our_own_parse(name, root, monkeypatch):
+    """What the commands do has tests of its own."""
+    text = "".join(blocks((root / name).read_text(encoding="utf-8"), "bash"))
+    found = re.findall(r"^(?:\.venv/bin/)?fairseq-plugins (.*)$", text, flags=re.M)
+    assert found
+    for line in found:
+        module = importlib.import_module(f"fairseq_plugins.commands.{cli.COMMANDS[line.split()[0]][0]}")
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "run", lambda args: 0)
+            assert cli.main(shlex.split(line)) == 0
 
 
 def test_scripts_are_there_and_explain_themselves(readme, root):
