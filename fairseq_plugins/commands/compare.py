@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import logging
 import sys
 from typing import Any, Dict, List
 
 from fairseq_plugins import results
+from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.results import Run, mean_deviation
+from fairseq_plugins.validation_plot import plot_validation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,14 +42,18 @@ def run(args: argparse.Namespace) -> int:
         print(f"compare: error: {error}", file=sys.stderr)
         return 1
     print(markdown(report))
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=2)
-            file.write("\n")
-    if args.csv:
-        write_csv(report, args.csv)
-    if args.plot:
-        plot(report, args.plot)
+    try:
+        if args.json:
+            write_whole(args.json, f"{json.dumps(report, indent=2)}\n".encode())
+        if args.csv:
+            write_whole(args.csv, as_csv(report).encode())
+        if args.plot:
+            plot_validation(report["rows"], args.plot, "bits a token, label-smoothed")
+    except ValueError as error:
+        print(f"compare: error: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(f"compare: {error}", file=sys.stderr)
     return 0
 
 
@@ -132,43 +139,18 @@ def markdown(report: Dict[str, Any]) -> str:
     return text + "\n\n" + "\n".join(f"- {note}" for note in notes)
 
 
-def write_csv(report: Dict[str, Any], path: str) -> None:
+def as_csv(report: Dict[str, Any]) -> str:
     """One line a run."""
     metrics = list(report["signatures"])
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["model", "arch", "parameters", "seed", *metrics, "updates", "seconds", "folder"])
-        for row in report["rows"]:
-            for run in row["runs"]:
-                scores = [f"{run['scores'][metric]:.4f}" for metric in metrics]
-                start = [row["name"], row["arch"], row["parameters"], run["seed"]]
-                writer.writerow([*start, *scores, run["updates"], run["seconds"], run["folder"]])
-
-
-def plot(report: Dict[str, Any], path: str) -> None:
-    """Validation loss over updates: a colour a model, a line a seed."""
-    try:
-        import matplotlib
-    except ImportError:
-        print("compare: no plot: matplotlib is not installed (pip install matplotlib)", file=sys.stderr)
-        return
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
-    for number, row in enumerate(report["rows"]):
-        for member, run in enumerate(row["runs"]):
-            if run["validation"]:
-                updates, losses = zip(*run["validation"])
-                label = f"{row['name']} ({row['parameters'] / 1e6:.2f} M)" if member == 0 else None
-                axes.plot(updates, losses, color=f"C{number}", linewidth=1.2, label=label)
-    axes.set_xlabel("updates")
-    axes.set_ylabel("validation loss (bits a token, label-smoothed)")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["model", "arch", "parameters", "seed", *metrics, "updates", "seconds", "folder"])
+    for row in report["rows"]:
+        for run in row["runs"]:
+            scores = [f"{run['scores'][metric]:.4f}" for metric in metrics]
+            start = [row["name"], row["arch"], row["parameters"], run["seed"]]
+            writer.writerow([*start, *scores, run["updates"], run["seconds"], run["folder"]])
+    return text.getvalue()
 
 
 def _spread(mean: float, deviation: Any, digits: int = 2) -> str:

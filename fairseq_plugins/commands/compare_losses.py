@@ -15,13 +15,13 @@ import csv
 import io
 import json
 import math
-import os
 import sys
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
 
 from fairseq_plugins import losses
 from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.results import grouped, mean_deviation
+from fairseq_plugins.validation_plot import plot_validation
 
 Rows = List[Dict[str, Any]]
 Number = TypeVar("Number", int, float)
@@ -58,11 +58,13 @@ def run(args: argparse.Namespace) -> int:
             write_whole(args.json, f"{json.dumps(rows, indent=2)}\n".encode())
         if args.csv:
             write_whole(args.csv, as_csv(rows).encode())
+        if args.plot:
+            plot_validation(rows, args.plot, "nats a token")
     except ValueError as error:
         print(f"compare-losses: error: {error}", file=sys.stderr)
         return 1
-    if args.plot:
-        plot(rows, args.plot)
+    except ModuleNotFoundError as error:
+        print(f"compare-losses: {error}", file=sys.stderr)
     return 0
 
 
@@ -100,33 +102,6 @@ def as_csv(rows: Rows) -> str:
                 start = [row["name"], row["arch"], row["parameters"], run["seed"], updates]
                 writer.writerow([*start, f"{loss:.4f}", f"{math.exp(loss):.4f}", run["folder"]])
     return text.getvalue()
-
-
-def plot(rows: Rows, path: str) -> None:
-    """Validation loss over updates: a colour a model, a line a seed."""
-    try:
-        import matplotlib
-    except ImportError:
-        print("compare-losses: no plot: matplotlib is not installed (pip install matplotlib)", file=sys.stderr)
-        return
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
-    for number, row in enumerate(rows):
-        for member, run in enumerate(row["runs"]):
-            updates, values = zip(*run["validation"])
-            label = f"{row['name']} ({row['parameters'] / 1e6:.2f} M)" if member == 0 else None
-            axes.plot(updates, values, color=f"C{number}", linewidth=1.2, label=label)
-    axes.set_xlabel("updates")
-    axes.set_ylabel("validation loss (nats a token)")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.tight_layout()
-    part = f"{path}.part"
-    figure.savefig(part, dpi=150, format=os.path.splitext(path)[1].lstrip(".") or "png")
-    os.replace(part, path)
-    pyplot.close(figure)
 
 
 def _numbers(option: str, text: str, kind: Callable[[str], Number], what: str, example: str) -> List[Number]:

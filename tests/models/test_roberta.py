@@ -10,7 +10,7 @@ import torch
 from builders import ROBERTA_VARIANTS, batch, build, dictionary
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from fairseq.models.roberta import RobertaModel
-from running import forked
+from running import fairseq, forked
 from torch import nn
 
 from fairseq_plugins.models.roberta import StagedRobertaModel
@@ -179,13 +179,46 @@ def test_fill_mask(plugin, tmp_path):
         *("train", tmp_path / "bin", "--user-dir", plugin, "--arch", "roberta_pairwise_tiny", "--max-update", "3"),
         *("--save-dir", tmp_path / "model", *TRAINING),
     )
-    hub = StagedRobertaModel.from_pretrained(
+    hub = RobertaModel.from_pretrained(
         str(tmp_path / "model"), "checkpoint_last.pt", str(tmp_path / "bin"), bpe="gpt2",
         gpt2_encoder_json=str(tmp_path / "encoder.json"), gpt2_vocab_bpe=str(tmp_path / "vocab.bpe"),
     )  # fmt: skip
+    assert isinstance(hub.model, StagedRobertaModel), "fairseq's own class builds what the checkpoint names"
     found = hub.eval().fill_mask("ab <mask>cd", topk=3)
     assert 1 <= len(found) <= 3  # special symbols among the best are left out
     assert all(text.startswith("ab") and text.endswith("cd") and 0 < p < 1 for text, p, _ in found)
+
+
+HYDRA = """
+# @package _group_
+common: {cpu: true, log_format: simple, user_dir: "???"}
+task: {_name: masked_lm, data: "???", sample_break_mode: none, tokens_per_sample: 16}
+criterion: masked_lm
+dataset: {max_tokens: 160, num_workers: 0}
+optimizer: {_name: adam, adam_betas: "(0.9,0.98)"}
+lr_scheduler: fixed
+optimization: {max_update: 3, lr: [0.01]}
+model: {_name: roberta_pairwise_tiny, max_positions: 16, encoder_layers: 1, attention_pairwise_init: identity}
+"""
+
+
+def test_hydra(corpus, plugin, tmp_path):
+    """As in fairseq's examples/roberta/config/pretraining, an option of ours among the model's."""
+    (tmp_path / "pretraining.yaml").write_text(HYDRA.lstrip())
+    fairseq(
+        *("hydra-train", "--config-dir", tmp_path, "--config-name", "pretraining", f"common.user_dir={plugin}"),
+        *(f"task.data={corpus / 'mono'}", f"checkpoint.save_dir={tmp_path / 'checkpoints'}"),
+        cwd=tmp_path,
+    )
+    weights = load_checkpoint(tmp_path / "checkpoints" / "checkpoint_last.pt")["model"]
+    factors = weights["encoder.sentence_encoder.layers.0.self_attn.compatibility.pairwise_factors"]
+    assert factors.shape == (2, 64, 64)
+    torch.testing.assert_close(factors, torch.eye(64).expand(2, 64, 64), rtol=0, atol=0.05)
+    assert not any("layers.1." in name or "k_proj" in name for name in weights)
+    hub = RobertaModel.from_pretrained(
+        str(tmp_path / "checkpoints"), "checkpoint_last.pt", str(corpus / "mono"), bpe=None
+    )
+    assert hub.extract_features(torch.tensor([[0, 5, 2]])).shape == (1, 3, 128)
 
 
 def test_resume_is_bit_identical(arch, trained, corpus, plugin, tmp_path):
