@@ -39,7 +39,7 @@ MAX_UPDATE=6000
 pretrain_options "$@"
 
 # The measured setting. Sequences are short because positions are what a masked language model learns last: at length 128
-# a model of this size does not leave the early plateau within these updates.
+# a model of twice the layers did not leave the early plateau within these updates.
 ARCH="roberta_${VARIANT}_tiny"
 BPE=4096
 LENGTH=32
