@@ -6,17 +6,14 @@
 GPT2_BPE=""
 WARM_START=""
 
-# pretrain_options "$@": recipe_options, and the options that only these recipes take. VARIANTS are those of the recipe,
-# the first one is its default.
+# pretrain_options "$@": recipe_options, and the options that only these recipes take.
 pretrain_options() {
-    # shellcheck disable=SC2153 # set by the recipe
-    local rest=() variant="${VARIANTS[0]}"
+    local rest=()
     while [[ $# -gt 0 && "$1" != -- ]]; do
         case "$1" in
-            --variant | --gpt2-bpe | --warm-start)
+            --gpt2-bpe | --warm-start)
                 need_value "$1" "$#"
                 case "$1" in
-                    --variant) variant="$2" ;;
                     --gpt2-bpe) GPT2_BPE="${2%/}" ;;
                     --warm-start) WARM_START="$2" ;;
                 esac
@@ -29,8 +26,6 @@ pretrain_options() {
         esac
     done
     recipe_options ${rest[@]+"${rest[@]}"} "$@"
-    VARIANT="$variant"
-    [[ " ${VARIANTS[*]} " == *" $VARIANT "* ]] || die "--variant $VARIANT: choose one of ${VARIANTS[*]}" 2
     [[ -z "$WARM_START" || -n "$GPT2_BPE$DATA_DIR" ]] ||
         die "--warm-start needs data in the checkpoint's own dictionary; add --gpt2-bpe DIR or --data-dir DIR" 2
     [[ -z "$WARM_START" || -f "$WARM_START" || "$DRY_RUN" == 1 ]] ||

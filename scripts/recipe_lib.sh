@@ -3,7 +3,8 @@
 #
 # A recipe sets its hyper-parameters (see recipe_run) and calls: recipe_options "$@"; recipe_run
 
-VARIANT=neuralqkv
+VARIANTS=(neuralqkv baseline matched) # those of the recipe, which may set others; the first is its default
+VARIANT=""
 FROM=""
 DATA_DIR=""
 RUNS=""
@@ -43,10 +44,8 @@ recipe_options() {
             *) die "unknown option $1; options of fairseq-train go after --; see $PROGRAM --help" 2 ;;
         esac
     done
-    case "$VARIANT" in
-        baseline | neuralqkv | matched) ;;
-        *) die "--variant $VARIANT: choose baseline, neuralqkv or matched" 2 ;;
-    esac
+    [[ -n "$VARIANT" ]] || VARIANT="${VARIANTS[0]}"
+    [[ " ${VARIANTS[*]} " == *" $VARIANT "* ]] || die "--variant $VARIANT: choose one of ${VARIANTS[*]}" 2
 }
 
 # recipe_run: prepare, train, translate, score; each stage that is complete is kept.

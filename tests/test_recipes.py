@@ -129,7 +129,7 @@ def test_smoke_goes_from_raw_text_to_a_score(recipe, raw, smoked):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--variant", "best"], "choose baseline, neuralqkv or matched"),
+        (["--variant", "best"], "choose one of neuralqkv baseline matched"),
         (["--no-such-option"], "unknown option --no-such-option"),
         (["--seed"], "--seed needs a value"),
     ],
