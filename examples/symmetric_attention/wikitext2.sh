@@ -35,7 +35,7 @@ source "$ROOT/scripts/pretrain_lib.sh"
 NAME=wikitext-2
 CORPUS=2
 VARIANTS=(pairwise baseline symmetric neuralqkv matched)
-MAX_UPDATE=6000
+MAX_UPDATE=4000
 pretrain_options "$@"
 
 # The measured setting. Sequences are short because positions are what a masked language model learns last: at length 128
