@@ -4,7 +4,8 @@ from argparse import Namespace
 
 import torch
 from fairseq.data import Dictionary
-from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
+from fairseq.models import ARCH_CONFIG_REGISTRY, build_model
+from fairseq.tasks.language_modeling import LanguageModelingConfig, LanguageModelingTask
 from fairseq.tasks.masked_lm import MaskedLMConfig, MaskedLMTask
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
@@ -27,8 +28,12 @@ CASES = {
         "attention_projection": "neural",
     },
     "roberta_pairwise_neural": {"arch": "roberta_pairwise_tiny", "attention_projection": "neural"},
+    "transformer_elu1": {"arch": "transformer_baseline_tiny", "attention_kernel": "elu1"},
+    "transformer_relu": {"arch": "transformer_baseline_tiny", "attention_kernel": "relu"},
+    "roberta_poly": {"arch": "roberta_baseline_tiny", "attention_kernel": "poly"},
+    "transformer_lm_elu1": {"arch": "transformer_lm_baseline_tiny", "attention_kernel": "elu1"},
+    "transformer_lm_poly_neural": {"arch": "transformer_lm_neuralqkv_tiny", "attention_kernel": "poly"},
 }
-TRANSLATION_CASES = [name for name in CASES if name.startswith("transformer")]
 TRANSLATION_VARIANTS = [architecture_name("transformer", variant, "tiny") for variant in VARIANTS]
 ROBERTA_VARIANTS = [architecture_name("roberta", variant, "tiny") for variant in VARIANTS]
 SMALL = {
@@ -50,8 +55,26 @@ SMALL = {
         "attention_dropout": 0.0,
         "max_positions": 32,
     },
+    "transformer_lm": {
+        "decoder_embed_dim": 24,
+        "decoder_input_dim": 24,
+        "decoder_output_dim": 24,
+        "decoder_ffn_embed_dim": 20,
+        "decoder_layers": 2,
+        "decoder_attention_heads": 4,
+        "dropout": 0.0,
+        "max_target_positions": 32,
+    },
 }
 VOCABULARY = 37
+
+
+def family_of(case):
+    """``roberta``, ``transformer`` or ``transformer_lm``."""
+    return max((family for family in FAMILY_SITES if case.startswith(family)), key=len)
+
+
+TRANSLATION_CASES = [name for name in CASES if family_of(name) == "transformer"]
 
 
 def dictionary(size=VOCABULARY):
@@ -70,9 +93,12 @@ def masked_lm_task(size=VOCABULARY):
     return MaskedLMTask(MaskedLMConfig(data="", tokens_per_sample=32), dictionary(size - 1))
 
 
-def family_of(case):
-    """``roberta`` or ``transformer``."""
-    return next(family for family in FAMILY_SITES if case.startswith(family))
+def language_modeling_task(**settings):
+    words = dictionary()
+    return LanguageModelingTask(LanguageModelingConfig(data="", **settings), words, words, ["future"])
+
+
+TASKS = {"transformer": translation_task, "roberta": masked_lm_task, "transformer_lm": language_modeling_task}
 
 
 def build(case, task=None, **overrides):
@@ -81,8 +107,7 @@ def build(case, task=None, **overrides):
     args = Namespace(**{"arch": case, **SMALL[family], **CASES.get(case, {}), **overrides})
     args._name = args.arch
     ARCH_CONFIG_REGISTRY[args.arch](args)
-    task = task or (masked_lm_task() if family == "roberta" else translation_task())
-    return ARCH_MODEL_REGISTRY[args.arch].build_model(args, task)
+    return build_model(args, task or TASKS[family]())
 
 
 def batch(lengths=(7, 5, 2), targets=(6, 3, 5), seed=0, left_pad_source=True):
@@ -106,14 +131,16 @@ def run(model, left_pad_source=True):
     """The logits of :func:`batch` (batch x time x vocabulary), and which of their positions are text."""
     src, lengths, prev = batch(left_pad_source=left_pad_source)
     if hasattr(model, "decoder"):
-        return model(src, lengths, prev)[0], prev != 1
+        given = (src, lengths, prev) if hasattr(model, "encoder") else (prev,)
+        return model(*given)[0], prev != 1
     return model(src)[0], src != 1
 
 
 def run_alone(model, row):
     """The logits of one sentence of :func:`batch` without any padding: time x vocabulary."""
     src, lengths, prev = batch()
-    sentence = src[row][src[row] != 1][None]
-    if hasattr(model, "decoder"):
-        return model(sentence, lengths[row : row + 1], prev[row][prev[row] != 1][None])[0][0]
-    return model(sentence)[0][0]
+    sentence, target = src[row][src[row] != 1][None], prev[row][prev[row] != 1][None]
+    if not hasattr(model, "decoder"):
+        return model(sentence)[0][0]
+    given = (sentence, lengths[row : row + 1], target) if hasattr(model, "encoder") else (target,)
+    return model(*given)[0][0]

@@ -36,7 +36,7 @@ def fairseq(command, *arguments, cwd=None, check=True, wrapper=()):
 
 def forked(command, *arguments):
     """The same in a fork of this process, which has imported everything: quicker, where freshness proves nothing."""
-    module = importlib.import_module(f"fairseq_cli.{command}")
+    module = importlib.import_module(f"fairseq_cli.{command.replace('-', '_')}")
     with tempfile.TemporaryFile("w+") as out:
         child = os.fork()
         if child == 0:

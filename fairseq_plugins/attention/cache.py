@@ -47,9 +47,7 @@ class KeyValueCache:
     def reorder(self, buffer: Buffer, new_order: Tensor, beam_size: int) -> None:
         """Select the hypotheses ``new_order`` in a buffer whose rows are shared by ``beam_size`` hypotheses each."""
         k = buffer.get("prev_key")
-        if k is None:
-            return
-        if beam_size > 1:
+        if beam_size > 1 and k is not None:
             if k.size(0) * beam_size == new_order.size(0):
                 return  # a hypothesis never moves to another sentence, so shared rows stay where they are
             if k.size(0) != new_order.size(0):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,12 @@ class ExpKernel(Kernel):
         # as fairseq: the softmax of half precision scores is taken in float32
         weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
         return weights if dead is None else weights.masked_fill(dead, 0.0)
+
+    def largest(self, q: Tensor, k: Tensor, mask: AttentionMask, r: int) -> Tuple[Tensor, Tensor]:
+        allowed, dead = mask.safe(q.size(2), q.device)
+        scores, indices = mask.apply(scaled_scores(q, k), allowed).topk(r, dim=-1)
+        weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
+        return (weights if dead is None else weights.masked_fill(dead, 0.0)), indices
 
     def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Optional[Tensor]:
         # with dropout, torch's CPU attention takes its unfused path

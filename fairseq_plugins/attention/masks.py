@@ -109,9 +109,18 @@ class AttentionMask:
 
     def apply(self, scores: Tensor, allowed: Optional[Tensor]) -> Tensor:
         """Scores (B, H, T, S) with the bias added, and -inf where ``allowed`` (None = everywhere) is false."""
-        bias = self.additive_bias(scores.dtype)
-        scores = scores if bias is None else scores + bias
+        scores = self.biased(scores)
         return scores if allowed is None else scores.masked_fill(~allowed, float("-inf"))
+
+    def biased(self, scores: Tensor) -> Tensor:
+        """Scores (B, H, T, S) with the finite part of the bias added."""
+        bias = self.additive_bias(scores.dtype)
+        return scores if bias is None else scores + bias
+
+    def adds_to_scores(self) -> bool:
+        """The bias does more than exclude keys."""
+        bias = None if self.bias is None else self.additive_bias(self.bias.dtype)
+        return bias is not None and bool(bias.ne(0).any())
 
     def safe(self, queries: int, device: torch.device) -> Tuple[Optional[Tensor], Optional[Tensor]]:
         """``allowed`` with rows that allow nothing opened, and those rows: (allowed, dead).

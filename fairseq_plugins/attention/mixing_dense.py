@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Callable, Tuple
+from typing import Callable, Optional, Tuple
 
 import torch
+from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor
 
 from .masks import AttentionMask
-from .stages import MIXING, Mixing
+from .stages import MIXING, Kernel, Mixing
 
 
 @MIXING.register("dense")
@@ -16,6 +17,23 @@ class DenseMixing(Mixing):
     """``o = sum_i alpha_i v_i``."""
 
     uses_all_keys = True
+
+    def attend(
+        self,
+        kernel: Kernel,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: AttentionMask,
+        dropout: FairseqDropout,
+        need_weights: bool,
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        if not need_weights:
+            drops = dropout.training or dropout.apply_during_inference
+            out = kernel.dense(q, k, v, mask, dropout.p if drops else 0.0)
+            if out is not None:
+                return out, None
+        return super().attend(kernel, q, k, v, mask, dropout, need_weights)
 
     def mix(
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]

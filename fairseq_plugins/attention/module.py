@@ -14,8 +14,9 @@ from fairseq.modules.fairseq_dropout import FairseqDropout
 from fairseq.modules.quant_noise import quant_noise
 from torch import Tensor, nn
 
+from .cache import Buffer, KeyValueCache
 from .masks import CAUSAL, AttentionMask
-from .stages import Compatibility, Kernel, Mixing, Projection, scaled_scores
+from .stages import Compatibility, Kernel, Mixing, Projection, RecurrentForm, scaled_scores
 
 IncrementalState = Dict[str, Dict[str, Optional[Tensor]]]
 
@@ -64,7 +65,8 @@ class StagedMultiheadAttention(nn.Module):
         self.right_padded = right_padded
         self.beam_size = 1
         self.compatibility, self.kernel, self.mixing = compatibility, kernel, mixing
-        self.cache = kernel.new_cache()
+        self.cache = KeyValueCache()
+        self.recurrent = kernel.recurrent() if mixing.uses_all_keys and self_attention else None
         self.dropout_module = FairseqDropout(dropout, module_name="MultiheadAttention")
 
         shares_query = compatibility.shares_query_projection
@@ -125,6 +127,15 @@ class StagedMultiheadAttention(nn.Module):
 
         # project, cache
         q = self._split_heads(self.q_proj(query))
+        if incremental_state is not None:
+            needs_keys = need_weights or need_head_weights or before_softmax or attn_mask is not None
+            recurrent = self._recurrent_form(buffer, needs_keys)
+            if recurrent is not None:
+                k, v, padding = self._keys_and_values(query, key, value, key_padding_mask, q)
+                q, k = self.compatibility.fold(q, k)
+                out = recurrent.step(buffer, q, k, v, None if padding is None else padding.bool())
+                self._set_input_buffer(incremental_state, buffer)
+                return self._project_out(out), None
         cached = self.cache.load(buffer) if static_kv else None
         if cached is not None:
             k, v, padding = cached
@@ -148,13 +159,15 @@ class StagedMultiheadAttention(nn.Module):
         q, k = self.compatibility.fold(q, k)
         if before_softmax:
             return self._masked_scores(q, k, mask, beam), v.reshape(-1, keys, self.head_dim)
-        out, weights = self._attend(q, k, v, mask, need_weights or need_head_weights)
+        out, weights = self.mixing.attend(
+            self.kernel, q, k, v, mask, self.dropout_module, need_weights or need_head_weights
+        )
         if beam > 1:
             out = self._queries_to_beams(out, beam)
             weights = None if weights is None else self._queries_to_beams(weights, beam)
 
         # project out
-        out = self.out_proj(out.permute(2, 0, 1, 3).reshape(queries, batch, self.embed_dim))
+        out = self._project_out(out)
         if weights is not None:
             weights = weights.transpose(0, 1)  # (H, B, T, S)
             weights = weights if need_head_weights else weights.mean(dim=0)
@@ -182,17 +195,18 @@ class StagedMultiheadAttention(nn.Module):
             k = self._split_heads(self.q_proj(key))
         return k, self._split_heads(self.v_proj(value)), padding
 
-    def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, need_weights: bool
-    ) -> Tuple[Tensor, Optional[Tensor]]:
-        """Output (B, H, T, D) and, if asked for, weights (B, H, T, S)."""
-        if self.mixing.uses_all_keys and not need_weights:
-            drops = self.training or self.dropout_module.apply_during_inference
-            out = self.kernel.dense(q, k, v, mask, self.dropout_module.p if drops else 0.0)
-            if out is not None:
-                return out, None
-        out, weights = self.mixing.mix(self.kernel.weights(q, k, mask), v, mask, self.dropout_module)
-        return out, weights if need_weights else None
+    def _recurrent_form(self, buffer: Buffer, needs_keys: bool) -> Optional[RecurrentForm]:
+        """What this step of decoding reads instead of the past's keys, or None if it needs them or they are kept."""
+        if self.recurrent is None or "prev_key" in buffer:
+            return None
+        if needs_keys and buffer:
+            raise ValueError("the steps before this one kept no keys: ask for weights or masks from the first step on")
+        return None if needs_keys else self.recurrent
+
+    def _project_out(self, out: Tensor) -> Tensor:
+        """(B, H, T, D) -> (T, B, C)."""
+        batch, _, queries, _ = out.shape
+        return self.out_proj(out.permute(2, 0, 1, 3).reshape(queries, batch, self.embed_dim))
 
     def _masked_scores(self, q: Tensor, k: Tensor, mask: AttentionMask, beam: int) -> Tensor:
         """Scores (B * H, T, S) with -inf at excluded keys."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Optional, Tuple, Type, TypeVar
 
 import torch
+from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor, nn
 
-from .cache import KeyValueCache
+from .cache import Buffer
 from .masks import AttentionMask
 
 Choice = TypeVar("Choice", bound=type)
@@ -73,20 +74,61 @@ class Kernel(nn.Module):
         """The mixture of all values (B, H, T, D) without materialised weights, or None where there is no such form."""
         return None
 
-    def new_cache(self) -> KeyValueCache:
-        """How the past is kept in incremental decoding."""
-        return KeyValueCache()
+    def largest(self, q: Tensor, k: Tensor, mask: AttentionMask, r: int) -> Tuple[Tensor, Tensor]:
+        """The ``r`` keys of largest weight of each query, r <= S: weights (B, H, T, r), renormalised, and indices.
+
+        The weights are at least float32; excluded keys have weight 0, as all have where a query has no allowed key.
+        """
+        kept, indices = self.weights(q, k, mask).topk(r, dim=-1)
+        total = kept.sum(dim=-1, keepdim=True)
+        return kept / total.masked_fill(total == 0, 1.0), indices
+
+    def recurrent(self) -> Optional[RecurrentForm]:
+        """How causal self-attention over all keys is decoded with a state of constant size; None: it is not."""
+        return None
+
+
+class RecurrentForm:
+    """Causal attention over all keys, one token at a time, from a state whose size the past does not change."""
+
+    def step(self, buffer: Buffer, q: Tensor, k: Tensor, v: Tensor, key_padding: Optional[Tensor]) -> Tensor:
+        """Append k, v (B, H, T, D) and padding (B, T) to the state in ``buffer`` and attend with q: (B, H, T, D).
+
+        Every entry of the buffer has the batch first, so that beam search can reorder it.
+        """
+        raise NotImplementedError
 
 
 class Mixing(nn.Module):
     """Stage 4, mix: weights and values -> output."""
 
     Options: Optional[type] = None
-    #: every key takes part, with the kernel's own weights: the kernel's fused form may be used
+    #: every key takes part, with the kernel's own weights: the kernel's recurrent form may be used
     uses_all_keys = False
 
     def __init__(self, options: Any) -> None:
         super().__init__()
+
+    def place(self, layer: int, layers: int) -> None:
+        """Told by a model once it is built: this is layer ``layer`` of ``layers``, from 0."""
+
+    def attend(
+        self,
+        kernel: Kernel,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: AttentionMask,
+        dropout: FairseqDropout,
+        need_weights: bool,
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        """Output (B, H, T, D) and, if asked for, the weights (B, H, T, S) really used.
+
+        q (B, H, T, D) and k, v (B, H, S, D) as the compatibility left them. A choice that can do without the whole
+        matrix of weights overrides this.
+        """
+        out, weights = self.mix(kernel.weights(q, k, mask), v, mask, dropout)
+        return out, weights if need_weights else None
 
     def mix(
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]

@@ -1,3 +1,3 @@
 """The model families. Importing registers every architecture of the grid (:mod:`.grid`) with fairseq."""
 
-from . import roberta, transformer  # noqa: F401
+from . import roberta, transformer, transformer_lm  # noqa: F401

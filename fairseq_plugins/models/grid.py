@@ -7,7 +7,7 @@ registered as ``FAMILY_VARIANT[_SIZE]``, for example ``transformer_neuralqkv_iws
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Tuple, Union
 
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, register_model, register_model_architecture
 from omegaconf import OmegaConf
@@ -32,6 +32,7 @@ FAMILY_OPTIONS: Dict[Tuple[str, str], Dict[str, str]] = {
 FAMILY_SITES: Dict[str, Tuple[str, ...]] = {
     "transformer": ("encoder", "decoder", "cross"),
     "roberta": ("encoder",),
+    "transformer_lm": ("decoder",),
 }
 
 #: family -> sizes ("" is the family's default)
@@ -47,10 +48,34 @@ SIZES: Dict[str, Tuple[str, ...]] = {
         "vaswani_wmt_en_fr_big",
     ),
     "roberta": ("", "tiny", "small", "base", "large"),
+    "transformer_lm": (
+        "",
+        "tiny",
+        "big",
+        "wiki103",
+        "baevski_wiki103",
+        "gbw",
+        "baevski_gbw",
+        "gpt",
+        "gpt2_tiny",
+        "gpt2_small",
+        "gpt2_medium",
+        "gpt2_big",
+        "gpt2_big_wide",
+        "gpt2_bigger",
+        "gpt3_small",
+        "gpt3_medium",
+        "gpt3_large",
+        "gpt3_xl",
+        "gpt3_2_7",
+        "gpt3_6_7",
+        "gpt3_13",
+        "gpt3_175",
+    ),
 }
 
 #: sizes that fairseq has not, as changes of its default: BERT-tiny and the symmetric paper's BERT-small
-OWN_SIZES: Dict[Tuple[str, str], Dict[str, int]] = {
+OWN_SIZES: Dict[Tuple[str, str], Dict[str, Union[int, bool]]] = {
     ("roberta", "tiny"): {
         "encoder_layers": 2,
         "encoder_embed_dim": 128,
@@ -62,6 +87,15 @@ OWN_SIZES: Dict[Tuple[str, str], Dict[str, int]] = {
         "encoder_embed_dim": 512,
         "encoder_ffn_embed_dim": 2048,
         "encoder_attention_heads": 8,
+    },
+    ("transformer_lm", "tiny"): {
+        "decoder_layers": 2,
+        "decoder_embed_dim": 128,
+        "decoder_input_dim": 128,
+        "decoder_output_dim": 128,
+        "decoder_ffn_embed_dim": 512,
+        "decoder_attention_heads": 2,
+        "decoder_normalize_before": True,
     },
 }
 
@@ -99,7 +133,10 @@ def architecture(family: str, variant: str, size: str) -> Callable[[Any], None]:
         for name, value in {**preset(family, variant), **OWN_SIZES.get((family, size), {})}.items():
             if getattr(args, name, None) is None:
                 setattr(args, name, value)
+        pre_norm = getattr(args, "decoder_normalize_before", None)
         stock(args)
+        if pre_norm is not None:  # language models: stock architectures overwrite even what a checkpoint says
+            args.decoder_normalize_before = pre_norm
 
     fill.__name__ = architecture_name(family, variant, size)
     fill.__doc__ = f"{stock_name(family, size)} with {preset(family, variant) or 'vanilla attention'}."

@@ -28,7 +28,12 @@ CHOICES = {
     "symmetric": {"attention_compatibility": "symmetric"},
     "pairwise": {"attention_compatibility": "pairwise"},
     "pairwise_neural": {"attention_compatibility": "pairwise", "attention_projection": "neural"},
+    "relu": {"attention_kernel": "relu"},
+    "poly": {"attention_kernel": "poly"},
+    "elu1": {"attention_kernel": "elu1"},
+    "elu1_pairwise": {"attention_kernel": "elu1", "attention_compatibility": "pairwise"},
 }
+FUSED = [name for name, options in CHOICES.items() if options.get("attention_kernel", "exp") == "exp"]
 
 
 @pytest.fixture(params=sorted(CHOICES))
@@ -67,7 +72,8 @@ def test_random_masks_equal_the_naive_form(batch, time, causal, masks, name):
     allowed = AttentionMask(causal, pad).allowed(time, x.device).expand(batch, 1, time, time)
     k_proj = module.q_proj if module.k_proj is None else module.k_proj
     q, k, v = (module._split_heads(p(x)) for p in (module.q_proj, k_proj, module.v_proj))
-    expected = naive_attention(*module.compatibility.fold(q, k), v, allowed=allowed)
+    kernel = CHOICES[name].get("attention_kernel", "exp")
+    expected = naive_attention(*module.compatibility.fold(q, k), v, kernel, allowed)
     expected = module.out_proj(expected.permute(2, 0, 1, 3).reshape(time, batch, WIDTH))
     torch.testing.assert_close(out, expected, rtol=0, atol=1e-10)
 
@@ -217,7 +223,8 @@ def test_half_precision_is_close_to_single(options):
         ("cross", False, True),
     ],
 )
-def test_sdpa_is_reached(options, monkeypatch, kind, causal, masked):
+@pytest.mark.parametrize("name", FUSED)
+def test_sdpa_is_reached(name, monkeypatch, kind, causal, masked):
     """Fused attention gets ``is_causal`` instead of a triangle, and a mask only where there is padding."""
     calls = []
     fused = F.scaled_dot_product_attention
@@ -229,7 +236,7 @@ def test_sdpa_is_reached(options, monkeypatch, kind, causal, masked):
     monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
     cross = kind == "cross"
     module = attention(
-        options, self_attention=not cross, encoder_decoder_attention=cross, right_padded=kind == "right_padded"
+        CHOICES[name], self_attention=not cross, encoder_decoder_attention=cross, right_padded=kind == "right_padded"
     )
     x, memory = random(4, 2, WIDTH).float(), random(5, 2, WIDTH).float()
     keys = memory if cross else x

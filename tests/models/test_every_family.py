@@ -7,7 +7,7 @@ from argparse import Namespace
 
 import pytest
 import torch
-from builders import CASES, SMALL, build, family_of, masked_lm_task, run, run_alone, translation_task
+from builders import CASES, SMALL, build, family_of, run, run_alone
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
 from fairseq_plugins.attention import StagedMultiheadAttention
@@ -22,6 +22,7 @@ from fairseq_plugins.models.grid import (
 )
 from fairseq_plugins.models.roberta import StagedRobertaModel
 from fairseq_plugins.models.transformer import StagedTransformerModel
+from fairseq_plugins.models.transformer_lm import StagedTransformerLanguageModel
 
 GRID = [(family, variant, size) for family in SIZES for variant in VARIANTS for size in SIZES[family]]
 
@@ -53,6 +54,7 @@ def test_registering_again_is_harmless():
     before = dict(ARCH_MODEL_REGISTRY)
     register_family("transformer", StagedTransformerModel)
     register_family("roberta", StagedRobertaModel)
+    register_family("transformer_lm", StagedTransformerLanguageModel)
     assert before == ARCH_MODEL_REGISTRY
 
 
@@ -68,6 +70,7 @@ def test_registering_again_is_harmless():
         ("transformer", {"neural_qkv_expansion": 3.0}),
         ("transformer", {"neural_qkv_shape": "roberta"}),
         ("roberta", {}),
+        ("transformer_lm", {}),
         ("roberta", {"neural_qkv_shape": "marian", "neural_qkv_expansion": 3.0}),
     ],
 )
@@ -127,7 +130,7 @@ def test_custom_attention_is_called_in_every_layer_after_loading(case):
             module.register_forward_hook(lambda *_: calls.append(1))
     with torch.no_grad():
         run(model.eval())
-    assert len(calls) == {"transformer": 2 + 2 * 2, "roberta": 2}[family_of(case)]
+    assert len(calls) == {"transformer": 2 + 2 * 2, "roberta": 2, "transformer_lm": 2}[family_of(case)]
 
 
 def test_reloaded_in_a_fresh_process(case, tmp_path, root):
@@ -198,7 +201,7 @@ def test_baseline_is_stock_fairseq(family):
     models = []
     for arch in (family, f"{family}_baseline"):
         torch.manual_seed(11)
-        models.append(build(arch, masked_lm_task() if family == "roberta" else translation_task()).double())
+        models.append(build(arch).double())
     stock, ours = models
     assert list(stock.state_dict()) == list(ours.state_dict())
     for (name, value), mine in zip(stock.named_parameters(), ours.parameters()):

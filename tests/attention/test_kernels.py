@@ -1,0 +1,180 @@
+"""Kernels other than softmax: their formulas and gradients, rows of zeros, extreme scores, and elu1's linear forms."""
+
+from argparse import Namespace
+
+import pytest
+import torch
+
+from fairseq_plugins.attention import AttentionConfig, build_attention
+from fairseq_plugins.attention.kernel_elu1 import linear_attention
+from fairseq_plugins.attention.masks import AttentionMask
+from fairseq_plugins.attention.naive import naive_attention
+from fairseq_plugins.attention.stages import KERNEL
+
+OTHERS = ["relu", "poly", "elu1"]
+WIDTH = 5
+
+
+def kernel(name, **options):
+    cls = KERNEL[name]
+    return cls(cls.Options(**options) if cls.Options else None)
+
+
+def random(*shape, dtype=torch.float64, requires_grad=True):
+    return torch.randn(*shape, dtype=dtype).requires_grad_(requires_grad)
+
+
+def padding(batch, keys, side):
+    pad = torch.zeros(batch, keys, dtype=torch.bool)
+    if side == "left":
+        pad[0, :2] = True
+    elif side == "right":
+        pad[0, -2:] = True
+    elif side == "all":
+        pad[0] = True
+    return pad
+
+
+def assert_same(actual, expected, inputs, atol=1e-10):
+    """Outputs and the gradients of a random linear function of them."""
+    torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
+    direction = torch.randn_like(expected)
+    for a, b in zip(torch.autograd.grad(actual, inputs, direction), torch.autograd.grad(expected, inputs, direction)):
+        torch.testing.assert_close(a, b, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("side", ["none", "left", "right"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("name", ["exp", *OTHERS])
+def test_weights_are_the_formula_with_gradients(name, causal, side):
+    q, k, v = (random(2, 3, 7, WIDTH) for _ in range(3))
+    mask = AttentionMask(causal, padding(2, 7, side))
+    actual = torch.matmul(kernel(name).weights(q, k, mask), v)
+    expected = naive_attention(q, k, v, name, mask.allowed(7, q.device))
+    assert_same(actual, expected, (q, k, v))
+
+
+@pytest.mark.parametrize("degree", [2, 4, 6])
+def test_the_degree_is_the_power(degree):
+    q, k = random(1, 2, 3, WIDTH), random(1, 2, 4, WIDTH)
+    scores = torch.matmul(q, k.transpose(-2, -1)) / WIDTH**0.5
+    expected = scores**degree / (scores**degree).sum(-1, keepdim=True)
+    weights = kernel("poly", attention_poly_degree=degree).weights(q, k, AttentionMask())
+    assert_same(weights, expected, (q, k))
+
+
+@pytest.mark.parametrize("degree", [0, 1, 3, -2])
+def test_odd_powers_are_refused(degree):
+    with pytest.raises(ValueError, match="--attention-poly-degree"):
+        kernel("poly", attention_poly_degree=degree)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_row_of_zeros_is_uniform_over_its_allowed_keys(name):
+    """relu and poly of scores that are 0; elu1 of features that underflow."""
+    q = torch.full((1, 1, 2, WIDTH), -1e4) if name == "elu1" else torch.zeros(1, 1, 2, WIDTH)
+    q.requires_grad_()
+    k = random(1, 1, 4, WIDTH, dtype=torch.float32)
+    pad = torch.tensor([[True, False, False, False]])
+    weights = kernel(name).weights(q, k, AttentionMask(key_padding=pad))
+    torch.testing.assert_close(weights, torch.tensor([0, 1 / 3, 1 / 3, 1 / 3]).expand(1, 1, 2, 4))
+    weights.square().sum().backward()
+    assert q.grad.isfinite().all()
+    assert k.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", ["exp", *OTHERS])
+def test_scores_of_ten_thousand_stay_finite(name, dtype):
+    """Queries and keys of either sign, so that <q, k> / sqrt(D) is +-1e4; forward, weights and gradients."""
+    size = (1e4 / WIDTH**0.5) ** 0.5
+    signs = torch.tensor([1.0, -1.0, 0.5])[:, None].expand(3, WIDTH)
+    q = (signs * size).to(dtype).view(1, 1, 3, WIDTH).clone().requires_grad_()
+    k = (signs.flip(0) * size).to(dtype).view(1, 1, 3, WIDTH).clone().requires_grad_()
+    v = random(1, 1, 3, WIDTH, dtype=torch.float32).to(dtype)
+    for degree in (2, 8) if name == "poly" else (None,):
+        chosen = kernel(name) if degree is None else kernel(name, attention_poly_degree=degree)
+        weights = chosen.weights(q, k, AttentionMask(causal=True))
+        assert weights.dtype == torch.float32
+        torch.testing.assert_close(weights.sum(-1), torch.ones(1, 1, 3))
+        grads = torch.autograd.grad((torch.matmul(weights, v.float()) ** 2).sum(), (q, k))
+        assert all(g.isfinite().all() for g in grads)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_autocast_keeps_sums_in_float32(name):
+    q, k = (random(1, 2, 9, 64, dtype=torch.float32, requires_grad=False) for _ in range(2))
+    expected = kernel(name).weights(q, k, AttentionMask())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        weights = kernel(name).weights(q, k, AttentionMask())
+    torch.testing.assert_close(weights, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 64])
+@pytest.mark.parametrize("side", ["none", "left", "right", "all"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_linear_form_is_the_quadratic_form(causal, side, chunk):
+    q, k, v = (random(2, 3, 11, WIDTH) for _ in range(3))
+    with torch.no_grad():
+        q[1, 0, 3] = -1e4  # a query whose features are all 0
+    mask = AttentionMask(causal, padding(2, 11, side))
+    expected = torch.matmul(kernel("elu1").weights(q, k, mask), v)
+    assert_same(linear_attention(q, k, v, causal, mask.key_padding, chunk), expected, (q, k, v))
+
+
+def test_the_linear_form_is_taken_for_long_sequences_only():
+    long, short = random(1, 1, 40, WIDTH), random(1, 1, 6, WIDTH)
+    elu1 = kernel("elu1")
+    assert elu1.dense(long, long, long, AttentionMask(causal=True), 0.0) is not None
+    assert elu1.dense(short, short, short, AttentionMask(causal=True), 0.0) is None
+    assert elu1.dense(long, long, long, AttentionMask(causal=True), 0.1) is None, "dropout needs the weights"
+
+
+def test_the_linear_form_takes_linear_work():
+    flop_counter = pytest.importorskip("torch.utils.flop_counter")
+
+    def work(time, causal):
+        q, k, v = (random(1, 2, time, 8, requires_grad=False) for _ in range(3))
+        with flop_counter.FlopCounterMode(display=False) as counter:
+            linear_attention(q, k, v, causal)
+        return counter.get_total_flops()
+
+    for causal in (False, True):
+        assert work(2048, causal) == 2 * work(1024, causal)
+
+
+def test_an_additive_mask_is_refused_where_there_are_no_scores():
+    q = random(1, 1, 3, WIDTH)
+    only_excludes = AttentionMask(bias=torch.tensor([[0.0, float("-inf"), 0.0]] * 3))
+    assert (kernel("elu1").weights(q, q, only_excludes)[..., 1] == 0).all()
+    with pytest.raises(ValueError, match="elu1"):
+        kernel("elu1").weights(q, q, AttentionMask(bias=torch.full((3, 3), 0.5)))
+
+
+def attention(**kwargs):
+    config = AttentionConfig(Namespace(attention_kernel="elu1"))
+    return build_attention(config, "decoder", 2 * WIDTH, 2, self_attention=True, **kwargs).double().eval()
+
+
+def test_decoding_keeps_a_state_of_constant_size():
+    module, state, sizes = attention(), {}, []
+    for _ in range(5):
+        x = random(1, 3, 2 * WIDTH, requires_grad=False)
+        module(x, x, x, incremental_state=state, need_weights=False)
+        sizes.append({name: tuple(t.shape) for name, t in module._get_input_buffer(state).items()})
+    assert sizes == [{"key_sums": (3, 2, WIDTH + 1, WIDTH + 1)}] * 5
+
+
+def test_decoding_that_asks_for_weights_keeps_the_keys():
+    module, state = attention(), {}
+    x = random(4, 3, 2 * WIDTH, requires_grad=False)
+    for t in range(4):
+        step = x[t : t + 1]
+        out, weights = module(step, step, step, incremental_state=state, need_weights=t != 1)
+        expected, _ = module(x[: t + 1], x[: t + 1], x[: t + 1], attn_mask=None)
+        torch.testing.assert_close(out[0], expected[-1], rtol=0, atol=1e-12)
+    assert weights.shape == (3, 1, 4)
+    state = {}
+    module(x[:1], x[:1], x[:1], incremental_state=state, need_weights=False)
+    with pytest.raises(ValueError, match="kept no keys"):
+        module(x[1:2], x[1:2], x[1:2], incremental_state=state, need_weights=True)
