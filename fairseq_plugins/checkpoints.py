@@ -8,11 +8,13 @@ import pickle
 import re
 import tempfile
 import zipfile
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import torch
+from omegaconf import OmegaConf, open_dict
 
 from . import safe_load
 from .compat import DUPLICATE_PARAMETERS
@@ -215,6 +217,28 @@ def _convert(state: Dict[str, Any], to: str, source: str) -> List[str]:
     return notes
 
 
+def override_attention(state: Dict[str, Any], overrides: Dict[str, Any], source: str) -> None:
+    """Give a loaded checkpoint the options of this plugin's attention among ``overrides``, in place.
+
+    A stock model becomes the ``baseline`` of its family; all other options are fairseq's to override.
+
+    Raises:
+        CheckpointError: a stock model of a family that this plugin does not have.
+    """
+    from .attention import attention_options
+    from .models.grid import is_ours
+
+    chosen = {name: overrides[name] for name in attention_options() if name in overrides}
+    if not chosen:
+        return
+    configs = model_configs(state)
+    if not any(is_ours(str(get_option(config, key))) for config in configs for key in ("arch", "_name")):
+        _convert(state, "baseline", source)
+    for config in configs:
+        for name, value in chosen.items():
+            set_option(config, name, value)
+
+
 def model_configs(state: Dict[str, Any]) -> List[Any]:
     """Where a checkpoint keeps its model's options: ``args`` before 2020-11, ``cfg["model"]`` since; maybe both."""
     cfg = state.get("cfg")
@@ -231,7 +255,8 @@ def set_option(config: Any, key: str, value: Any) -> None:
     """Set an option of a namespace or a hydra config."""
     if isinstance(config, Namespace):
         setattr(config, key, value)
-    else:
+        return
+    with open_dict(config) if OmegaConf.is_config(config) else nullcontext():
         config[key] = value
 
 
@@ -239,7 +264,8 @@ def _delete(config: Any, key: str) -> None:
     if isinstance(config, Namespace):
         config.__dict__.pop(key, None)
     elif key in config:
-        del config[key]
+        with open_dict(config) if OmegaConf.is_config(config) else nullcontext():
+            del config[key]
 
 
 def _counterpart(name: str, to: str, source: str) -> str:
@@ -274,10 +300,8 @@ def _counterpart(name: str, to: str, source: str) -> str:
 
 def forget_plugin(state: Dict[str, Any], configs: List[Any], source: str) -> None:
     """Check that attention is vanilla in spite of any option, and delete what stock fairseq does not know."""
-    from .attention import AttentionConfig, add_attention_args
+    from .attention import AttentionConfig, attention_options
 
-    parser = ArgumentParser(add_help=False)
-    add_attention_args(parser)
     for config in configs:
         options = Namespace(**(vars(config) if isinstance(config, Namespace) else dict(config)))
         chosen, vanilla = AttentionConfig(options).choices, AttentionConfig(Namespace()).choices
@@ -286,9 +310,7 @@ def forget_plugin(state: Dict[str, Any], configs: List[Any], source: str) -> Non
             what = f"--attention-{changed[0]} {getattr(options, f'attention_{changed[0]}')}" if changed else ""
             what = what or f"--match-parameters-of {options.match_parameters_of}"
             raise CheckpointError(f"{source}: trained with {what}, which stock fairseq does not have")
-        for action in parser._actions:
-            _delete(config, action.dest)
-        for name in ("match_parameters_of", "user_dir"):
+        for name in (*attention_options(), "match_parameters_of", "user_dir"):
             _delete(config, name)
     cfg = state.get("cfg")
     common = get_option(cfg, "common") if cfg is not None else None

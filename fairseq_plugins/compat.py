@@ -170,6 +170,30 @@ def checkpoint_loading() -> bool:
     return True
 
 
+@_repair("none known")
+def attention_overrides() -> bool:
+    """``--model-overrides`` only reaches options that a checkpoint's own model has, and passes over all others.
+
+    So attention could be changed at evaluation neither in a stock checkpoint nor in one of fairseq-hydra-train. Where
+    options of this plugin's attention are overridden, a stock checkpoint is loaded as its ``baseline`` counterpart.
+    """
+    from fairseq import checkpoint_utils
+
+    original = checkpoint_utils.load_checkpoint_to_cpu
+    if _marked(original):
+        return True
+
+    def load(path: Any, arg_overrides: Any = None, load_on_all_ranks: bool = False) -> Any:
+        from .checkpoints import override_attention
+
+        state = original(path, arg_overrides, load_on_all_ranks)
+        override_attention(state, arg_overrides or {}, str(path))
+        return state
+
+    checkpoint_utils.load_checkpoint_to_cpu = _mark(load, original)
+    return True
+
+
 @_repair("fairseq#5603")
 def broadcast_loading() -> bool:
     """torch >= 2.6 refuses the objects that processes of one training send each other (resuming with several).

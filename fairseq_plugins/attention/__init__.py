@@ -16,8 +16,15 @@ from . import (  # noqa: F401  each import registers the choices of one file
     projection_linear,
     projection_neural,
 )
-from .config import AttentionConfig, add_attention_args, build_attention
+from .config import AttentionConfig, add_attention_args, attention_options, build_attention
 from .masks import CAUSAL
 from .module import StagedMultiheadAttention
 
-__all__ = ["CAUSAL", "AttentionConfig", "StagedMultiheadAttention", "add_attention_args", "build_attention"]
+__all__ = [
+    "CAUSAL",
+    "AttentionConfig",
+    "StagedMultiheadAttention",
+    "add_attention_args",
+    "attention_options",
+    "build_attention",
+]

@@ -4,7 +4,7 @@ A site is where a model attends: ``encoder`` and ``decoder`` self-attention, and
 """
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.dataclass.utils import gen_parser_from_dataclass
@@ -100,10 +100,19 @@ def build_attention(
     )
 
 
+def attention_options() -> List[str]:
+    """The names of all options, of the stages and of every choice."""
+    return [item.name for cls in _option_classes() for item in fields(cls) if item.name != "_name"]
+
+
 def add_attention_args(parser: Any) -> None:
     """Add the options of every stage and choice to an argparse parser (no defaults: the architecture sets them)."""
-    for cls in [StageOptions, *(cls for stage in STAGES for cls in stage.option_classes())]:
+    for cls in _option_classes():
         gen_parser_from_dataclass(parser, cls(), delete_default=True, with_prefix="")
+
+
+def _option_classes() -> List[type]:
+    return [StageOptions, *dict.fromkeys(cls for stage in STAGES for cls in stage.option_classes())]
 
 
 def _read_options(cls: type, args: Any) -> Any:

@@ -110,6 +110,16 @@ def architecture_name(family: str, variant: str, size: str) -> str:
     return "_".join(part for part in (family, variant, size) if part)
 
 
+def is_ours(name: str) -> bool:
+    """Whether a model's or an architecture's name is one of this grid."""
+    return any(
+        name == architecture_name(family, variant, size)
+        for family, sizes in SIZES.items()
+        for variant in VARIANTS
+        for size in sizes
+    )
+
+
 def stock_name(family: str, size: str) -> str:
     """fairseq's own architecture of that size, or the family's default where fairseq has no such size."""
     return family if not size or (family, size) in OWN_SIZES else f"{family}_{size}"

@@ -167,8 +167,9 @@ def trained(variant, corpus, plugin, tmp_path_factory):
 def perplexity(corpus, checkpoint, plugin, *extra):
     output = forked(
         *("eval-lm", corpus / "mono", "--user-dir", plugin, "--path", checkpoint, "--gen-subset", "valid", "--cpu"),
-        *("--max-tokens", "160", *extra),
+        *("--max-tokens", "160", "--tokens-per-sample", "16", *extra),
     )
+    assert "Evaluated 0 tokens" not in output
     return float(re.search(r"Perplexity: ([\d.]+)", output)[1])
 
 
@@ -198,8 +199,8 @@ def test_eval_lm_is_the_models_own_loss(trained, corpus, plugin):
         count += target.numel()
     expected = torch.tensor(nll / count).exp().item()
     assert perplexity(corpus, trained, plugin, "--sample-break-mode", "eos") == pytest.approx(expected, abs=0.02)
-    blocks = perplexity(corpus, trained, plugin, "--sample-break-mode", "none", "--tokens-per-sample", "16")
-    windows = perplexity(corpus, trained, plugin, "--sample-break-mode", "none", "--tokens-per-sample", "16",
+    blocks = perplexity(corpus, trained, plugin, "--sample-break-mode", "none")
+    windows = perplexity(corpus, trained, plugin, "--sample-break-mode", "none",
                          "--context-window", "8")  # fmt: skip
     assert blocks != windows
 

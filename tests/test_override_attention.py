@@ -1,0 +1,93 @@
+"""Attention changed at evaluation by --model-overrides: our checkpoints, stock ones, and those of hydra."""
+
+import re
+from argparse import Namespace
+
+import pytest
+import tiny_training
+import torch
+from fairseq import checkpoint_utils
+from omegaconf import OmegaConf
+from running import forked
+
+from fairseq_plugins.attention import AttentionConfig, StagedMultiheadAttention
+from fairseq_plugins.checkpoints import CheckpointError, override_attention
+
+RELU = "{'attention_kernel': 'relu'}"
+KINDS = {
+    "translation": (tiny_training.KINDS["adam"], "transformer_iwslt_de_en", "transformer_baseline_iwslt_de_en"),
+    "masked_lm": (tiny_training.KINDS["mlm"], "roberta_base", "roberta_baseline_base"),
+    "lm": (tiny_training.KINDS["lm"], "transformer_lm", "transformer_lm_baseline"),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def checkpoints(request, corpus, tmp_path_factory):
+    """A stock checkpoint and one of our baseline."""
+    options, stock, ours = KINDS[request.param]
+    folder = tmp_path_factory.mktemp(request.param)
+    options = options.replace(f"--arch {stock} ", "--arch {} ")
+    found = [tiny_training.train(corpus, folder / name, options.format(name)) for name in (stock, ours)]
+    return request.param, corpus / options.split()[0], found
+
+
+def loss(kind, data, checkpoint, plugin, overrides):
+    if kind == "lm":
+        output = forked(
+            *("eval-lm", data, "--user-dir", plugin, "--path", checkpoint, "--gen-subset", "valid", "--cpu"),
+            *("--max-tokens", "160", "--tokens-per-sample", "16", "--model-overrides", overrides),
+        )
+        assert "Evaluated 0 tokens" not in output
+        return float(re.search(r"Loss \(base 2\): ([\d.]+)", output)[1])
+    task = {"translation": "translation", "masked_lm": "masked_lm"}[kind]
+    output = forked(
+        *("validate", data, "--user-dir", plugin, "--path", checkpoint, "--valid-subset", "valid", "--cpu"),
+        *("--task", task, "--max-tokens", "160", "--log-format", "simple", "--model-overrides", overrides),
+    )
+    return float(re.findall(r"\bloss ([\d.]+)", output)[-1])
+
+
+def test_the_option_reaches_stock_checkpoints_and_ours(checkpoints, plugin):
+    """Naming what is there already changes nothing; another kernel changes the loss."""
+    kind, data, found = checkpoints
+    for checkpoint in found:
+        plain, same, relu = (
+            loss(kind, data, checkpoint, plugin, overrides) for overrides in ("{}", "{'attention_kernel': 'exp'}", RELU)
+        )
+        assert plain > 1
+        assert plain == same != relu
+
+
+def test_the_models_are_the_baselines_with_the_option(checkpoints):
+    _, data, found = checkpoints
+    for checkpoint in found:
+        (model,), _, _ = checkpoint_utils.load_model_ensemble_and_task(
+            [str(checkpoint)], {"data": str(data), "attention_kernel": "elu1"}
+        )
+        attentions = [m for m in model.modules() if isinstance(m, StagedMultiheadAttention)]
+        assert attentions
+        assert {type(m.kernel).__name__ for m in attentions} == {"Elu1Kernel"}
+
+
+@pytest.mark.parametrize("hydra", [False, True])
+def test_options_that_a_checkpoint_never_had(hydra):
+    """As fairseq-hydra-train writes them, closed against unknown keys."""
+    model = {"_name": "transformer_lm_pairwise_tiny", "decoder_layers": 1}
+    cfg = OmegaConf.create({"model": model if hydra else {}}, flags={"allow_objects": True})
+    if not hydra:
+        cfg.model = Namespace(**model)
+    OmegaConf.set_struct(cfg, True)
+    state = {"cfg": cfg, "model": {"weight": torch.zeros(1)}}
+    override_attention(state, {"attention_kernel": "poly", "beam": 5}, "x.pt")
+    assert cfg.model._name == "transformer_lm_pairwise_tiny"
+    options = cfg.model if hydra else vars(cfg.model)
+    assert options["attention_kernel"] == "poly"
+    assert "beam" not in options
+    assert set(AttentionConfig(Namespace(**options)).choices["kernel"].values()) == {"poly"}
+
+
+def test_other_models_are_refused_by_name():
+    state = {"cfg": {"model": {"_name": "lstm"}}, "model": {"weight": torch.zeros(1)}}
+    with pytest.raises(CheckpointError, match=r"x\.pt: its architecture lstm has no counterpart"):
+        override_attention(state, {"attention_kernel": "poly"}, "x.pt")
+    override_attention(state, {"beam": 5}, "x.pt")
