@@ -33,6 +33,7 @@ COMMANDS = {
     "glue-plan": ("glue_plan", "what the fine-tuning of a checkpoint on GLUE takes"),
     "glue-evaluate": ("glue_evaluate", "score fine-tuned models on the development sets of GLUE"),
     "glue-table": ("glue_table", "table of fine-tuned models: every task of GLUE, average, deviation over seeds"),
+    "analyse-attention": ("analyse_attention", "error and loss of a trained model under every sparse mixing"),
     "compare": ("compare", "table of runs: parameters, BLEU, chrF, deviation and significance"),
     "compare-losses": ("compare_losses", "table of language-model runs: parameters, perplexity, validation losses"),
 }

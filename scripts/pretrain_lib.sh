@@ -1,10 +1,11 @@
 # shellcheck shell=bash
-# Sourced by the masked-LM recipes in examples/ after lib.sh and recipe_lib.sh: from raw text to a validation loss.
+# Sourced by the language-model recipes in examples/ after lib.sh and recipe_lib.sh: from raw text to a validation loss.
 #
-# A recipe sets its hyper-parameters (see pretrain_run) and calls: pretrain_options "$@"; pretrain_run
+# A recipe sets its hyper-parameters (see pretrain_run) and calls: pretrain_options "$@"; pretrain
 
 GPT2_BPE=""
 WARM_START=""
+TASK=masked_lm # or language_modeling
 
 # pretrain_options "$@": recipe_options, and the options that only these recipes take.
 pretrain_options() {
@@ -60,7 +61,8 @@ pretrain_prepare() {
 
 # set_updates: MAX_UPDATE, where it is not given, from EPOCHS: the linear decay must know where it ends.
 set_updates() {
-    local sequences
+    local sequences text="$LENGTH"
+    [[ "$TASK" != masked_lm ]] || text=$((LENGTH - 1))
     [[ "$SMOKE" == 0 ]] || MAX_UPDATE="${MAX_UPDATE:-6}" # train.sh makes no more then
     [[ -z "${MAX_UPDATE:-}" ]] || return 0
     use_python
@@ -68,47 +70,56 @@ set_updates() {
         sequences=230000
         note "--max-update below is about that of WikiText-103; the data, once they are there, say it exactly"
     else
-        sequences="$(LOGLEVEL=WARNING "$PYTHON" -c "$COUNT_SEQUENCES" "$DATA/train" "$LENGTH")" ||
+        sequences="$(LOGLEVEL=WARNING "$PYTHON" -c "$COUNT_SEQUENCES" "$DATA/train" "$text")" ||
             die "cannot read $DATA/train.idx; remove $DATA and run the same command again"
     fi
     MAX_UPDATE=$((EPOCHS * ((sequences * LENGTH + BATCH_TOKENS - 1) / BATCH_TOKENS)))
 }
 
-# A sequence is <s> and LENGTH - 1 tokens of text.
+# A sequence of a masked language model is <s> and LENGTH - 1 tokens of text.
 COUNT_SEQUENCES='
 import sys
 from fairseq.data.indexed_dataset import MMapIndexedDataset
 data = MMapIndexedDataset(sys.argv[1])
-print(-(-int(data.sizes.sum()) // (int(sys.argv[2]) - 1)))
+print(-(-int(data.sizes.sum()) // int(sys.argv[2])))
 '
 
 # pretrain_run: train and show what came out; pretrain_prepare comes first.
 #
-# Reads DATA, ARCH (with VARIANT in it), LENGTH (tokens of a sequence), MAX_TOKENS, BATCH_TOKENS, MAX_UPDATE or
-# EPOCHS, SAVE_EVERY (updates between two validations, each of which saves), TRAINING (options of fairseq-train), and
-# perhaps GPU_TRAINING (more of them, for a GPU) and BELOW (a loss whose first update the table shows).
+# Reads DATA, TASK, ARCH (with VARIANT in it), LENGTH (tokens of a sequence), MAX_TOKENS, BATCH_TOKENS, MAX_UPDATE or
+# EPOCHS, SAVE_EVERY (updates between two validations, each of which saves), TRAINING (options of fairseq-train; without
+# a --lr-scheduler the learning rate falls linearly), and perhaps GPU_TRAINING (more of them, for a GPU) and BELOW (a
+# loss whose first update the table shows).
 pretrain_run() {
     local save_dir="$RUNS/$VARIANT-seed$SEED" options=() processes=()
     use_python
     resolve_gpus
     common_flags
-    options=(
-        --task masked_lm --criterion masked_lm --mask-prob 0.15
+    if [[ "$TASK" == masked_lm ]]; then
+        options=(--task masked_lm --criterion masked_lm --mask-prob 0.15 --max-positions "$LENGTH")
+    else
+        options=(--task language_modeling)
+    fi
+    options+=(
         # Sequences of full length over line and article ends, as the papers' code makes them: no text is lost.
-        --sample-break-mode none --tokens-per-sample "$LENGTH" --max-positions "$LENGTH"
+        --sample-break-mode none --tokens-per-sample "$LENGTH"
         # fairseq keeps its loading processes over the epochs, and with them the masks of the first one; threads that
         # load ahead share one random state with validation. Loaded in turn, each epoch has masks of its own.
         --num-workers 0 --data-buffer-size 0
-        --lr-scheduler polynomial_decay --total-num-update "$MAX_UPDATE"
         --no-epoch-checkpoints "${TRAINING[@]}"
     )
+    given --lr-scheduler "${TRAINING[@]}" ||
+        options+=(--lr-scheduler polynomial_decay --total-num-update "$MAX_UPDATE")
     if [[ "$GPUS" -gt 0 ]] && ! given --bf16 ${EXTRA[@]+"${EXTRA[@]}"}; then
         options+=(${GPU_TRAINING[@]+"${GPU_TRAINING[@]}"})
     fi
     [[ -z "$WARM_START" ]] || options+=(--finetune-from-model "$WARM_START")
-    if [[ "$SMOKE" == 1 ]]; then
+    if [[ "$SMOKE" == 1 && "$TASK" == masked_lm ]]; then
         options+=(--tokens-per-sample 48 --max-positions 48 --encoder-layers 1 --encoder-embed-dim 32
             --encoder-ffn-embed-dim 32 --encoder-attention-heads 2)
+    elif [[ "$SMOKE" == 1 ]]; then
+        options+=(--tokens-per-sample 48 --decoder-layers 1 --decoder-embed-dim 32 --decoder-input-dim 32
+            --decoder-output-dim 32 --decoder-ffn-embed-dim 32 --decoder-attention-heads 2)
     fi
     [[ -z "${PROCESSES:-}" ]] || processes=(--processes "$PROCESSES")
     run_stage "$ROOT/scripts/train.sh" "$DATA" --arch "$ARCH" --save-dir "$save_dir" --max-update "$MAX_UPDATE" \

@@ -49,7 +49,8 @@ def dry_run(recipe, *arguments, data):
 
 def test_every_recipe_is_run_here():
     paths = (ROOT / "examples").glob("*/*.sh")
-    assert set(RECIPES) == {str(path.relative_to(ROOT)) for path in paths if "pretrain_lib.sh" in path.read_text()}
+    found = {str(path.relative_to(ROOT)) for path in paths if "pretrain_lib.sh" in path.read_text()}
+    assert set(RECIPES) == {path for path in found if "value_aware" not in path}  # those: test_mixing_recipes.py
 
 
 # ------------------------------------------------------------------ settings

@@ -13,6 +13,8 @@ from . import (  # noqa: F401  each import registers the choices of one file
     kernel_poly,
     kernel_relu,
     mixing_dense,
+    mixing_top_r,
+    mixing_value_aware,
     projection_linear,
     projection_neural,
 )

@@ -21,7 +21,7 @@ def exact_support(v: Tensor, alpha: Tensor) -> Tuple[Tensor, Tensor]:
         alpha: (G, T, S), not negative.
 
     Returns:
-        indices (G, T, n) and beta (G, T, n), not negative and of the sum of alpha, with n = min(S, D + 1).
+        indices (G, T, n) and beta (G, T, n) with n = min(S, D + 1): not negative, of the sum of alpha, 0 where it is 0.
     """
     heads, queries, keys = alpha.shape
     kept = v.size(2) + 1
@@ -32,8 +32,8 @@ def exact_support(v: Tensor, alpha: Tensor) -> Tuple[Tensor, Tensor]:
         while indices.size(1) > kept:
             size = -(-indices.size(1) // (2 * kept))
             padding = -indices.size(1) % size
-            indices = F.pad(indices, (0, padding)).unflatten(1, (-1, size))
-            beta = F.pad(beta, (0, padding)).unflatten(1, (-1, size))
+            indices = F.pad(indices, (0, padding)).view(len(beta), -1, size)
+            beta = F.pad(beta, (0, padding)).view(len(beta), -1, size)
             mass = beta.sum(dim=2)
             shares = beta / mass.masked_fill(mass == 0, 1.0)[:, :, None]
             bags = (indices + first_key[:, :, None]).flatten(0, 1)
@@ -54,7 +54,7 @@ def reduce_weights(points: Tensor, weights: Tensor) -> Tuple[Tensor, Tensor]:
 
     Args:
         points: (N, n, D) with n > D + 1.
-        weights: (N, n), not negative.
+        weights: (N, n), not negative; what is 0 stays 0.
 
     Returns:
         weights (N, D + 1) and the points' indices (N, D + 1).
@@ -64,14 +64,14 @@ def reduce_weights(points: Tensor, weights: Tensor) -> Tuple[Tensor, Tensor]:
     equations = torch.cat([points, points.new_ones(count, n, 1)], dim=2)
     basis = torch.linalg.qr(equations, mode="complete").Q[:, :, width + 1 :]
     weights, gone = weights.clone(), torch.zeros_like(weights, dtype=torch.bool)
+    eps = torch.finfo(points.dtype).eps
     while basis.size(2):
-        direction = basis[:, :, 0]
-        # a unit vector that sums to 0 has an entry above n^-1.5
-        falling = (direction > torch.finfo(points.dtype).eps) & ~gone
-        step, at = (weights / direction).masked_fill_(~falling, float("inf")).min(dim=1)
-        weights = (weights - step[:, None] * direction).clamp_(min=0.0)
-        gone[rows, at] = True
-        weights.masked_fill_(gone, 0.0)
+        direction, empty = basis[:, :, 0], weights == 0
+        # what has no weight is never to get any; a unit vector that sums to 0 has an entry above n^-1.5
+        stops = ((direction > eps) | (empty & (direction < -eps))) & ~gone
+        step, at = (weights / direction).masked_fill_(~stops, float("inf")).min(dim=1)
+        weights = (weights - step[:, None] * direction).clamp_(min=0.0).masked_fill_(empty, 0.0)
+        weights[rows, at], gone[rows, at] = 0.0, True
         basis = _without(basis, basis[rows, at])
     weights, indices = weights.masked_fill(gone, -1.0).topk(width + 1, dim=1)
     return weights, indices
@@ -80,7 +80,7 @@ def reduce_weights(points: Tensor, weights: Tensor) -> Tuple[Tensor, Tensor]:
 def _without(basis: Tensor, row: Tensor) -> Tensor:
     """The vectors of the span of basis (N, n, m) that are 0 at one entry; ``row`` (N, m) is the basis there."""
     reflector = row.clone()
-    reflector[:, 0] += torch.where(row[:, 0] < 0, -1.0, 1.0).to(row.dtype) * row.norm(dim=1)
+    reflector[:, 0] += torch.copysign(row.norm(dim=1), row[:, 0])
     reflector = reflector / reflector.norm(dim=1, keepdim=True)
     along = torch.matmul(basis, reflector[:, :, None])
     return basis[:, :, 1:] - 2 * along * reflector[:, None, 1:]

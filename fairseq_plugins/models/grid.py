@@ -18,6 +18,7 @@ VARIANTS: Dict[str, Dict[str, str]] = {
     "neuralqkv": {"attention_projection": "neural"},
     "symmetric": {"attention_compatibility": "symmetric"},
     "pairwise": {"attention_compatibility": "pairwise"},
+    "valueaware": {"attention_mixing": "value-aware-r"},
     "matched": {"match_parameters_of": "neuralqkv"},
 }
 

@@ -72,3 +72,11 @@ def wrap_layer(layer: nn.Module, cfg: Any) -> nn.Module:
     if cfg.checkpoint_activations:
         layer = checkpoint_wrapper(layer, offload_to_cpu=cfg.offload_activations)
     return fsdp_wrap(layer, min_num_params=0 if cfg.checkpoint_activations else cfg.min_params_to_wrap)
+
+
+def place_layers(layers: nn.ModuleList) -> None:
+    """Tell every attention which layer it is in."""
+    for number in range(len(layers)):  # iterating would drop layers, where LayerDrop is on
+        for module in layers[number].modules():
+            if isinstance(module, StagedMultiheadAttention):
+                module.mixing.place(number, len(layers))

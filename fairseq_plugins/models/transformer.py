@@ -10,12 +10,16 @@ from fairseq.models.transformer import TransformerDecoderBase, TransformerEncode
 from fairseq_plugins.attention import CAUSAL
 
 from .grid import as_namespace, register_family
-from .layers import TransformerDecoderLayer, TransformerEncoderLayer, wrap_layer
+from .layers import TransformerDecoderLayer, TransformerEncoderLayer, place_layers, wrap_layer
 from .options import add_model_args, layer_config
 
 
 class TransformerEncoder(TransformerEncoderBase):
     """fairseq's encoder over :class:`.layers.TransformerEncoderLayer`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        place_layers(self.layers)
 
     def build_encoder_layer(self, cfg: Any) -> Any:
         return wrap_layer(TransformerEncoderLayer(cfg, return_fc=self.return_fc), cfg)
@@ -23,6 +27,10 @@ class TransformerEncoder(TransformerEncoderBase):
 
 class TransformerDecoder(TransformerDecoderBase):
     """fairseq's decoder over :class:`.layers.TransformerDecoderLayer`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        place_layers(self.layers)
 
     def build_decoder_layer(self, cfg: Any, no_encoder_attn: bool = False) -> Any:
         return wrap_layer(TransformerDecoderLayer(cfg, no_encoder_attn), cfg)

@@ -31,9 +31,14 @@ CHOICES = {
     "relu": {"attention_kernel": "relu"},
     "poly": {"attention_kernel": "poly"},
     "elu1": {"attention_kernel": "elu1"},
+    "top_r": {"attention_mixing": "top-r", "attention_r": "3"},
+    "top_r_shifted": {"attention_mixing": "top-r-shifted", "attention_r": "3"},
+    "value_aware": {"attention_mixing": "value-aware-r", "attention_r": "3"},
+    "value_aware_by_head": {"attention_mixing": "value-aware-r", "attention_r": "2:6", "attention_kernel": "poly"},
     "elu1_pairwise": {"attention_kernel": "elu1", "attention_compatibility": "pairwise"},
 }
-FUSED = [name for name, options in CHOICES.items() if options.get("attention_kernel", "exp") == "exp"]
+FUSED = [name for name, options in CHOICES.items() if not {"attention_kernel", "attention_mixing"} & set(options)]
+DENSE = [name for name, options in CHOICES.items() if "attention_mixing" not in options]
 
 
 @pytest.fixture(params=sorted(CHOICES))
@@ -72,8 +77,14 @@ def test_random_masks_equal_the_naive_form(batch, time, causal, masks, name):
     allowed = AttentionMask(causal, pad).allowed(time, x.device).expand(batch, 1, time, time)
     k_proj = module.q_proj if module.k_proj is None else module.k_proj
     q, k, v = (module._split_heads(p(x)) for p in (module.q_proj, k_proj, module.v_proj))
-    kernel = CHOICES[name].get("attention_kernel", "exp")
-    expected = naive_attention(*module.compatibility.fold(q, k), v, kernel, allowed)
+    if name in DENSE:
+        kernel = CHOICES[name].get("attention_kernel", "exp")
+        expected = naive_attention(*module.compatibility.fold(q, k), v, kernel, allowed)
+    else:  # what sparse weights are is proven in test_top_r.py and test_value_aware.py
+        expected = weights.transpose(0, 1) @ v
+        most = [int(r) for r in CHOICES[name]["attention_r"].split(":")]
+        kept = (weights > 0).sum(-1)
+        assert all((kept[head] <= most[head % len(most)]).all() for head in range(HEADS))
     expected = module.out_proj(expected.permute(2, 0, 1, 3).reshape(time, batch, WIDTH))
     torch.testing.assert_close(out, expected, rtol=0, atol=1e-10)
 
@@ -248,8 +259,10 @@ def test_sdpa_is_reached(name, monkeypatch, kind, causal, masked):
 
 
 @pytest.mark.skipif(not hasattr(torch, "compile"), reason="torch < 2.0 does not compile")
-def test_compiles_without_graph_breaks(options):
-    """``fullgraph=True`` raises at a graph break."""
+@pytest.mark.parametrize("name", [name for name in CHOICES if "value_aware" not in name])
+def test_compiles_without_graph_breaks(name):
+    """``fullgraph=True`` raises at a graph break; how far value-aware mixing has to search depends on the data."""
+    options = CHOICES[name]
     torch._dynamo.reset()
     module = attention(options, self_attention=True).eval()
     x, pad = random(6, 2, WIDTH).float(), torch.tensor([[False] * 6, [False] * 4 + [True] * 2])

@@ -1,0 +1,135 @@
+"""A trained model and its data: batches, loss and BLEU, by fairseq's own tasks, criterions and generator."""
+
+from __future__ import annotations
+
+import math
+from argparse import Namespace
+from typing import Any, Dict, Iterator, List, Optional, Sequence
+
+import torch
+from fairseq import checkpoint_utils, utils
+from fairseq.criterions.masked_lm import MaskedLmLoss
+from fairseq.dataclass.configs import GenerationConfig
+
+from .measure import Observer, Place
+
+
+class Evaluation:
+    """A checkpoint on one split of its data.
+
+    Args:
+        checkpoint: ours, or stock fairseq's, which becomes its baseline.
+        data: the folder of ``fairseq-preprocess``.
+        split: such as ``valid``.
+        max_tokens: of a batch.
+        batches: only as many (all if None).
+        tokens_per_sample: of a language model's blocks (default: those of its training).
+        device: to compute on.
+
+    Raises:
+        ValueError: the split has no batch.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str,
+        data: str,
+        split: str,
+        max_tokens: int,
+        batches: Optional[int],
+        tokens_per_sample: Optional[int],
+        device: torch.device,
+    ) -> None:
+        overrides: Dict[str, Any] = {"data": data, "attention_mixing": "dense"}
+        if tokens_per_sample is not None:
+            overrides["tokens_per_sample"] = tokens_per_sample
+        (self.model,), cfg, self.task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], overrides)
+        self.model.to(device).eval()
+        self.criterion = self.task.build_criterion(cfg.criterion).to(device).eval()
+        self.split, self.max_tokens, self.device = split, max_tokens, device
+        self.task.load_dataset(split)
+        self.samples = self._samples(batches)
+        if not self.samples:
+            raise ValueError(f"{data}: no batch in {split}; are its sentences longer than the model's positions?")
+
+    def _samples(self, batches: Optional[int]) -> List[Any]:
+        iterator = self.task.get_batch_iterator(
+            self.task.dataset(self.split),
+            max_tokens=self.max_tokens,
+            max_positions=utils.resolve_max_positions(self.task.max_positions(), self.model.max_positions()),
+            ignore_invalid_inputs=True,
+            seed=1,
+        ).next_epoch_itr(shuffle=False)
+        found: List[Any] = []
+        for sample in iterator:
+            if batches is not None and len(found) == batches:
+                break
+            if sample:
+                found.append(sample)
+        return found
+
+    @property
+    def tokens(self) -> int:
+        """Target tokens of all batches."""
+        return sum(int(sample["ntokens"]) for sample in self.samples)
+
+    @torch.no_grad()
+    def loss(self, observers: Sequence[Observer] = (), found: Sequence[Place] = ()) -> float:
+        """Mean loss in nats a token (of the masked tokens, for a masked LM), without label smoothing.
+
+        Args:
+            observers: told before each batch which queries are text.
+            found: their places.
+        """
+        total, count = 0.0, 0.0
+        for sample in self._on_device():
+            for observer, place in zip(observers, found):
+                observer.rows = self._text(sample, place.site)
+            _, sample_size, logged = self.criterion(self.model, sample)
+            total += float(logged.get("nll_loss", logged["loss"]))
+            count += float(sample_size if isinstance(self.criterion, MaskedLmLoss) else logged["ntokens"])
+        return total / count
+
+    def _on_device(self) -> Iterator[Any]:
+        for sample in self.samples:
+            yield utils.move_to_cuda(sample) if self.device.type == "cuda" else sample
+
+    def _text(self, sample: Any, site: str) -> Any:
+        given = sample["net_input"]
+        if site != "encoder" and "prev_output_tokens" in given:
+            return given["prev_output_tokens"].ne(self.task.target_dictionary.pad())
+        return given["src_tokens"].ne(self.task.source_dictionary.pad())
+
+    @torch.no_grad()
+    def bleu(self, beam: int, remove_bpe: Optional[str], detok: str) -> float:
+        """BLEU by sacreBLEU (13a, cased) of the model's translations, detokenised as fairseq's ``--eval-bleu`` does.
+
+        Args:
+            beam: its width.
+            remove_bpe: fairseq's name of the subword marks to remove, such as ``subword_nmt``.
+            detok: fairseq's name of a tokenizer, ``moses`` or ``space``.
+        """
+        import sacrebleu
+        from fairseq.data import encoders
+
+        words = self.task.target_dictionary
+        tokenizer = encoders.build_tokenizer(
+            Namespace(tokenizer=detok, source_lang=self.task.cfg.source_lang, target_lang=self.task.cfg.target_lang)
+        )
+        generator = self.task.build_generator([self.model], GenerationConfig(beam=beam))
+
+        def text(tokens: Any, unknown: str) -> str:
+            line = words.string(tokens.int().cpu(), remove_bpe, unk_string=unknown)
+            return tokenizer.decode(line) if tokenizer is not None else line
+
+        outs, refs = [], []
+        for sample in self._on_device():
+            for found, target in zip(self.task.inference_step(generator, [self.model], sample), sample["target"]):
+                outs.append(text(found[0]["tokens"], "UNKNOWNTOKENINHYP"))
+                refs.append(text(utils.strip_pad(target, words.pad()), "UNKNOWNTOKENINREF"))
+        return sacrebleu.corpus_bleu(outs, [refs]).score
+
+
+def perplexity(loss: float) -> float:
+    """``exp`` of a loss in nats; infinite where that overflows."""
+    return math.exp(loss) if loss < 700 else math.inf

@@ -1,0 +1,168 @@
+"""What a model's attention does on text: its entropy, its largest weights, and how far a sparse mixing is from it.
+
+B batch, H heads, T queries, S keys, D width of a head.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
+
+import torch
+from fairseq.modules.fairseq_dropout import FairseqDropout
+from torch import Tensor
+
+from fairseq_plugins.attention import StagedMultiheadAttention
+from fairseq_plugins.attention.masks import AttentionMask
+from fairseq_plugins.attention.mixing_dense import DenseMixing
+from fairseq_plugins.attention.stages import MIXING, Kernel, Mixing
+
+M = TypeVar("M", bound=Mixing)
+
+
+class Place(NamedTuple):
+    """Where an attention module stands in its model."""
+
+    site: str
+    layer: int
+    layers: int
+    module: StagedMultiheadAttention
+
+
+def places(model: Any, sites: Optional[Sequence[str]] = None) -> List[Place]:
+    """A model's attention modules in order; ``sites`` (``encoder``, ``decoder``, ``cross``) keeps those only.
+
+    Raises:
+        ValueError: there is none.
+    """
+    by_site: Dict[str, List[StagedMultiheadAttention]] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, StagedMultiheadAttention):
+            site = "cross" if name.endswith("encoder_attn") else "decoder" if "decoder." in f"{name}." else "encoder"
+            by_site.setdefault(site, []).append(module)
+    found = [
+        Place(site, layer, len(modules), module)
+        for site, modules in by_site.items()
+        if sites is None or site in sites
+        for layer, module in enumerate(modules)
+    ]
+    if not found:
+        raise ValueError(f"the model has no attention at {', '.join(sites or [])}; it has: {', '.join(by_site)}")
+    return found
+
+
+@contextmanager
+def mixed(found: Sequence[Place], make: Callable[[Place], M]) -> Iterator[List[M]]:
+    """The modules mix by what ``make`` returns for them, until the context ends."""
+    before = [(place.module.mixing, place.module.recurrent) for place in found]
+    mixings = [make(place) for place in found]
+    try:
+        for place, mixing in zip(found, mixings):
+            mixing.place(place.layer, place.layers)
+            place.module.mixing = mixing
+            place.module.recurrent = place.module.kernel.recurrent() if mixing.uses_all_keys else None
+        yield mixings
+    finally:
+        for place, (own, recurrent) in zip(found, before):
+            place.module.mixing, place.module.recurrent = own, recurrent
+
+
+def build_mixing(name: str, r: int, **options: Any) -> Mixing:
+    """The mixing ``name`` of r keys; other options as they are on the command line."""
+    cls = MIXING[name]
+    if cls.Options is None:
+        return cls(None)
+    return cls(cls.Options(attention_r=str(r), **options))
+
+
+class Observer(Mixing):
+    """Mixes densely and looks at the weights: subclasses sum up what they see in :meth:`observe`.
+
+    ``rows`` (B, T), bool, says which queries are text; the driver sets it before each batch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.dense = DenseMixing(None)
+        self.rows: Optional[Tensor] = None
+
+    def attend(
+        self,
+        kernel: Kernel,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: AttentionMask,
+        dropout: FairseqDropout,
+        need_weights: bool,
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        weights = kernel.weights(q, k, mask)
+        out, _ = self.dense.mix(weights, v, mask, lambda kept: kept)
+        with torch.no_grad():
+            self.observe(weights, v, out, mask)
+        return out, weights if need_weights else None
+
+    def observe(self, weights: Tensor, v: Tensor, out: Tensor, mask: AttentionMask) -> None:
+        """See weights (B, H, T, S), values (B, H, S, D) and the dense output (B, H, T, D)."""
+        raise NotImplementedError
+
+    def mean(self, per_query: Tensor, counted: Tensor, total: Optional[Tensor], count: Any) -> Tuple[Tensor, Tensor]:
+        """Add (B, H, T) where ``counted`` (B, H, T) and the query is text: the sums and counts of each head."""
+        if self.rows is not None:
+            counted = counted & self.rows[:, None, :]
+        added = torch.where(counted, per_query, torch.zeros_like(per_query)).double().sum(dim=(0, 2))
+        number = counted.expand_as(per_query).sum(dim=(0, 2))
+        return (added, number) if total is None else (total + added, count + number)
+
+
+class ErrorOfMixing(Observer):
+    """The mean over queries of ``|o - o'| / |o|``, o the dense output and o' that of a sparse mixing."""
+
+    def __init__(self, sparse: Mixing) -> None:
+        super().__init__()
+        self.sparse = sparse
+        self.total: Optional[Tensor] = None
+        self.count: Any = 0
+
+    def place(self, layer: int, layers: int) -> None:
+        self.sparse.place(layer, layers)
+
+    def observe(self, weights: Tensor, v: Tensor, out: Tensor, mask: AttentionMask) -> None:
+        near, _ = self.sparse.mix(weights, v, mask, lambda kept: kept)
+        length = out.float().norm(dim=-1)
+        error = (out.float() - near.float()).norm(dim=-1) / length.clamp(min=torch.finfo(torch.float32).tiny)
+        self.total, self.count = self.mean(error, length > 0, self.total, self.count)
+
+    def result(self) -> List[float]:
+        """The mean error of each head."""
+        assert self.total is not None
+        return (self.total / self.count.clamp(min=1)).tolist()
+
+
+class Weights(Observer):
+    """The mean entropy of a head's weights, in nats, and the mean share of the r largest ones for each r."""
+
+    def __init__(self, rs: Sequence[int]) -> None:
+        super().__init__()
+        self.rs = list(rs)
+        self.totals: Dict[str, Optional[Tensor]] = {}
+        self.counts: Dict[str, Any] = {}
+
+    def observe(self, weights: Tensor, v: Tensor, out: Tensor, mask: AttentionMask) -> None:
+        seen = {"entropy": -torch.xlogy(weights, weights).sum(dim=-1)}
+        largest = weights.topk(min(max(self.rs), weights.size(-1)), dim=-1)[0].cumsum(dim=-1)
+        for r in self.rs:
+            seen[f"top {r}"] = largest[..., min(r, weights.size(-1)) - 1]
+        alive = weights.sum(dim=-1) > 0
+        for name, value in seen.items():
+            self.totals[name], self.counts[name] = self.mean(
+                value, alive, self.totals.get(name), self.counts.get(name, 0)
+            )
+
+    def result(self) -> Dict[str, List[float]]:
+        """``entropy`` and ``top R``: a number for each head."""
+        return {
+            name: (total / self.counts[name].clamp(min=1)).tolist()
+            for name, total in self.totals.items()
+            if total is not None
+        }

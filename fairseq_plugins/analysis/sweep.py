@@ -1,0 +1,144 @@
+"""Every mixing at every r, one after the other: what is done is on the disk, and a second start goes on from there."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from fairseq_plugins.attention.stages import Mixing
+from fairseq_plugins.corpus import write_whole
+
+from .evaluate import Evaluation
+from .measure import ErrorOfMixing, Place, Weights, build_mixing, mixed, places
+
+DENSE = "dense"
+
+
+class Bleu(NamedTuple):
+    """How translations are made and scored; see :meth:`.evaluate.Evaluation.bleu`."""
+
+    beam: int
+    remove_bpe: Optional[str]
+    detok: str
+
+
+class Sweep:
+    """The results of one checkpoint, in ``FOLDER/analysis.json``.
+
+    Args:
+        folder: made if it is not there.
+        setting: all that the numbers depend on; a folder of another setting is refused.
+
+    Raises:
+        ValueError: the folder holds results of another setting; the message says what differs.
+    """
+
+    def __init__(self, folder: str, setting: Dict[str, Any]) -> None:
+        self.path = Path(folder) / "analysis.json"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.content: Dict[str, Any] = {"setting": setting, "weights": None, "results": []}
+        if self.path.exists():
+            self.content = json.loads(self.path.read_text(encoding="utf-8"))
+            before = self.content["setting"]
+            changed = [name for name in setting if before.get(name) != setting[name]]
+            if changed:
+                what = ", ".join(f"{name} {before.get(name)} (now {setting[name]})" for name in changed)
+                raise ValueError(f"{self.path} has results for another {what}: give another --out, or remove it")
+
+    def run(
+        self,
+        evaluation: Callable[[], Evaluation],
+        sites: Optional[Sequence[str]],
+        mixings: Sequence[str],
+        rs: Sequence[int],
+        options: Dict[str, Any],
+        bleu: Optional[Bleu],
+        report: Callable[[str], None],
+    ) -> Dict[str, Any]:
+        """Do what is not done yet, most telling first: dense, then each r for all mixings, the smallest first.
+
+        Args:
+            evaluation: makes the model with its data, where there is something left to do.
+            sites: whose attention is mixed sparsely; the others stay dense.
+            options: of the mixings.
+            report: called with a line after each part.
+
+        Returns:
+            The content of the file.
+        """
+        wanted = [(DENSE, 0), *((name, r) for r in sorted(rs) for name in mixings)]
+        left = [part for part in wanted if part not in self._done()]
+        if not left:
+            return self.content
+        model = evaluation()
+        found = places(model.model, sites)
+        keys = max(sample["net_input"]["src_tokens"].size(1) for sample in model.samples)
+        report(f"{model.tokens:,} tokens of {model.split}, source of up to {keys}, {len(left)} parts to do")
+        started = time.time()
+        for number, (name, r) in enumerate(left, 1):
+            if name == DENSE:
+                self.content["weights"] = self._weights(model, found, rs)
+            result = self._part(model, found, name, r, options, bleu)
+            self.content["results"].append(result)
+            self._save()
+            seconds = (time.time() - started) / number * (len(left) - number)
+            ahead = f"; {number} of {len(left)}, about {seconds:.0f} s left" if number < len(left) else ""
+            report(f"{describe(result)}{ahead}")
+        return self.content
+
+    def _done(self) -> List[Tuple[str, int]]:
+        return [(result["mixing"], result["r"]) for result in self.content["results"]]
+
+    def _weights(self, model: Evaluation, found: Sequence[Place], rs: Sequence[int]) -> List[Dict[str, Any]]:
+        with mixed(found, lambda _: Weights(rs)) as observers:
+            model.loss(observers, found)
+            return [
+                {"site": place.site, "layer": place.layer, **observer.result()}
+                for place, observer in zip(found, observers)
+            ]
+
+    def _part(
+        self,
+        model: Evaluation,
+        found: Sequence[Place],
+        name: str,
+        r: int,
+        options: Dict[str, Any],
+        bleu: Optional[Bleu],
+    ) -> Dict[str, Any]:
+        def build(_: Place) -> Mixing:
+            return build_mixing(name, r, **options)
+
+        result: Dict[str, Any] = {"mixing": name, "r": r, "errors": []}
+        if name != DENSE:
+            with mixed(found, lambda place: ErrorOfMixing(build(place))) as observers:
+                model.loss(observers, found)
+                result["errors"] = [
+                    {"site": place.site, "layer": place.layer, "error": observer.result()}
+                    for place, observer in zip(found, observers)
+                ]
+        with mixed(found, build):
+            result["loss"] = model.loss()
+            if bleu is not None:
+                result["bleu"] = model.bleu(*bleu)
+        return result
+
+    def _save(self) -> None:
+        write_whole(self.path, f"{json.dumps(self.content, indent=1)}\n".encode())
+
+
+def mean_error(result: Dict[str, Any]) -> float:
+    """The error of a part, averaged over all heads; 0 for dense mixing."""
+    errors = [error for place in result["errors"] for error in place["error"]]
+    return sum(errors) / len(errors) if errors else 0.0
+
+
+def describe(result: Dict[str, Any]) -> str:
+    """A line for a person."""
+    what = result["mixing"] if result["mixing"] == DENSE else f"{result['mixing']}, r = {result['r']}"
+    line = f"{what}: loss {result['loss']:.4f}"
+    if "bleu" in result:
+        line += f", BLEU {result['bleu']:.2f}"
+    return line if result["mixing"] == DENSE else f"{line}, output error {mean_error(result):.4f}"

@@ -1,0 +1,67 @@
+"""Value-oblivious sparse mixing: the r keys of largest weight (Gupta and Berant, EMNLP 2021, arXiv 2103.09857)."""
+
+from __future__ import annotations
+
+from typing import Callable, List, Tuple
+
+import torch
+from torch import Tensor
+
+from .masks import AttentionMask
+from .sparse import SparseMixing, mix_few
+from .stages import MIXING, Kernel
+
+
+@MIXING.register("top-r")
+class TopR(SparseMixing):
+    """``o = sum_{i in K} alpha_i v_i / sum_{i in K} alpha_i`` over the set K of the r largest weights."""
+
+    def attend_sparsely(
+        self, kernel: Kernel, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        rs = self.rs(v.size(1))
+        weights, indices = kernel.largest(q, k, mask, min(max(rs), v.size(2)))
+        weights = renormalised(first(weights, rs))
+        return mix_few(dropout(weights), indices, v), weights, indices
+
+    def mix_sparsely(
+        self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        rs = self.rs(v.size(1))
+        kept, indices = weights.topk(min(max(rs), v.size(2)), dim=-1)
+        kept = renormalised(first(kept, rs))
+        return mix_few(dropout(kept), indices, v), kept, indices
+
+
+@MIXING.register("top-r-shifted")
+class TopRShifted(SparseMixing):
+    """``o = sum_{i in K} (alpha_i + delta / r) v_i`` with delta the weight outside of K.
+
+    Of all mixtures of r values the nearest to the dense one, if the values are orthonormal (the paper's section 3).
+    """
+
+    def mix_sparsely(
+        self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        rs = self.rs(v.size(1))
+        kept, indices = weights.topk(min(max(rs), v.size(2)), dim=-1)
+        kept = first(kept, rs)
+        # weight is left over only where r keys have some
+        has_weight = (kept > 0).to(kept.dtype)
+        share = (1.0 - kept.sum(dim=-1, keepdim=True)) / has_weight.sum(dim=-1, keepdim=True).clamp(min=1.0)
+        kept = kept + share * has_weight
+        return mix_few(dropout(kept), indices, v), kept, indices
+
+
+def first(weights: Tensor, rs: List[int]) -> Tensor:
+    """The first ``rs[h]`` of the sorted weights (B, H, T, r) of head h, 0 behind them."""
+    if min(rs) >= weights.size(-1):
+        return weights
+    limit = torch.tensor(rs, device=weights.device).view(-1, 1, 1)
+    return weights.masked_fill(torch.arange(weights.size(-1), device=weights.device) >= limit, 0.0)
+
+
+def renormalised(weights: Tensor) -> Tensor:
+    """Weights (..., r) divided by their sum, where it is not 0."""
+    total = weights.sum(dim=-1, keepdim=True)
+    return weights / total.masked_fill(total == 0, 1.0)

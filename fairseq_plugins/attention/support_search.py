@@ -1,0 +1,179 @@
+"""A few values whose mixture is near a given mixture of all: the search behind value-aware attention.
+
+Gupta and Berant, *Value-aware Approximate Attention*, EMNLP 2021, arXiv 2103.09857, section 3: among the mixtures of
+at most r values, find the one nearest to ``o = sum_i alpha_i v_i``. For 1 < r <= D that is combinatorial, and this is
+a search: orthogonal matching pursuit over the simplex, or the fully corrective Frank-Wolfe method of Lacoste-Julien
+and Jaggi (*On the Global Linear Convergence of Frank-Wolfe Optimization Variants*, NeurIPS 2015, algorithm 4).
+
+G heads (of all sentences), T queries, S keys, D width of a head, N = G * T.
+"""
+
+from __future__ import annotations
+
+from typing import List, NamedTuple, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from .simplex import ActiveSets
+
+#: entries of one chunk's (queries, keys) matrices unless told otherwise: what caches hold, or what fills a device
+CPU_CHUNK, DEVICE_CHUNK = 2**19, 2**26
+
+
+class Support(NamedTuple):
+    """The chosen keys of each query."""
+
+    indices: Tensor  #: (G, T, r)
+    weights: Tensor  #: (G, T, r), 0 where fewer keys are needed
+    inverse: Tensor  #: (G, T, r, r), :meth:`ActiveSets.inverse_on_simplex`, 0 where ``complete``
+    complete: Tensor  #: (G, T) bool: the chosen keys hold all of the weight, and have the weights they had
+
+
+def value_aware_support(o: Tensor, v: Tensor, alpha: Tensor, r: int, swaps: int = 0, chunk: int = 0) -> Support:
+    """At most ``r`` keys a query whose values, mixed, are near ``o``.
+
+    Keys are added one by one, each time the key of largest gain by a line search, after which all weights are
+    optimised. What is kept after k keys is never worse than the optimum over the k keys of largest weight, because
+    that optimum replaces it otherwise; so no error is above that of the r largest weights, renormalised or shifted
+    (of equal weights the first count).
+    What is kept after k keys does not depend on r; so the error never rises with r. With r = 1 the result is optimal.
+
+    Args:
+        o: (G, T, D), the mixtures to approximate.
+        v: (G, S, D).
+        alpha: (G, T, S), the weights of the mixtures; negative where a key is excluded.
+        r: 1 <= r <= S.
+        swaps: after each added key, as many times try another key in the place of the one that is missed least.
+        chunk: look at about so many queries at a time; 0 = what suits the device. The search holds five matrices of
+            the size of a chunk's alpha, and O(chunk * r * (r + D)).
+    """
+    heads, queries, keys = alpha.shape
+    chunk = chunk or max(1024, (CPU_CHUNK if v.device.type == "cpu" else DEVICE_CHUNK) // keys)
+    rows, columns = max(1, chunk // queries), min(chunk, queries)
+    done: List[Support] = []
+    with torch.no_grad():
+        for g in range(0, heads, rows):
+            head = slice(g, g + rows)
+            parts = [
+                _Search(o[head, t : t + columns], v[head], alpha[head, t : t + columns]).run(r, swaps)
+                for t in range(0, queries, columns)
+            ]
+            done.append(Support(*(torch.cat(part, dim=1) for part in zip(*parts))))
+        return Support(*(torch.cat(part, dim=0) for part in zip(*done)))
+
+
+class _Search:
+    """One chunk; all points are relative to ``o``, so that the point looked for is the nearest to 0."""
+
+    def __init__(self, o: Tensor, v: Tensor, alpha: Tensor) -> None:
+        self.alpha = alpha
+        heads, queries, keys = alpha.shape
+        centre = v.mean(dim=1, keepdim=True)  # keeps the squares below small when the values share an offset
+        self.o, self.v = o - centre, v - centre
+        self.flat_o, self.flat_v = self.o.flatten(0, 1), self.v.flatten(0, 1)
+        self.first_key = (torch.arange(heads, device=v.device) * keys).repeat_interleave(queries)
+        squares = self.v.square().sum(dim=-1)
+        size = squares.mean(dim=1, keepdim=True)
+        size = size.masked_fill(size == 0, 1.0).expand(heads, queries)
+        eps = torch.finfo(v.dtype).eps
+        self.rounding = (16 * eps) ** 2 * size.flatten()
+        # the values' spread around o
+        spread = torch.matmul(alpha.clamp(min=0.0), squares[:, :, None])[..., 0] - self.o.square().sum(dim=-1)
+        self.scale = torch.maximum(spread, 64 * eps * size).flatten()
+        # squared distances to o; the margin keeps a later division by differences of them away from 0
+        self.squares = torch.matmul(self.o, self.v.transpose(1, 2)).mul_(-2).add_(squares[:, None])
+        self.squares.add_(self.o.square().sum(dim=-1, keepdim=True)).add_(64 * eps * size[:, :, None])
+        self.squares.masked_fill_(alpha < 0, float("inf"))
+        self.slope, self.gain = torch.empty_like(self.squares), torch.empty_like(self.squares)
+
+    def run(self, r: int, swaps: int) -> Support:
+        """The support of every query of the chunk."""
+        sets = ActiveSets.idle(r, self.v.size(2), self.scale, self.rounding)
+        largest = ActiveSets.idle(r, self.v.size(2), self.scale, self.rounding)
+        rest, weighty = self.alpha.clone(), torch.empty_like(sets.active)
+        near = torch.zeros_like(self.flat_o)
+        for k in range(1, r + 1):
+            part, top = sets.narrow(k), largest.narrow(k)
+            weighty[k - 1] = self._put_largest(top, rest)
+            if k == 1:
+                self._add(part, self.squares.argmin(dim=-1).view(-1), torch.ones_like(weighty[0]))
+                near = part.nearest()
+                top.activate(torch.zeros_like(top.indices[0]), torch.ones_like(weighty[0]))
+            else:
+                near = self._extend(part, near)
+                top.correct_fully(weighty[:k])
+            near = self._keep_better(part, near, top)
+            for turn in range(swaps if k > 1 else 0):
+                near = self._keep_better(part, near, self._swapped(part, turn))
+        return self._support(sets, largest, weighty, rest)
+
+    def _extend(self, sets: ActiveSets, near: Tensor) -> Tensor:
+        """Add the best key where that helps; returns the mixture (N, D), which was ``near``."""
+        state = sets.state()
+        self._add(sets, *self._best(sets, near))
+        extended = sets.nearest()
+        worse = extended.square().sum(dim=-1) > near.square().sum(dim=-1)  # in exact arithmetic, nowhere
+        sets.restore(state, worse)
+        return torch.where(worse[:, None], near, extended)
+
+    def _keep_better(self, sets: ActiveSets, near: Tensor, other: ActiveSets) -> Tensor:
+        """Take over what is nearer to 0; returns the mixture (N, D), which was ``near``."""
+        other_near = other.nearest()
+        better = other_near.square().sum(dim=-1) < near.square().sum(dim=-1)
+        sets.take_over(other, better)
+        return torch.where(better[:, None], other_near, near)
+
+    def _put_largest(self, sets: ActiveSets, rest: Tensor) -> Tensor:
+        """Put the largest weight's key that is left into the last slot; returns whether it has any weight."""
+        # one after another, and not by topk: which of equal weights comes first must not depend on r
+        weight, index = rest.max(dim=-1)
+        rest.scatter_(-1, index[:, :, None], -1.0)
+        last = torch.full_like(index.view(-1), len(sets.points) - 1)
+        sets.put(last, self._points(index.view(-1)), index.view(-1))
+        return weight.view(-1) > 0
+
+    def _add(self, sets: ActiveSets, index: Tensor, where: Tensor) -> None:
+        slot = sets.free_slot()
+        sets.put(slot, self._points(index), index)
+        refused = where & ~sets.activate(slot, where)
+        squares, at = self.squares.view(len(index), -1), index[:, None]
+        squares.scatter_(1, at, squares.gather(1, at).masked_fill(refused[:, None], float("inf")))
+
+    def _points(self, index: Tensor) -> Tensor:
+        return self.flat_v.index_select(0, index + self.first_key) - self.flat_o
+
+    def _best(self, sets: ActiveSets, near: Tensor, exclude: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
+        """The key (N,) of largest :func:`.simplex.line_search_gain` from ``near`` (N, D), and whether it improves."""
+        error = near.square().sum(dim=-1)
+        near, here = near.view_as(self.o), error.view(*self.o.shape[:2], 1)
+        torch.matmul(-near, self.v.transpose(1, 2), out=self.slope)
+        self.slope.add_(here + (near * self.o).sum(dim=-1, keepdim=True)).clamp_(min=0.0)
+        torch.add(self.squares, self.slope, alpha=2.0, out=self.gain).sub_(here)
+        torch.div(self.slope.square_(), self.gain, out=self.gain)
+        if exclude is not None:
+            self.gain.scatter_(-1, exclude.view_as(here), 0.0)
+        gain, index = self.gain.max(dim=-1)
+        return index.view(-1), sets.improves(gain.view(-1), error)
+
+    def _swapped(self, sets: ActiveSets, turn: int) -> ActiveSets:
+        """Another key in the place of the one that is missed least, or second least, ... in turn."""
+        trial = sets.copy()
+        slot = sets.removal_costs().argsort(dim=0)[min(turn, len(sets.points) - 1)]
+        trial.drop(slot, sets.active.all(dim=0))
+        trial.minimise()
+        removed = sets.indices.gather(0, slot[None])[0]
+        self._add(trial, *self._best(trial, trial.nearest(), exclude=removed))
+        return trial
+
+    def _support(self, sets: ActiveSets, largest: ActiveSets, weighty: Tensor, rest: Tensor) -> Support:
+        shape = self.alpha.shape[:2]
+        complete = rest.amax(dim=-1) <= 0
+        all_weight = largest.indices.t().reshape(*shape, -1)
+        indices = torch.where(complete[:, :, None], all_weight, sets.indices.t().reshape(*shape, -1))
+        weights = sets.weights.t().reshape(*shape, -1).to(self.v.dtype)
+        # once all keys are taken, the first ones come again
+        alpha = self.alpha.gather(-1, indices) * weighty.t().reshape(*shape, -1)
+        weights = torch.where(complete[:, :, None], alpha, weights)
+        inverse = sets.inverse_on_simplex().to(self.v.dtype).permute(2, 0, 1).reshape(*shape, *sets.inverse.shape[:2])
+        return Support(indices, weights, inverse.masked_fill(complete[:, :, None, None], 0.0), complete)

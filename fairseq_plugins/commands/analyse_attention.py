@@ -1,0 +1,114 @@
+"""How well sparse attention can do in a trained model: every mixing at every r, against dense attention.
+
+Writes, for each mixing and r, the output error |o - o'| / |o| of each layer and head (with exact inputs), and the loss
+(BLEU with --bleu) of the model with that mixing everywhere; and the entropy and the share of the r largest weights of
+each head: analysis.json, quality.csv, errors.csv, weights.csv, curves.png and heatmaps.png in --out. A second start
+goes on where the first was stopped. CHECKPOINT is a translation model, a masked or a causal language model, of this
+plugin or of stock fairseq; its kernel is the one that it was trained with.
+
+examples:
+  fairseq-plugins analyse-attention runs/lm/checkpoint_best.pt data/wikitext-2/bin --out runs/lm/analysis
+  fairseq-plugins analyse-attention model.pt data-bin --split test --r 1,2,4,8 --bleu --remove-bpe subword_nmt \\
+      --detok moses --out analysis
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+from fairseq_plugins.attention.config import SITES
+from fairseq_plugins.attention.stages import MIXING
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    sparse = [name for name in MIXING.choices if name != "dense"]
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="trained model")
+    parser.add_argument("data", metavar="DATA", help="folder of fairseq-preprocess with the model's dictionary")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
+    parser.add_argument("--split", default="valid", help="of the data (default: valid)")
+    parser.add_argument("--mixings", default=",".join(sparse), metavar="A,B", help=f"default: {','.join(sparse)}")
+    parser.add_argument("--r", default="1,2,4,8,16,32", metavar="N,N,...", help="keys a query (default: 1,2,4,8,16,32)")
+    parser.add_argument("--sites", metavar="A,B", help=f"of {','.join(SITES)}; the others stay dense (default: all)")
+    parser.add_argument("--max-tokens", type=int, default=2048, metavar="N", help="of a batch (default: 2048)")
+    parser.add_argument("--batches", type=int, metavar="N", help="only the first N batches (default: all)")
+    parser.add_argument(
+        "--tokens-per-sample", type=int, metavar="N", help="of a language model's blocks (default: as trained)"
+    )
+    parser.add_argument("--swaps", type=int, default=0, metavar="N", help="--attention-value-aware-swaps (default: 0)")
+    parser.add_argument("--chunk", type=int, default=0, metavar="N", help="--attention-value-aware-chunk (default: 0)")
+    parser.add_argument("--bleu", action="store_true", help="translate the split too, and score it")
+    parser.add_argument("--beam", type=int, default=5, help="width of the beam for --bleu (default: 5)")
+    parser.add_argument(
+        "--remove-bpe", nargs="?", const="subword_nmt", metavar="NAME", help="undo subwords, as in fairseq-generate"
+    )
+    parser.add_argument("--detok", default="space", choices=("space", "moses"), help="undo tokens (default: space)")
+    parser.add_argument("--cpu", action="store_true", help="compute on the CPU even if there is a GPU")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do the sweep, print the table, write the files."""
+    import torch
+
+    from fairseq_plugins.analysis import report
+    from fairseq_plugins.analysis.evaluate import Evaluation
+    from fairseq_plugins.analysis.sweep import Bleu, Sweep
+    from fairseq_plugins.checkpoints import CheckpointError, check_archive
+
+    logging.getLogger("fairseq").setLevel(logging.WARNING)
+    device = torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu")
+    folder = Path(args.out)
+    try:
+        mixings, rs, sites = chosen(args)
+        check_archive(args.checkpoint, whole=False)
+        setting = {
+            "checkpoint": f"{os.path.abspath(args.checkpoint)}, {os.path.getsize(args.checkpoint)} bytes",
+            "data": os.path.abspath(args.data),
+            **{name: getattr(args, name) for name in ("split", "batches", "max_tokens", "tokens_per_sample")},
+            **{name: getattr(args, name) for name in ("sites", "swaps", "bleu", "beam", "remove_bpe", "detok")},
+        }
+        sweep = Sweep(args.out, setting)
+        content = sweep.run(
+            lambda: Evaluation(
+                args.checkpoint, args.data, args.split, args.max_tokens, args.batches, args.tokens_per_sample, device
+            ),
+            sites,
+            mixings,
+            rs,
+            {"attention_value_aware_swaps": args.swaps, "attention_value_aware_chunk": args.chunk},
+            Bleu(args.beam, args.remove_bpe, args.detok) if args.bleu else None,
+            lambda line: print(f"analyse-attention: {line}", flush=True),
+        )
+        print(report.markdown(content))
+        report.write_tables(content, folder)
+        report.write_plots(content, folder, Path(args.checkpoint).parent.name)
+    except ModuleNotFoundError as error:
+        print(f"analyse-attention: {error}", file=sys.stderr)
+    except (ValueError, CheckpointError, OSError) as error:
+        print(f"analyse-attention: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def chosen(args: argparse.Namespace) -> tuple:
+    """Mixings, r and sites.
+
+    Raises:
+        ValueError: one is not known; the message names the option.
+    """
+    mixings = args.mixings.split(",")
+    for name in mixings:
+        if name not in MIXING.choices or name == "dense":
+            known = ", ".join(known for known in MIXING.choices if known != "dense")
+            raise ValueError(f"--mixings {args.mixings}: {name!r} is unknown; known: {known}")
+    if not all(part.isdecimal() and int(part) > 0 for part in args.r.split(",")):
+        raise ValueError(f"--r {args.r}: give positive integers separated by commas, such as 1,2,4,8")
+    sites = args.sites.split(",") if args.sites else None
+    for site in sites or []:
+        if site not in SITES:
+            raise ValueError(f"--sites {args.sites}: {site!r} is unknown; known: {', '.join(SITES)}")
+    return mixings, sorted({int(part) for part in args.r.split(",")}), sites

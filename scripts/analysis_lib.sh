@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+# Sourced by the recipes in examples/value_aware after pretrain_lib.sh: from a trained model to its curves against r.
+
+# analyse: the analysis of this run's best checkpoint, or with --table those of all finished runs.
+#
+# Reads DATA, RUNS, VARIANT, SEED, and ANALYSIS (options of fairseq-plugins analyse-attention).
+analyse() {
+    local run options=()
+    use_python
+    if [[ "$TABLE" == 1 ]]; then
+        for run in "$RUNS"/*-seed*/; do
+            [[ -f "$run/analysis/analysis.json" ]] || continue
+            printf '\n%s\n\n' "$(basename "$run")"
+            run_analysis "${run%/}"
+        done
+        return
+    fi
+    [[ "$SMOKE" == 0 ]] || options=(--r 1,4 --batches 1)
+    resolve_gpus
+    [[ "$GPUS" -gt 0 ]] || options+=(--cpu)
+    run_analysis "$RUNS/$VARIANT-seed$SEED" ${options[@]+"${options[@]}"}
+}
+
+run_analysis() {
+    local run="$1" command
+    shift
+    command=("$PYTHON" -m fairseq_plugins.cli analyse-attention "$run/checkpoint_best.pt" "$DATA" --out "$run/analysis"
+        "${ANALYSIS[@]}" "$@")
+    if [[ "$DRY_RUN" == 1 ]]; then
+        show_command "${command[@]}"
+    else
+        LOGLEVEL=WARNING "${command[@]}"
+    fi
+}
