@@ -7,6 +7,7 @@ from typing import Callable, List, Tuple
 import torch
 from torch import Tensor
 
+from .largest import largest
 from .masks import AttentionMask
 from .sparse import SparseMixing, mix_few
 from .stages import MIXING, Kernel
@@ -28,7 +29,7 @@ class TopR(SparseMixing):
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
     ) -> Tuple[Tensor, Tensor, Tensor]:
         rs = self.rs(v.size(1))
-        kept, indices = weights.topk(min(max(rs), v.size(2)), dim=-1)
+        kept, indices = largest(weights, min(max(rs), v.size(2)))
         kept = renormalised(first(kept, rs))
         return mix_few(dropout(kept), indices, v), kept, indices
 
@@ -44,7 +45,7 @@ class TopRShifted(SparseMixing):
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
     ) -> Tuple[Tensor, Tensor, Tensor]:
         rs = self.rs(v.size(1))
-        kept, indices = weights.topk(min(max(rs), v.size(2)), dim=-1)
+        kept, indices = largest(weights, min(max(rs), v.size(2)))
         kept = first(kept, rs)
         # weight is left over only where r keys have some
         has_weight = (kept > 0).to(kept.dtype)

@@ -12,6 +12,7 @@ from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor, nn
 
 from .cache import Buffer
+from .largest import largest
 from .masks import AttentionMask
 
 Choice = TypeVar("Choice", bound=type)
@@ -79,7 +80,7 @@ class Kernel(nn.Module):
 
         The weights are at least float32; excluded keys have weight 0, as all have where a query has no allowed key.
         """
-        kept, indices = self.weights(q, k, mask).topk(r, dim=-1)
+        kept, indices = largest(self.weights(q, k, mask), r)
         total = kept.sum(dim=-1, keepdim=True)
         return kept / total.masked_fill(total == 0, 1.0), indices
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import re
 
 import pytest
@@ -30,7 +31,7 @@ def checkpoint(corpus, tmp_path_factory):
     def train(kind):
         data, options = KINDS[kind]
         if kind not in done:
-            done[kind] = tiny_training.train(corpus, tmp_path_factory.mktemp(kind), options, updates=8)
+            done[kind] = tiny_training.train(corpus, tmp_path_factory.mktemp(kind), options, updates=30)
         return done[kind], corpus / data
 
     return train
@@ -38,6 +39,7 @@ def checkpoint(corpus, tmp_path_factory):
 
 def analyse(*arguments, status=0):
     assert cli.main(["analyse-attention", *map(str, arguments), "--cpu"]) == status
+    logging.getLogger("fairseq").setLevel(logging.NOTSET)  # the command quietens fairseq for its own process
 
 
 def quality(folder):

@@ -8,6 +8,7 @@ from fairseq.modules.fairseq_dropout import FairseqDropout
 from fairseq_plugins.attention import mixing_top_r, mixing_value_aware  # noqa: F401  registers
 from fairseq_plugins.attention.kernel_exp import ExpKernel
 from fairseq_plugins.attention.kernel_relu import ReluKernel
+from fairseq_plugins.attention.largest import largest
 from fairseq_plugins.attention.masks import AttentionMask
 from fairseq_plugins.attention.mixing_dense import DenseMixing
 from fairseq_plugins.attention.sparse import SparseOptions, parse_r
@@ -198,3 +199,20 @@ def test_gradients(name):
         return sparse(name, 3).attend(ExpKernel(None), q, k, v, mask, no_dropout(), False)[0]
 
     assert torch.autograd.gradcheck(attend, [x[:, :1].clone().requires_grad_() for x in (q, k, v)])
+
+
+@pytest.mark.parametrize("r", [1, 2, 5])
+def test_of_equal_weights_the_first_are_taken(r):
+    """However many keys there are, and whatever torch.topk does; gradients reach the chosen ones."""
+    for keys in (5, 6, 40, 300):
+        weights = torch.full((3, 2, 4, keys), 1 / keys, dtype=torch.float64)
+        weights[1] = torch.rand(2, 4, keys).softmax(-1)  # no ties
+        weights[2, ..., 3] *= 2  # one is larger
+        weights.requires_grad_()
+        kept, indices = largest(weights, r)
+        assert (indices[0].sort(dim=-1)[0] == torch.arange(r)).all()
+        assert torch.equal(kept[1], weights[1].topk(r, dim=-1)[0])
+        expected = [3, *(i for i in range(keys) if i != 3)][:r]
+        assert (indices[2].sort(dim=-1)[0] == torch.tensor(sorted(expected))).all()
+        kept.sum().backward()
+        assert torch.equal(weights.grad.sum(-1), torch.full((3, 2, 4), float(r), dtype=torch.float64))

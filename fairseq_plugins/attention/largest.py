@@ -1,0 +1,31 @@
+"""The largest weights of each query, the first of equal ones."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import torch
+from torch import Tensor
+
+
+def largest(weights: Tensor, r: int) -> Tuple[Tensor, Tensor]:
+    """The ``r`` largest of weights (..., S), r <= S, sorted, and their indices; of equal ones the first.
+
+    ``torch.topk`` takes any of equal values, which would let a query that attends uniformly choose other keys step by
+    step than all at once.
+    """
+    keys = weights.size(-1)
+    kept, indices = weights.topk(min(r + 1, keys), dim=-1)
+    if r < keys and not _compiling():
+        tied = (kept[..., r - 1] == kept[..., r]) & (kept[..., r] > 0)
+        if tied.any():
+            again, places = weights[tied].sort(dim=-1, descending=True, stable=True)
+            kept = kept.index_put((tied,), again[:, : r + 1])
+            indices = indices.index_put((tied,), places[:, : r + 1])
+    return kept[..., :r], indices[..., :r]
+
+
+def _compiling() -> bool:
+    """``torch.compile`` cannot follow a choice that depends on data."""
+    compiler = getattr(torch, "compiler", None)
+    return bool(getattr(compiler, "is_compiling", lambda: False)())
