@@ -15,7 +15,7 @@ analyse() {
         done
         return
     fi
-    [[ "$SMOKE" == 0 ]] || options=(--r 1,4 --batches 1)
+    [[ "$SMOKE" == 0 ]] || options=(--r "1,4" --batches 1)
     resolve_gpus
     [[ "$GPUS" -gt 0 ]] || options+=(--cpu)
     run_analysis "$RUNS/$VARIANT-seed$SEED" ${options[@]+"${options[@]}"}

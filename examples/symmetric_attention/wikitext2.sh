@@ -46,7 +46,7 @@ LENGTH=32
 MAX_TOKENS=2048
 BATCH_TOKENS=2048
 SAVE_EVERY=250
-BELOW=6,5.5
+BELOW=6,5.75,5.55
 TRAINING=(
     --encoder-attention-heads 4
     --dropout 0.1 --attention-dropout 0.1

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .caratheodory import exact_support
 from .masks import AttentionMask
+from .normalise import full_precision
 from .sparse import SparseMixing, flat_indices, mix_few
 from .stages import MIXING, Kernel
 from .support_search import Support, value_aware_support
@@ -60,7 +61,7 @@ class ValueAware(SparseMixing):
         allowed = mask.allowed(weights.size(2), weights.device)
         alpha = weights if allowed is None else weights.masked_fill(~allowed, -1.0)
         values = v.to(weights.dtype)
-        with torch.autocast(v.device.type, enabled=False):  # the search lives on small differences
+        with full_precision(v):  # the search lives on small differences
             o = torch.matmul(weights, values)
             if len(set(rs)) == 1:
                 out, chosen, indices = self._mix(rs[0], o, values, alpha, dropout)
