@@ -65,16 +65,19 @@ class ActiveSets(NamedTuple):
         for mine, old in zip((self.weights, self.active, self.inverse), state):
             mine.index_copy_(-1, rows, old.index_select(-1, rows))
 
-    def take_over(self, other: ActiveSets, where: Tensor) -> None:
-        """Let the problems of ``other`` stand in place of these, ``where`` (N,)."""
-        rows = where.nonzero().view(-1)
-        self.points.index_copy_(1, rows, other.points.index_select(1, rows))
-        for mine, theirs in zip(self[1:6], other[1:6]):
-            mine.index_copy_(-1, rows, theirs.index_select(-1, rows))
+    def take_over(self, rows: Tensor, other: ActiveSets, theirs: Tensor) -> None:
+        """Let the problems ``theirs`` of ``other`` stand in place of these ``rows``; both (M,) indices."""
+        self.points.index_copy_(1, rows, other.points.index_select(1, theirs))
+        for mine, its in zip(self[1:6], other[1:6]):
+            mine.index_copy_(-1, rows, its.index_select(-1, theirs))
 
     def nearest(self) -> Tensor:
         """``sum_i beta_i x_i`` (N, D)."""
-        return (self.weights.to(self.points.dtype)[:, :, None] * self.points).sum(dim=0)
+        weights = self.weights.to(self.points.dtype)[:, :, None]
+        near = weights[0] * self.points[0]
+        for weight, points in zip(weights[1:], self.points[1:]):
+            near.addcmul_(weight, points)
+        return near
 
     def free_slot(self) -> Tensor:
         """(N,): the first idle slot."""

@@ -10,7 +10,7 @@ G heads (of all sentences), T queries, S keys, D width of a head, N = G * T.
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Callable, List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -34,9 +34,8 @@ def value_aware_support(o: Tensor, v: Tensor, alpha: Tensor, r: int, swaps: int 
     """At most ``r`` keys a query whose values, mixed, are near ``o``.
 
     Keys are added one by one, each time the key of largest gain by a line search, after which all weights are
-    optimised. What is kept after k keys is never worse than the optimum over the k keys of largest weight, because
-    that optimum replaces it otherwise; so no error is above that of the r largest weights, renormalised or shifted
-    (of equal weights the first count).
+    optimised. Where what is kept after k keys is worse than the k largest weights, renormalised or shifted (of equal
+    weights the first count), the optimum over their keys replaces it; so no error is above theirs.
     What is kept after k keys does not depend on r; so the error never rises with r. With r = 1 the result is optimal.
 
     Args:
@@ -90,23 +89,38 @@ class _Search:
     def run(self, r: int, swaps: int) -> Support:
         """The support of every query of the chunk."""
         sets = ActiveSets.idle(r, self.v.size(2), self.scale, self.rounding)
-        largest = ActiveSets.idle(r, self.v.size(2), self.scale, self.rounding)
-        rest, weighty = self.alpha.clone(), torch.empty_like(sets.active)
+        largest = _Largest(self.alpha, r, self.v.size(2))
         near = torch.zeros_like(self.flat_o)
         for k in range(1, r + 1):
-            part, top = sets.narrow(k), largest.narrow(k)
-            weighty[k - 1] = self._put_largest(top, rest)
+            part = sets.narrow(k)
             if k == 1:
-                self._add(part, self.squares.argmin(dim=-1).view(-1), torch.ones_like(weighty[0]))
+                self._add(part, self.squares.argmin(dim=-1).view(-1), torch.ones_like(largest.weighty[0]))
                 near = part.nearest()
-                top.activate(torch.zeros_like(top.indices[0]), torch.ones_like(weighty[0]))
             else:
                 near = self._extend(part, near)
-                top.correct_fully(weighty[:k])
-            near = self._keep_better(part, near, top)
+            largest.take_next(self._points)
+            near = self._not_worse_than(largest, part, near)
             for turn in range(swaps if k > 1 else 0):
                 near = self._keep_better(part, near, self._swapped(part, turn))
-        return self._support(sets, largest, weighty, rest)
+        return self._support(sets, largest)
+
+    def _not_worse_than(self, largest: _Largest, sets: ActiveSets, near: Tensor) -> Tensor:
+        """Where the largest weights are better, the optimum over their keys; returns the mixture (N, D)."""
+        rows = (near.square().sum(dim=-1) > largest.error()).nonzero().view(-1)
+        if len(rows) == 0:
+            return near
+        slots = len(sets.points)
+        other = ActiveSets.idle(slots, self.v.size(2), self.scale[rows], self.rounding[rows])
+        for number in range(slots):
+            index = largest.indices[number, rows]
+            points = self.flat_v.index_select(0, index + self.first_key[rows]) - self.flat_o[rows]
+            other.put(torch.full_like(index, number), points, index)
+        other.activate(torch.zeros_like(rows), torch.ones_like(rows, dtype=torch.bool))
+        other.correct_fully(largest.weighty[:slots, rows])
+        other_near = other.nearest()
+        better = (other_near.square().sum(dim=-1) < near[rows].square().sum(dim=-1)).nonzero().view(-1)
+        sets.take_over(rows[better], other, better)
+        return near.index_copy(0, rows[better], other_near[better])
 
     def _extend(self, sets: ActiveSets, near: Tensor) -> Tensor:
         """Add the best key where that helps; returns the mixture (N, D), which was ``near``."""
@@ -121,17 +135,9 @@ class _Search:
         """Take over what is nearer to 0; returns the mixture (N, D), which was ``near``."""
         other_near = other.nearest()
         better = other_near.square().sum(dim=-1) < near.square().sum(dim=-1)
-        sets.take_over(other, better)
+        rows = better.nonzero().view(-1)
+        sets.take_over(rows, other, rows)
         return torch.where(better[:, None], other_near, near)
-
-    def _put_largest(self, sets: ActiveSets, rest: Tensor) -> Tensor:
-        """Put the largest weight's key that is left into the last slot; returns whether it has any weight."""
-        # one after another, and not by topk: which of equal weights comes first must not depend on r
-        weight, index = rest.max(dim=-1)
-        rest.scatter_(-1, index[:, :, None], -1.0)
-        last = torch.full_like(index.view(-1), len(sets.points) - 1)
-        sets.put(last, self._points(index.view(-1)), index.view(-1))
-        return weight.view(-1) > 0
 
     def _add(self, sets: ActiveSets, index: Tensor, where: Tensor) -> None:
         slot = sets.free_slot()
@@ -166,14 +172,48 @@ class _Search:
         self._add(trial, *self._best(trial, trial.nearest(), exclude=removed))
         return trial
 
-    def _support(self, sets: ActiveSets, largest: ActiveSets, weighty: Tensor, rest: Tensor) -> Support:
+    def _support(self, sets: ActiveSets, largest: _Largest) -> Support:
         shape = self.alpha.shape[:2]
-        complete = rest.amax(dim=-1) <= 0
+        complete = largest.rest.amax(dim=-1) <= 0
         all_weight = largest.indices.t().reshape(*shape, -1)
         indices = torch.where(complete[:, :, None], all_weight, sets.indices.t().reshape(*shape, -1))
         weights = sets.weights.t().reshape(*shape, -1).to(self.v.dtype)
         # once all keys are taken, the first ones come again
-        alpha = self.alpha.gather(-1, indices) * weighty.t().reshape(*shape, -1)
+        alpha = self.alpha.gather(-1, indices) * largest.weighty.t().reshape(*shape, -1)
         weights = torch.where(complete[:, :, None], alpha, weights)
         inverse = sets.inverse_on_simplex().to(self.v.dtype).permute(2, 0, 1).reshape(*shape, *sets.inverse.shape[:2])
         return Support(indices, weights, inverse.masked_fill(complete[:, :, None, None], 0.0), complete)
+
+
+class _Largest:
+    """The keys of largest weight, one more at a time, and the error of their two plain mixtures."""
+
+    def __init__(self, alpha: Tensor, r: int, width: int) -> None:
+        self.rest = alpha.clone()
+        queries = alpha.size(0) * alpha.size(1)
+        self.taken = 0
+        self.indices = torch.zeros(r, queries, dtype=torch.long, device=alpha.device)
+        self.weighty = torch.zeros(r, queries, dtype=torch.bool, device=alpha.device)
+        self.mass, self.count = alpha.new_zeros(queries, 1), alpha.new_zeros(queries, 1)
+        self.weighted, self.plain = alpha.new_zeros(queries, width), alpha.new_zeros(queries, width)
+
+    def take_next(self, points: Callable[[Tensor], Tensor]) -> None:
+        """Take the largest weight that is left; ``points`` maps keys (N,) to their values relative to o (N, D)."""
+        # one after another, and not by topk: which of equal weights comes first must not depend on r
+        weight, index = self.rest.max(dim=-1)
+        self.rest.scatter_(-1, index[:, :, None], -1.0)
+        index, weight = index.view(-1), weight.view(-1, 1).clamp(min=0.0)
+        weighty = weight > 0
+        self.indices[self.taken], self.weighty[self.taken] = index, weighty[:, 0]
+        self.taken += 1
+        point = points(index) * weighty
+        self.mass += weight
+        self.count += weighty
+        self.weighted.addcmul_(point, weight)
+        self.plain += point
+
+    def error(self) -> Tensor:
+        """(N,): the squared distance to o of the nearer one of renormalised and shifted weights."""
+        renormalised = self.weighted / self.mass.clamp(min=torch.finfo(self.mass.dtype).tiny)
+        shifted = self.weighted + self.plain * ((1.0 - self.mass) / self.count.clamp(min=1.0))
+        return torch.minimum(renormalised.square().sum(dim=-1), shifted.square().sum(dim=-1))

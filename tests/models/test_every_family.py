@@ -192,6 +192,21 @@ def test_activation_checkpointing_changes_no_gradient(case):
         torch.testing.assert_close(plain, checkpointed)
 
 
+@pytest.mark.parametrize("mixing", ["top-r", "top-r-shifted", "value-aware-r"])
+@pytest.mark.parametrize("kernel", ["exp", "elu1", "relu", "poly"])
+@pytest.mark.parametrize("family", SMALL)
+def test_as_many_keys_as_there_are_is_dense_exactly(family, kernel, mixing):
+    models = []
+    for options in ({}, {"attention_mixing": mixing, "attention_r": "7"}):
+        torch.manual_seed(5)
+        models.append(build(f"{family}_baseline", attention_kernel=kernel, **options).eval())
+    (dense, _), (sparse, _) = (run(model) for model in models)
+    assert torch.equal(dense, sparse)
+    sparser = build(f"{family}_baseline", attention_kernel=kernel, attention_mixing=mixing, attention_r="2").eval()
+    sparser.load_state_dict(models[0].state_dict())
+    assert (run(sparser)[0] - dense).abs().max() > 1e-4
+
+
 # --- against stock fairseq --------------------------------------------------------------------------------------------
 
 
