@@ -165,7 +165,7 @@ def _can_skip_weights(path: PathLike) -> bool:
 
 
 def convert_checkpoint(source: PathLike, target: PathLike, to: str) -> List[str]:
-    """Write a stock ``transformer*`` or ``roberta*`` checkpoint as ``transformer_baseline*``, ..., or the reverse.
+    """Write a stock checkpoint of one of the families as ``FAMILY_baseline*``, or the reverse.
 
     The weights keep their names; only the architecture's name, the options that stock fairseq does not know, and
     the fused encoder layer's duplicate parameters change. Going to ``baseline`` the optimizer's state is carried

@@ -67,7 +67,7 @@ def check_dictionary(path: PathLike, state: Dict[str, Any], source: str) -> None
 
 
 def family(model_class: type) -> str:
-    """``transformer`` or ``roberta``, for stock models and ours; empty for any other."""
+    """``transformer``, ``roberta`` or ``transformer_lm``, for stock models and ours; empty for any other."""
     from fairseq_plugins.models.grid import SIZES
 
     return next((name for name in SIZES if issubclass(model_class, MODEL_REGISTRY[name])), "")
@@ -93,7 +93,7 @@ def load(state: Dict[str, Any], source: str) -> Any:
     options, weights = checkpoint.model_options(state), dict(state["model"])
     arch = checkpoint.architecture(state)
     if arch not in ARCH_MODEL_REGISTRY or not family(ARCH_MODEL_REGISTRY[arch]):
-        raise CheckpointError(f"{source}: its architecture {arch} is neither a transformer nor a roberta")
+        raise CheckpointError(f"{source}: its architecture {arch} is no transformer, roberta or transformer_lm")
     options.load_checkpoint_heads = True
     positions = trained_positions(weights)
     if family(ARCH_MODEL_REGISTRY[arch]) == "roberta" and positions is not None:

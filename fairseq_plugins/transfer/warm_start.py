@@ -53,7 +53,7 @@ def warm_start_checkpoint(
     """Write the checkpoint of a new model that starts from a trained one.
 
     Args:
-        source: a checkpoint of a transformer or roberta, stock or ours.
+        source: a checkpoint of a transformer, roberta or transformer_lm, stock or ours.
         target: the checkpoint to write, for ``fairseq-train --restore-file`` or ``--finetune-from-model``; it appears
             complete or not at all.
         arch: the new architecture, one of this plugin's of the same family.
@@ -252,13 +252,14 @@ def output_change(old: Any, new: Any, seed: int) -> Dict[str, float]:
         distributions from the old, in nats a token.
     """
     generator = torch.Generator().manual_seed(seed)
-    longest = min(min(model.encoder.max_positions(), 16) for model in (old, new))
-    sentences = [_random_sentences(old.encoder.dictionary, longest, generator)]
+    sides = [side for side in ("encoder", "decoder") if hasattr(old, side)]
+    sentences = []
+    for side in sides:
+        longest = min(min(getattr(model, side).max_positions(), 16) for model in (old, new))
+        sentences.append(_random_sentences(getattr(old, side).dictionary, longest, generator))
     inputs: Sequence[Tensor] = sentences
-    if hasattr(old, "decoder"):
-        longest = min(min(model.decoder.max_positions(), 16) for model in (old, new))
-        lengths = torch.full((len(sentences[0]),), sentences[0].size(1))
-        inputs = (*sentences, lengths, _random_sentences(old.decoder.dictionary, longest, generator))
+    if len(sides) == 2:
+        inputs = (sentences[0], torch.full((len(sentences[0]),), sentences[0].size(1)), sentences[1])
     with torch.no_grad():
         before, after = (model(*inputs)[0].double() for model in (old, new))
     p, q = before.log_softmax(-1), after.log_softmax(-1)

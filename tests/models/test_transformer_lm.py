@@ -10,6 +10,7 @@ import torch
 from builders import CASES, batch, build, dictionary, family_of, language_modeling_task
 from fairseq import checkpoint_utils, options
 from fairseq.models import ARCH_CONFIG_REGISTRY, build_model
+from fairseq.models.transformer_lm import TransformerLanguageModel
 from running import fairseq, forked
 
 from fairseq_plugins.attention import StagedMultiheadAttention
@@ -266,3 +267,14 @@ def test_stock_checkpoints_in_baseline_and_back(corpus, plugin, root, tmp_path):
         subprocess.run([*convert, str(ours), str(back), "--to", "stock"], check=True, cwd=root)
         values = [perplexity(corpus, path, plugin) for path in (stock, ours, back)]
         assert values[0] == values[1] == values[2]
+
+
+@pytest.mark.parametrize("arch", ["transformer_lm_pairwise_tiny", "transformer_lm_symmetric_gpt2_tiny"])
+def test_folded_into_a_stock_model(arch, corpus, plugin, root, tmp_path):
+    ours = train(corpus, plugin, tmp_path / "ours", arch, 12)
+    stock = tmp_path / "stock.pt"
+    fold = [sys.executable, "-m", "fairseq_plugins.cli", "fold-checkpoint"]
+    subprocess.run([*fold, str(ours), str(stock)], check=True, cwd=root)
+    (model,), _, _ = checkpoint_utils.load_model_ensemble_and_task([str(stock)], {"data": str(corpus / "mono")})
+    assert type(model) is TransformerLanguageModel
+    assert perplexity(corpus, stock, plugin) == perplexity(corpus, ours, plugin)

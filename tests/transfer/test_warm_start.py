@@ -53,12 +53,14 @@ def by_action(result, action):
     return {outcome.name: outcome for outcome in result.outcomes if outcome.action == action}
 
 
-@pytest.mark.parametrize("family", ["transformer", "roberta"])
+@pytest.mark.parametrize("family", ["transformer", "roberta", "transformer_lm"])
 @pytest.mark.parametrize("after", VARIANTS)
 @pytest.mark.parametrize("before", ["stock", "baseline", "pairwise", "neuralqkv"])
 def test_every_parameter_is_accounted_for(before, after, family):
     """Whatever starts from whatever: each new parameter once, copies are equal, nothing old is lost unsaid."""
-    state = pretrained(family if before == "stock" else f"{family}_{before}_tiny")
+    # our tiny language model is pre-norm, as fairseq's language models of any size but the unnamed one are
+    stock = {"transformer_lm": "transformer_lm_gpt2_tiny"}.get(family, family)
+    state = pretrained(stock if before == "stock" else f"{family}_{before}_tiny")
     result = started(state, f"{family}_{after}_tiny", Settings(neural_start="reinit", seed=3))
     old, new = state["model"], dict(result.model.named_parameters())
 
