@@ -17,6 +17,11 @@ SIZES = [
 ]
 
 
+def sparse(arch):
+    """Options that leave a value-aware model fewer keys than a test's sentences have."""
+    return ["--attention-r", "2"] if "valueaware" in arch else []
+
+
 def fairseq(command, *arguments, cwd=None, check=True, wrapper=()):
     """Run ``fairseq-COMMAND`` of this interpreter's environment in a fresh process; returns all that it printed."""
     program = Path(sys.executable).parent / f"fairseq-{command}"

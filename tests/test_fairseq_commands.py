@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 from builders import TRANSLATION_VARIANTS
-from running import SIZES, fairseq, forked
+from running import SIZES, fairseq, forked, sparse
 
 from fairseq_plugins.safe_load import load_checkpoint
 
@@ -39,7 +39,7 @@ def test_train_and_generate_from_any_folder(bin_dir, plugin, tmp_path, arch):
     save = tmp_path / "checkpoints"
     fairseq(
         *("train", bin_dir, "--user-dir", relative, "--arch", arch, "--save-dir", save, "--max-update", "12"),
-        *(*SIZES, *TRAINING),
+        *(*SIZES, *TRAINING, *sparse(arch)),
         cwd=tmp_path / "elsewhere",
     )
     output = fairseq(
@@ -208,6 +208,7 @@ def test_resume_is_bit_identical(bin_dir, plugin, tmp_path, arch):
             *SIZES,
             *TRAINING,
             "--disable-validation",
+            *sparse(arch),
         ),
     ]
     forked("train", *common, "--save-dir", tmp_path / "a", "--max-update", "14")

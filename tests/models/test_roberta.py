@@ -10,7 +10,7 @@ import torch
 from builders import ROBERTA_VARIANTS, batch, build, dictionary
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from fairseq.models.roberta import RobertaModel
-from running import fairseq, forked
+from running import fairseq, forked, sparse
 from torch import nn
 
 from fairseq_plugins.models.roberta import StagedRobertaModel
@@ -40,7 +40,7 @@ def trained(arch, corpus, plugin, tmp_path_factory):
 def train(corpus, plugin, save, arch, updates):
     return forked(
         *("train", corpus / "mono", "--user-dir", plugin, "--arch", arch, "--save-dir", save),
-        *("--max-update", updates, *TRAINING),
+        *("--max-update", updates, *TRAINING, *sparse(arch)),
     )
 
 

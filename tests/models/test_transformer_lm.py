@@ -11,7 +11,7 @@ from builders import CASES, batch, build, dictionary, family_of, language_modeli
 from fairseq import checkpoint_utils, options
 from fairseq.models import ARCH_CONFIG_REGISTRY, build_model
 from fairseq.models.transformer_lm import TransformerLanguageModel
-from running import fairseq, forked
+from running import fairseq, forked, sparse
 
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.models.grid import VARIANTS
@@ -149,7 +149,7 @@ def test_only_a_task_that_pads_on_the_right_gets_the_shortcut():
 def train(corpus, plugin, save, arch, updates, *extra):
     forked(
         *("train", corpus / "mono", "--user-dir", plugin, "--arch", arch, "--save-dir", save),
-        *("--max-update", updates, *SMALL, *TRAINING, *extra),
+        *("--max-update", updates, *SMALL, *TRAINING, *sparse(arch), *extra),
     )
     return save / "checkpoint_last.pt"
 
