@@ -54,17 +54,16 @@ def places(model: Any, sites: Optional[Sequence[str]] = None) -> List[Place]:
 @contextmanager
 def mixed(found: Sequence[Place], make: Callable[[Place], M]) -> Iterator[List[M]]:
     """The modules mix by what ``make`` returns for them, until the context ends."""
-    before = [(place.module.mixing, place.module.recurrent) for place in found]
+    before = [place.module.mixing for place in found]
     mixings = [make(place) for place in found]
     try:
         for place, mixing in zip(found, mixings):
             mixing.place(place.layer, place.layers)
             place.module.mixing = mixing
-            place.module.recurrent = place.module.kernel.recurrent() if mixing.uses_all_keys else None
         yield mixings
     finally:
-        for place, (own, recurrent) in zip(found, before):
-            place.module.mixing, place.module.recurrent = own, recurrent
+        for place, own in zip(found, before):
+            place.module.mixing = own
 
 
 def build_mixing(name: str, r: int, **options: Any) -> Mixing:

@@ -66,7 +66,6 @@ class StagedMultiheadAttention(nn.Module):
         self.beam_size = 1
         self.compatibility, self.kernel, self.mixing = compatibility, kernel, mixing
         self.cache = KeyValueCache()
-        self.recurrent = kernel.recurrent() if mixing.uses_all_keys and self_attention else None
         self.dropout_module = FairseqDropout(dropout, module_name="MultiheadAttention")
 
         shares_query = compatibility.shares_query_projection
@@ -197,11 +196,12 @@ class StagedMultiheadAttention(nn.Module):
 
     def _recurrent_form(self, buffer: Buffer, needs_keys: bool) -> Optional[RecurrentForm]:
         """What this step of decoding reads instead of the past's keys, or None if it needs them or they are kept."""
-        if self.recurrent is None or "prev_key" in buffer:
+        if not self.self_attention or not self.mixing.uses_all_keys or "prev_key" in buffer:
             return None
-        if needs_keys and buffer:
+        recurrent = self.kernel.recurrent()
+        if recurrent is not None and needs_keys and buffer:
             raise ValueError("the steps before this one kept no keys: ask for weights or masks from the first step on")
-        return None if needs_keys else self.recurrent
+        return None if needs_keys else recurrent
 
     def _project_out(self, out: Tensor) -> Tensor:
         """(B, H, T, D) -> (T, B, C)."""

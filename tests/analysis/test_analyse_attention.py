@@ -18,7 +18,10 @@ KINDS = {
     ),
     "stock": ("mono", tiny_training.KINDS["lm"]),
     "mlm": ("mono", tiny_training.KINDS["mlm"].replace("roberta_base", "roberta_pairwise_base")),
-    "translation": ("bin", tiny_training.KINDS["adam"].replace("_iwslt", "_baseline_iwslt")),
+    "translation": (
+        "bin",
+        tiny_training.KINDS["adam"].replace("_iwslt", "_baseline_iwslt") + " --attention-kernel elu1",
+    ),
 }
 R = ("--r", "1,2")
 
