@@ -78,10 +78,12 @@ def test_fairseq_commands_run(readme, bin_dir, plugin, tmp_path):
     assert "BLEU4" in output
 
 
-@pytest.mark.parametrize("name", ["README.md", "examples/symmetric_attention/README.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", *(f"examples/{paper}/README.md" for paper in ("symmetric_attention", "value_aware"))]
+)
 def test_commands_of_our_own_parse(name, root, monkeypatch):
     """What the commands do has tests of its own."""
-    text = "".join(blocks((root / name).read_text(encoding="utf-8"), "bash"))
+    text = "".join(blocks((root / name).read_text(encoding="utf-8"), "bash")).replace("\\\n", " ")
     found = re.findall(r"^(?:\.venv/bin/)?fairseq-plugins (.*)$", text, flags=re.M)
     assert found
     for line in found:
