@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 import torch
-from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor
 
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.attention.masks import AttentionMask
 from fairseq_plugins.attention.mixing_dense import DenseMixing
-from fairseq_plugins.attention.stages import MIXING, Kernel, Mixing
+from fairseq_plugins.attention.stages import MIXING, Mixing
 
 M = TypeVar("M", bound=Mixing)
 
@@ -74,8 +73,25 @@ def build_mixing(name: str, r: int, **options: Any) -> Mixing:
     return cls(cls.Options(attention_r=str(r), **options))
 
 
+class HeadMean:
+    """A mean over queries, for each head."""
+
+    def __init__(self) -> None:
+        self.total: Any = 0.0
+        self.count: Any = 0
+
+    def add(self, per_query: Tensor, counted: Tensor) -> None:
+        """Take in (B, H, T) where ``counted`` (B, H, T)."""
+        self.total = self.total + torch.where(counted, per_query, torch.zeros_like(per_query)).double().sum(dim=(0, 2))
+        self.count = self.count + counted.sum(dim=(0, 2))
+
+    def result(self) -> List[float]:
+        """The mean of each head; 0 where nothing counted."""
+        return (self.total / self.count.clamp(min=1)).tolist()
+
+
 class Observer(Mixing):
-    """Mixes densely and looks at the weights: subclasses sum up what they see in :meth:`observe`.
+    """Mixes densely and looks at the weights; subclasses say what they see in :meth:`observe`.
 
     ``rows`` (B, T), bool, says which queries are text; the driver sets it before each batch.
     """
@@ -85,33 +101,18 @@ class Observer(Mixing):
         self.dense = DenseMixing(None)
         self.rows: Optional[Tensor] = None
 
-    def attend(
-        self,
-        kernel: Kernel,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: AttentionMask,
-        dropout: FairseqDropout,
-        need_weights: bool,
-    ) -> Tuple[Tensor, Optional[Tensor]]:
-        weights = kernel.weights(q, k, mask)
-        out, _ = self.dense.mix(weights, v, mask, lambda kept: kept)
+    def mix(
+        self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
+    ) -> Tuple[Tensor, Tensor]:
+        out, _ = self.dense.mix(weights, v, mask, dropout)
+        alive = weights.sum(dim=-1) > 0
         with torch.no_grad():
-            self.observe(weights, v, out, mask)
-        return out, weights if need_weights else None
+            self.observe(weights, v, out, mask, alive if self.rows is None else alive & self.rows[:, None, :])
+        return out, weights
 
-    def observe(self, weights: Tensor, v: Tensor, out: Tensor, mask: AttentionMask) -> None:
-        """See weights (B, H, T, S), values (B, H, S, D) and the dense output (B, H, T, D)."""
+    def observe(self, weights: Tensor, v: Tensor, out: Tensor, mask: AttentionMask, counted: Tensor) -> None:
+        """See weights (B, H, T, S), values (B, H, S, D), the dense output (B, H, T, D), and which count (B, H, T)."""
         raise NotImplementedError
-
-    def mean(self, per_query: Tensor, counted: Tensor, total: Optional[Tensor], count: Any) -> Tuple[Tensor, Tensor]:
-        """Add (B, H, T) where ``counted`` (B, H, T) and the query is text: the sums and counts of each head."""
-        if self.rows is not None:
-            counted = counted & self.rows[:, None, :]
-        added = torch.where(counted, per_query, torch.zeros_like(per_query)).double().sum(dim=(0, 2))
-        number = counted.expand_as(per_query).sum(dim=(0, 2))
-        return (added, number) if total is None else (total + added, count + number)
 
 
 class ErrorOfMixing(Observer):
@@ -119,23 +120,20 @@ class ErrorOfMixing(Observer):
 
     def __init__(self, sparse: Mixing) -> None:
         super().__init__()
-        self.sparse = sparse
-        self.total: Optional[Tensor] = None
-        self.count: Any = 0
+        self.sparse, self.error = sparse, HeadMean()
 
     def place(self, layer: int, layers: int) -> None:
         self.sparse.place(layer, layers)
 
-    def observe(self, weights: Tensor, v: Tensor, out: Tensor, mask: AttentionMask) -> None:
+    def observe(self, weights: Tensor, v: Tensor, out: Tensor, mask: AttentionMask, counted: Tensor) -> None:
         near, _ = self.sparse.mix(weights, v, mask, lambda kept: kept)
         length = out.float().norm(dim=-1)
         error = (out.float() - near.float()).norm(dim=-1) / length.clamp(min=torch.finfo(torch.float32).tiny)
-        self.total, self.count = self.mean(error, length > 0, self.total, self.count)
+        self.error.add(error, counted & (length > 0))
 
     def result(self) -> List[float]:
         """The mean error of each head."""
-        assert self.total is not None
-        return (self.total / self.count.clamp(min=1)).tolist()
+        return self.error.result()
 
 
 class Weights(Observer):
@@ -144,24 +142,14 @@ class Weights(Observer):
     def __init__(self, rs: Sequence[int]) -> None:
         super().__init__()
         self.rs = list(rs)
-        self.totals: Dict[str, Optional[Tensor]] = {}
-        self.counts: Dict[str, Any] = {}
+        self.means = {name: HeadMean() for name in ("entropy", *(f"top {r}" for r in self.rs))}
 
-    def observe(self, weights: Tensor, v: Tensor, out: Tensor, mask: AttentionMask) -> None:
-        seen = {"entropy": -torch.xlogy(weights, weights).sum(dim=-1)}
+    def observe(self, weights: Tensor, v: Tensor, out: Tensor, mask: AttentionMask, counted: Tensor) -> None:
+        self.means["entropy"].add(-torch.xlogy(weights, weights).sum(dim=-1), counted)
         largest = weights.topk(min(max(self.rs), weights.size(-1)), dim=-1)[0].cumsum(dim=-1)
         for r in self.rs:
-            seen[f"top {r}"] = largest[..., min(r, weights.size(-1)) - 1]
-        alive = weights.sum(dim=-1) > 0
-        for name, value in seen.items():
-            self.totals[name], self.counts[name] = self.mean(
-                value, alive, self.totals.get(name), self.counts.get(name, 0)
-            )
+            self.means[f"top {r}"].add(largest[..., min(r, weights.size(-1)) - 1], counted)
 
     def result(self) -> Dict[str, List[float]]:
         """``entropy`` and ``top R``: a number for each head."""
-        return {
-            name: (total / self.counts[name].clamp(min=1)).tolist()
-            for name, total in self.totals.items()
-            if total is not None
-        }
+        return {name: mean.result() for name, mean in self.means.items()}
