@@ -20,7 +20,10 @@ import functools
 import importlib
 import inspect
 import logging
+import multiprocessing
+import multiprocessing.util
 import os
+import signal
 import socket
 import sys
 import types
@@ -484,6 +487,91 @@ def epoch_in_workers() -> bool:
         return original(self, *args, **kwargs)
 
     EpochBatchIterator._get_iterator_for_epoch = _mark(iterator_for_epoch, original)
+    return True
+
+
+@_repair("none known")
+def worker_signals() -> bool:
+    """Slurm sends SIGTERM to all processes; a data-loading worker dies of it and takes the training with it.
+
+    Workers leave the signal to the process that trains, which ends them when it ends.
+    """
+    from fairseq.data import iterators
+
+    if isinstance(iterators.torch, _ModuleView):
+        return True
+
+    class DataLoader(torch.utils.data.DataLoader):
+        def __init__(self, *args: Any, **kwargs: Any):
+            kwargs.setdefault("worker_init_fn", _leave_sigterm_to_parent)
+            super().__init__(*args, **kwargs)
+
+    data = _ModuleView(torch.utils.data, DataLoader=DataLoader)
+    iterators.torch = _ModuleView(torch, utils=_ModuleView(torch.utils, data=data))  # type: ignore[attr-defined]
+    # Before multiprocessing's own end, which sends them SIGTERM and waits.
+    multiprocessing.util.Finalize(None, _kill_workers, exitpriority=10)
+    return True
+
+
+def _leave_sigterm_to_parent(_worker: int) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _kill_workers() -> None:
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
+
+
+@_repair("none known")
+def stop_in_order() -> bool:
+    """SIGTERM, which clusters send before they take a machine away, loses all since the last checkpoint.
+
+    The training ends after an update with its checkpoint saved: :mod:`fairseq_plugins.stopping`.
+    """
+    from fairseq_plugins import stopping
+
+    # Importing fairseq_cli.train would set up logging in programs that do not train; it is __main__ under python -m.
+    modules = [sys.modules.get(name) for name in ("fairseq_cli.train", "__main__")]
+    programs = [vars(module) for module in modules if hasattr(module, "validate_and_save")]
+    for program in programs:
+        if not _marked(program["validate_and_save"]):
+            for name, wrap in stopping.WRAPPERS.items():
+                program[name] = _mark(wrap(program[name]), program[name])
+    return bool(programs)
+
+
+@_repair("none known")
+def durable_checkpoints() -> bool:
+    """An interrupt or a full disk can leave half a checkpoint, or one that is lost with the power.
+
+    fairseq renames the file that it writes, but neither syncs it nor does so for the copies (``checkpoint_last.pt``,
+    ``checkpoint_best.pt``), and it writes a failed file three times.
+    """
+    from fairseq import checkpoint_utils, file_io
+
+    from fairseq_plugins.durable import copy_durably, replacing
+
+    original = checkpoint_utils.torch_persistent_save
+    if _marked(original):
+        return True
+
+    def torch_persistent_save(obj: Any, filename: Any, async_write: bool = False) -> None:
+        if async_write or file_io.IOPathManager or not isinstance(filename, str):
+            original(obj, filename, async_write)
+            return
+        with replacing(filename) as file:
+            torch.save(obj, file)
+
+    class PathManager(checkpoint_utils.PathManager):  # type: ignore[name-defined]
+        @staticmethod
+        def copy(src_path: str, dst_path: str, overwrite: bool = False) -> Any:
+            if file_io.IOPathManager:
+                return file_io.PathManager.copy(src_path, dst_path, overwrite)
+            return copy_durably(src_path, dst_path)
+
+    checkpoint_utils.PathManager = PathManager
+    checkpoint_utils.torch_persistent_save = _mark(torch_persistent_save, original)
     return True
 
 

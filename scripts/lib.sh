@@ -49,6 +49,9 @@ use_python() {
     RESUME=0
     DRY_RUN=0
     SMOKE=0
+    NODES=1
+    NODE_RANK=0
+    RENDEZVOUS=""
 }
 
 # common_option "$@": take one common option from the front; TAKEN = how many words it used, 0 if it is none of them.
@@ -62,6 +65,17 @@ common_option() {
             GPUS="$2" TAKEN=2
             ;;
         --cpu) GPUS=0 ;;
+        --nodes | --node-rank)
+            need_value "$1" "$#"
+            [[ "$2" =~ ^[0-9]+$ && ("$2" -gt 0 || "$1" == --node-rank) ]] || die "$1 needs a number, not '$2'" 2
+            if [[ "$1" == --nodes ]]; then NODES="$2"; else NODE_RANK="$2"; fi
+            TAKEN=2
+            ;;
+        --rendezvous)
+            need_value "$1" "$#"
+            [[ "$2" =~ ^.+:[0-9]+$ ]] || die "--rendezvous needs HOST:PORT of the first machine, not '$2'" 2
+            RENDEZVOUS="$2" TAKEN=2
+            ;;
         --seed)
             need_value "$1" "$#"
             [[ "$2" =~ ^[0-9]+$ ]] || die "--seed needs a number, not '$2'" 2
@@ -82,9 +96,18 @@ common_option() {
 common_flags() {
     COMMON_FLAGS=(--seed "$SEED")
     [[ "$GPUS" == auto ]] || COMMON_FLAGS+=(--gpus "$GPUS")
+    [[ "$NODES" == 1 ]] || COMMON_FLAGS+=(--nodes "$NODES" --node-rank "$NODE_RANK" --rendezvous "$RENDEZVOUS")
     [[ "$RESUME" == 0 ]] || COMMON_FLAGS+=(--resume)
     [[ "$DRY_RUN" == 0 ]] || COMMON_FLAGS+=(--dry-run)
     [[ "$SMOKE" == 0 ]] || COMMON_FLAGS+=(--smoke)
+}
+
+# check_nodes: what --nodes needs besides.
+check_nodes() {
+    [[ "$NODES" -gt 1 || ("$NODE_RANK" == 0 && -z "$RENDEZVOUS") ]] || die "--node-rank and --rendezvous need --nodes" 2
+    [[ "$NODES" == 1 || -n "$RENDEZVOUS" ]] ||
+        die "--nodes $NODES needs --rendezvous HOST:PORT, an address of the machine with --node-rank 0 and a free port" 2
+    [[ "$NODE_RANK" -lt "$NODES" ]] || die "--node-rank $NODE_RANK: the machines of --nodes $NODES count from 0 to $((NODES - 1))" 2
 }
 
 # resolve_gpus: turn GPUS=auto into a number and refuse more GPUS than there are. Call use_python first.

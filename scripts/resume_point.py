@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Where a training goes on: resume_point.py SAVE_DIR MAX_UPDATE MAX_EPOCH (0 = no limit).
+"""Where a training goes on: resume_point.py SAVE_DIR MAX_UPDATE MAX_EPOCH [NODE_RANK] (0 = no limit).
 
 Prints one line: "finished UPDATES", "resume UPDATES CHECKPOINT", or "start 0" if no checkpoint was written yet.
 Also tidies what a kill may have left: half-written temporary files, and a checkpoint_best.pt that was not copied.
@@ -50,11 +50,12 @@ def repair_best(save_dir: str, checkpoint: str, extra_state: dict) -> None:
 
 def main() -> int:
     save_dir, max_update, max_epoch = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    tidies = sys.argv[4:] in ([], ["0"])  # of several machines one
     updates = finished(save_dir, max_update, max_epoch)
     if updates:
         print("finished", updates)
         return 0
-    for leftover in glob.glob(os.path.join(glob.escape(save_dir), "*.pt.tmp")):
+    for leftover in glob.glob(os.path.join(glob.escape(save_dir), "*.pt.tmp")) if tidies else []:
         os.remove(leftover)
     if not glob.glob(os.path.join(glob.escape(save_dir), "checkpoint*.pt")):
         print("start 0")
@@ -65,11 +66,13 @@ def main() -> int:
 
     state = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)
     updates = state["optimizer_history"][-1]["num_updates"]
-    repair_best(save_dir, checkpoint, state["extra_state"])
+    if tidies:
+        repair_best(save_dir, checkpoint, state["extra_state"])
     if max_update and updates >= max_update:
         # fairseq would train one update more before it looks at the limit.
-        with open(os.path.join(save_dir, "done"), "w", encoding="utf-8") as file:
-            json.dump({"updates": updates, "max_update": max_update, "max_epoch": max_epoch}, file)
+        if tidies:
+            with open(os.path.join(save_dir, "done"), "w", encoding="utf-8") as file:
+                json.dump({"updates": updates, "max_update": max_update, "max_epoch": max_epoch}, file)
         print("finished", updates)
     else:
         print("resume", updates, checkpoint)

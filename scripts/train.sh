@@ -12,7 +12,15 @@
 #                        batch stays the same whatever the number of devices
 #   --save-every N       also save every N updates (the last two are kept): bounds what an interruption can lose
 #   --log-interval N     updates between two progress lines (default: a fortieth of --max-update, 1 to 100)
-#   --processes N        N processes on the CPU (gloo), with --cpu
+#   --processes N        N processes on the CPU of each machine (gloo), with --cpu
+#   --hang-timeout SEC   a training without an update or validation step for so long prints where its processes are
+#                        and is killed (default 1800; 0: never)
+#   --grace SEC          time that a training which is told to stop has to save and end (default 120)
+#
+#   --nodes N            on N machines at once: call this with the same options on each of them, and with
+#   --node-rank R        which of them this is, from 0
+#   --rendezvous HOST:PORT    an address of machine 0 that the others reach, and a free port there
+#                        DATA_BIN and DIR must be on a file system that all of them see. scripts/slurm does all this.
 #
 #   --gpus N, --cpu      number of GPUs of this machine; 0 or --cpu = CPU (default: all GPUs there are)
 #   --resume             go on from the newest checkpoint that can be read; start if there is none; a finished run
@@ -23,13 +31,16 @@
 #
 # Everything after -- goes to fairseq-train as it is. Unless it names them, the usual ones for translation are added:
 # label smoothing 0.1, Adam 0.9/0.98, lr 5e-4 inverse_sqrt with 4000 warm-up updates, the last 5 epochs kept.
-# The exit status is not 0 if training failed or was stopped.
+# The exit status is not 0 if training failed or was stopped. The first SIGINT or SIGTERM (what clusters send before they
+# take a machine away) saves and stops after the update that runs; the second kills.
 #
 # Examples:
 #   scripts/train.sh data-bin/toy --arch transformer_neuralqkv_tiny --save-dir runs/toy --max-update 1000
 #   scripts/train.sh data-bin/toy --arch transformer_neuralqkv_tiny --save-dir runs/toy --max-update 1000 --resume
 #   scripts/train.sh data-bin/iwslt17 --arch transformer_neuralqkv_iwslt_de_en --save-dir runs/iwslt17 --gpus 4 \
 #       --batch-tokens 16384 --max-epoch 50 -- --dropout 0.3 --weight-decay 0.0001 --fp16
+#   scripts/train.sh data-bin/wmt14 --arch transformer_pairwise_wmt_en_de --save-dir runs/wmt14 --gpus 8 --nodes 2 \
+#       --node-rank 1 --rendezvous node-a:29500 --batch-tokens 25000 --max-update 100000
 
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -44,6 +55,8 @@ BATCH_TOKENS=""
 SAVE_EVERY=""
 LOG_INTERVAL=""
 PROCESSES=1
+HANG_TIMEOUT=1800
+GRACE=120
 EXTRA=()
 
 whole_number() { [[ "$2" =~ ^[1-9][0-9]*$ ]] || die "$1 needs a number of at least 1, not '$2'" 2; }
@@ -56,11 +69,15 @@ while [[ $# -gt 0 ]]; do
     fi
     case "$1" in
         --arch | --save-dir | --max-update | --max-epoch | --max-tokens | --batch-tokens | --save-every | \
-            --log-interval | --processes)
+            --log-interval | --processes | --hang-timeout | --grace)
             need_value "$1" "$#"
             case "$1" in
                 --arch) ARCH="$2" ;;
                 --save-dir) SAVE_DIR="${2%/}" ;;
+                --hang-timeout)
+                    [[ "$2" =~ ^[0-9]+$ ]] || die "$1 needs a number of seconds (0: never), not '$2'" 2
+                    HANG_TIMEOUT="$2"
+                    ;;
                 *) whole_number "$1" "$2" ;;&
                 --max-update) MAX_UPDATE="$2" ;;
                 --max-epoch) MAX_EPOCH="$2" ;;
@@ -69,6 +86,7 @@ while [[ $# -gt 0 ]]; do
                 --save-every) SAVE_EVERY="$2" ;;
                 --log-interval) LOG_INTERVAL="$2" ;;
                 --processes) PROCESSES="$2" ;;
+                --grace) GRACE="$2" ;;
             esac
             shift 2
             ;;
@@ -96,10 +114,13 @@ for option in --arch --save-dir --seed --max-update --max-epoch --max-tokens --u
 done
 [[ "$PROCESSES" == 1 || "$GPUS" == 0 ]] || die "--processes is for the CPU; add --cpu, or use --gpus N" 2
 
+check_nodes
+
 use_python
 resolve_gpus
-DEVICES="$GPUS"
-[[ "$GPUS" -gt 0 ]] || DEVICES="$PROCESSES"
+PER_NODE="$GPUS"
+[[ "$GPUS" -gt 0 ]] || PER_NODE="$PROCESSES"
+DEVICES=$((PER_NODE * NODES))
 
 if [[ "$DRY_RUN" == 0 ]]; then
     [[ -d "$DATA" ]] || die "no folder $DATA; make it with fairseq-preprocess or one of scripts/prepare_*.sh"
@@ -118,8 +139,10 @@ if [[ -n "$BATCH_TOKENS" ]]; then
     UPDATE_FREQ=$(((BATCH_TOKENS + MAX_TOKENS * DEVICES - 1) / (MAX_TOKENS * DEVICES)))
     MAX_TOKENS=$((BATCH_TOKENS / (UPDATE_FREQ * DEVICES)))
 fi
+ON_NODES="" # of several machines
+[[ "$NODES" == 1 ]] || ON_NODES="on $NODES machines "
 note "effective batch: $MAX_TOKENS tokens x $DEVICES $([[ "$GPUS" -gt 0 ]] && echo "GPU(s)" || echo "CPU process(es)")" \
-    "x update-freq $UPDATE_FREQ = $((MAX_TOKENS * DEVICES * UPDATE_FREQ)) tokens an update"
+    "${ON_NODES}x update-freq $UPDATE_FREQ = $((MAX_TOKENS * DEVICES * UPDATE_FREQ)) tokens an update"
 
 if [[ -z "$LOG_INTERVAL" ]]; then
     LOG_INTERVAL=$((${MAX_UPDATE:-4000} / 40))
@@ -128,6 +151,20 @@ fi
 
 # add_default OPTION VALUE...: unless the caller gave OPTION himself.
 add_default() { given "$1" ${EXTRA[@]+"${EXTRA[@]}"} || TRAIN+=("$@"); }
+
+# network_interface: the one that leads to machine 0; gloo would take the host name's, which may be the loopback.
+network_interface() {
+    local host name=""
+    [[ -z "${GLOO_SOCKET_IFNAME:-}" ]] && command -v ip >/dev/null || return 0
+    host="$(getent ahosts "${RENDEZVOUS%:*}" | awk 'NR == 1 {print $1}')"
+    [[ -n "$host" ]] || return 0
+    if [[ "$NODE_RANK" == 0 ]]; then
+        name="$(ip -o addr show to "$host" | awk 'NR == 1 {print $2}')"
+    else
+        name="$(ip -o route get "$host" 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')"
+    fi
+    [[ -z "$name" ]] || export GLOO_SOCKET_IFNAME="$name"
+}
 
 fairseq_command train
 TRAIN=("${FAIRSEQ[@]}" "$DATA" --user-dir "$ROOT/fairseq_plugins" --arch "$ARCH" --save-dir "$SAVE_DIR" --seed "$SEED"
@@ -162,25 +199,27 @@ if [[ "$SMOKE" == 1 ]]; then
     esac
 fi
 
-if [[ "$GPUS" -gt 0 ]]; then
-    TRAIN+=(--distributed-world-size "$GPUS")
-else
+if [[ "$GPUS" == 0 ]]; then
     TRAIN+=(--cpu)
     cpu_environment
-    if [[ "$PROCESSES" -gt 1 ]]; then
-        TRAIN+=(--distributed-backend gloo --ddp-backend legacy_ddp)
-        script=("${TRAIN[0]}")
-        rest=("${TRAIN[@]:1}")
-        if [[ "${#FAIRSEQ[@]}" -gt 1 ]]; then
-            script=(-m fairseq_cli.train)
-            rest=("${TRAIN[@]:3}")
-        elif [[ "$DRY_RUN" == 0 ]]; then
-            script=("$(command -v "${TRAIN[0]}")")
-        fi
-        TRAIN=("$PYTHON" -m torch.distributed.run --standalone --nproc_per_node "$PROCESSES" "${script[@]}" "${rest[@]}")
-        # Each process spins its own threads: share the cores, or all of them crawl.
-        export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$((($(getconf _NPROCESSORS_ONLN) + PROCESSES - 1) / PROCESSES))}"
+    [[ "$DEVICES" == 1 ]] || TRAIN+=(--distributed-backend gloo --ddp-backend legacy_ddp)
+fi
+if [[ "$DEVICES" -gt 1 ]]; then
+    rest=("${TRAIN[@]:${#FAIRSEQ[@]}}")
+    script=(-m fairseq_cli.train)
+    if [[ "${#FAIRSEQ[@]}" == 1 ]]; then
+        script=("${FAIRSEQ[0]}")
+        [[ "$DRY_RUN" == 1 ]] || script=("$(command -v "${FAIRSEQ[0]}")")
     fi
+    meet=(--standalone)
+    # Fixed ranks: the machine with rank 0 keeps the records and writes the checkpoints.
+    if [[ "$NODES" -gt 1 ]]; then
+        meet=(--nnodes "$NODES" --node_rank "$NODE_RANK" --rdzv_backend static --rdzv_endpoint "$RENDEZVOUS")
+        [[ "$GPUS" -gt 0 ]] || network_interface
+    fi
+    TRAIN=("$PYTHON" -m torch.distributed.run "${meet[@]}" --nproc_per_node "$PER_NODE" "${script[@]}" "${rest[@]}")
+    # Each process spins its own threads: share the cores, or all of them crawl.
+    export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$((($(getconf _NPROCESSORS_ONLN) + PER_NODE - 1) / PER_NODE))}"
 fi
 
 if [[ "$DRY_RUN" == 1 ]]; then
@@ -188,11 +227,14 @@ if [[ "$DRY_RUN" == 1 ]]; then
     exit 0
 fi
 
-# What is in the folder already decides where to begin.
-if [[ -d "$SAVE_DIR" && -n "$(ls -A "$SAVE_DIR")" ]]; then
+# What is in the folder already decides where to begin; the other machines ask as machine 0 does, and change nothing.
+# Another machine's log and lock may be there first.
+if [[ -d "$SAVE_DIR" && -n "$(find "$SAVE_DIR" -mindepth 1 -not -name '*.node[0-9]*' -print -quit)" &&
+    ("$RESUME" == 1 || "$NODE_RANK" == 0) ]]; then
     [[ "$RESUME" == 1 ]] ||
         die "$SAVE_DIR is not empty; add --resume to go on with the run in it, or choose another --save-dir"
-    point="$(LOGLEVEL=WARNING "$PYTHON" "$ROOT/scripts/resume_point.py" "$SAVE_DIR" "${MAX_UPDATE:-0}" "${MAX_EPOCH:-0}")" || exit 1
+    point="$(LOGLEVEL=WARNING "$PYTHON" "$ROOT/scripts/resume_point.py" "$SAVE_DIR" "${MAX_UPDATE:-0}" "${MAX_EPOCH:-0}" \
+        "$NODE_RANK")" || exit 1
     read -r verdict updates checkpoint <<<"$point"
     case "$verdict" in
         finished)
@@ -214,7 +256,7 @@ elif [[ "$RESUME" == 1 ]]; then
 fi
 
 mkdir -p "$SAVE_DIR"
-if [[ ! -e "$SAVE_DIR/command.sh" ]]; then
+if [[ "$NODE_RANK" == 0 && ! -e "$SAVE_DIR/command.sh" ]]; then
     {
         printf '#!/usr/bin/env bash\n# Started %s in this folder:\n' "$(date '+%Y-%m-%d %H:%M:%S')"
         show_command cd "$PWD"
@@ -225,6 +267,7 @@ if [[ ! -e "$SAVE_DIR/command.sh" ]]; then
     mv "$SAVE_DIR/command.sh.tmp" "$SAVE_DIR/command.sh"
 fi
 exec "$PYTHON" "$ROOT/scripts/watch_training.py" --save-dir "$SAVE_DIR" --max-update "${MAX_UPDATE:-0}" \
-    --max-epoch "${MAX_EPOCH:-0}" --record "arch=$ARCH" --record "seed=$SEED" --record "data=$DATA" \
+    --max-epoch "${MAX_EPOCH:-0}" --node-rank "$NODE_RANK" --hang-timeout "$HANG_TIMEOUT" --grace "$GRACE" \
+    --record "arch=$ARCH" --record "seed=$SEED" --record "data=$DATA" --record "nodes=$NODES" \
     --record "devices=$DEVICES $([[ "$GPUS" -gt 0 ]] && echo GPU || echo CPU)" \
     --record "batch_tokens=$((MAX_TOKENS * DEVICES * UPDATE_FREQ))" -- "${TRAIN[@]}"

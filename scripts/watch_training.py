@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run one training command: keep its log, show progress with an estimate, pass signals on, and mark the end.
+"""Run one training command: keep its log, show progress with an estimate, stop it in order, and mark the end.
 
     watch_training.py --save-dir DIR [--max-update N] [--max-epoch N] -- COMMAND ...
 
@@ -8,14 +8,21 @@ DIR/run.json        what runs: the command, the records given, the versions
 DIR/progress.json   updates done, seconds used so far (over all starts), last and best validation loss
 DIR/done            written last, only after the command ended well: the run is complete
 
-The exit status is the command's; 128 + signal when a signal ended it. Reads fairseq's --log-format json.
+With --node-rank N above 0 it watches the processes of another machine of the same run, and writes DIR/train.nodeN.log
+alone.
+
+The first SIGINT, SIGTERM or SIGHUP asks the training to save and stop after the update that it is in; the second kills
+it. A training that does nothing for --hang-timeout seconds prints where each of its processes is and is killed. The
+exit status is the command's; 128 + signal when a signal ended it. Reads fairseq's --log-format json.
 """
 
 import argparse
 import collections
+import contextlib
 import ctypes
 import datetime
 import fcntl
+import glob
 import importlib.metadata
 import json
 import os
@@ -27,11 +34,13 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Optional
+from typing import BinaryIO, Optional
 
 RECORD = re.compile(r"\| INFO \| (?P<tag>[^|]+) \| (?P<stats>\{.*\})\s*$")
-#: seconds that a command has to end after a signal, before it is killed
+#: seconds that a command which has not begun to train has to end after a signal, before it is killed
 GRACE = 30
+#: seconds between the stacks of a hung training and its end
+LAST_WORDS = 3
 #: seconds to wait for the last process of a killed run to let go of the lock
 LOCK_WAIT = 20
 #: seconds between two lines of progress, at least
@@ -42,6 +51,34 @@ def die_with_parent() -> None:
     """Ask Linux for SIGTERM when the parent dies, so that a killed watcher leaves no training behind."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def descendants(process: int) -> list:
+    """The processes that a process started, and theirs: torchrun puts each of its own into a session."""
+    children = collections.defaultdict(list)
+    for status in glob.glob("/proc/[0-9]*/stat"):
+        with contextlib.suppress(OSError), open(status, encoding="utf-8", errors="replace") as file:
+            number, rest = file.read().split(" (", 1)
+            children[int(rest.rsplit(") ", 1)[1].split()[1])].append(int(number))
+    found = [process]
+    for parent in found:
+        found += children[parent]
+    return found[1:]
+
+
+def parent(process: int) -> int:
+    """The process that started a process; 0 if it has ended."""
+    with contextlib.suppress(OSError), open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
+        return int(file.read().rsplit(") ", 1)[1].split()[1])
+    return 0
+
+
+def catches(process: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    with contextlib.suppress(OSError), open(f"/proc/{process}/status", encoding="utf-8") as file:
+        caught = re.search(r"^SigCgt:\s*(\w+)", file.read(), re.MULTILINE)
+        return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
+    return False
 
 
 def write_json(path: str, content: dict) -> None:
@@ -95,7 +132,7 @@ def run_record(args: argparse.Namespace) -> dict:
 
 def comparable(command: list) -> list:
     """A command without what may differ from start to start of one run."""
-    free = ("--restore-file", "--log-interval")
+    free = ("--restore-file", "--log-interval", "--rdzv_endpoint", "--node_rank")
     return [word for index, word in enumerate(command) if word not in free and command[index - 1] not in free]
 
 
@@ -117,7 +154,8 @@ class Progress:
 
     def save(self) -> None:
         self.state["seconds"] = round(self.seconds(), 1)
-        write_json(self.path, self.state)
+        with contextlib.suppress(OSError):  # a full disk is for the training to report
+            write_json(self.path, self.state)
 
     def line(self, tag: str, stats: dict) -> str:
         """The line to show for a record, and the state brought up to date; '' for a record of no interest."""
@@ -176,20 +214,31 @@ class Watcher:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.name = "train.sh"
+        self.node = f".node{args.node_rank}" if args.node_rank else ""
         self.progress = Progress(os.path.join(args.save_dir, "progress.json"), args.max_update, args.max_epoch)
         self.last_lines: collections.deque = collections.deque(maxlen=25)
         self.process: Optional[subprocess.Popen] = None
         self.completed = False
+        self.saved_at = ""
         self.stopped_by = 0
         self.kill_at = float("inf")
         self.shown_at = float("-inf")
+        # What fairseq_plugins.stopping reads and writes. They are at hand on every machine.
+        self.stop_file = os.path.join(args.save_dir, ".stop")
+        self.heartbeat = os.path.join(args.save_dir, ".heartbeat")
+        self.beat = 0.0
+        self.beat_seen = time.monotonic()
+        self.hung = False
+        #: processes of a hung training that have yet to say where they are
+        self.to_ask: list = []
+        self.log_fails = False
 
     def say(self, text: str) -> None:
         print(f"{self.name}: {text}", flush=True)
 
     def lock(self) -> int:
         """One training per folder: the lock goes to the command too, so that a survivor of a kill still holds it."""
-        handle = os.open(os.path.join(self.args.save_dir, ".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(os.path.join(self.args.save_dir, f".lock{self.node}"), os.O_RDWR | os.O_CREAT, 0o644)
         deadline = time.monotonic() + LOCK_WAIT
         while True:
             try:
@@ -208,14 +257,62 @@ class Watcher:
         return handle
 
     def stop(self, number: int, _frame: object) -> None:
-        """Pass a signal on to the whole command; the second one kills it."""
-        kill = self.stopped_by != 0
+        """Ask the training to save and stop; the second signal kills it."""
+        again = self.stopped_by != 0
         self.stopped_by = number
-        self.kill_at = min(self.kill_at, time.monotonic() + GRACE)
-        if self.process is not None and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL if kill else number)
+        if self.process is None or self.process.poll() is not None:
+            return
+        if again:
+            self.kill()
+        elif os.path.exists(self.heartbeat):
+            with open(self.stop_file, "w"):
+                pass
+            self.kill_at = time.monotonic() + self.args.grace
+        else:  # not one update yet: there is nothing to save
+            self.kill_at = time.monotonic() + GRACE
+            os.killpg(self.process.pid, number)
 
-    def read(self, process: "subprocess.Popen[bytes]", log) -> None:
+    def kill(self) -> None:
+        """End the command and all that it started."""
+        assert self.process is not None
+        self.kill_at = float("inf")
+        for process in [*descendants(self.process.pid), self.process.pid]:
+            with contextlib.suppress(OSError):
+                os.kill(process, signal.SIGKILL)
+
+    def look_for_hang(self, log: BinaryIO) -> None:
+        """A training without an update or a validation step for too long says where it is, and is killed."""
+        with contextlib.suppress(OSError):
+            beat = os.path.getmtime(self.heartbeat)
+            if beat != self.beat:
+                self.beat, self.beat_seen = beat, time.monotonic()
+        if self.hung:
+            self.ask_where(log)
+        elif self.args.hang_timeout and time.monotonic() - self.beat_seen > self.args.hang_timeout:
+            self.hung = True
+            assert self.process is not None
+            asked: set = set()
+            for process in [self.process.pid, *descendants(self.process.pid)]:
+                if catches(process, signal.SIGUSR1) and parent(process) not in asked:  # not what loads data for it
+                    asked.add(process)
+            self.to_ask = sorted(asked)
+
+    def ask_where(self, log: BinaryIO) -> None:
+        """One process at a time prints the stack of each of its threads; after the last comes the end."""
+        if not self.to_ask:
+            self.kill_at = min(self.kill_at, time.monotonic() + LAST_WORDS)
+            return
+        process = self.to_ask.pop(0)
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{process}/environ", encoding="utf-8", errors="replace") as file:
+                rank = re.search(r"(?:^|\0)RANK=(\d+)", file.read())
+            with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
+                state = file.read().rsplit(") ", 1)[1][0]
+            state = {"T": "stopped", "D": "waiting for a device", "Z": "ended"}.get(state, "alive")
+            self.copy(f"=== hung: rank {rank[1] if rank else 0}, process {process}, {state}\n".encode(), log)
+            os.kill(process, signal.SIGUSR1)
+
+    def read(self, process: "subprocess.Popen[bytes]", log: BinaryIO) -> None:
         """Copy the command's output to the log until it ends."""
         assert process.stdout is not None
         pipe = process.stdout.fileno()
@@ -225,8 +322,7 @@ class Watcher:
                 chunk = os.read(pipe, 65536)
                 if not chunk:
                     break
-                log.write(chunk)
-                log.flush()
+                self.copy(chunk, log)
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     self.handle(line.decode("utf-8", "replace"))
@@ -235,16 +331,28 @@ class Watcher:
                 silent_since_end = silent_since_end or time.monotonic()
                 if time.monotonic() - silent_since_end > 5:
                     break
-            if time.monotonic() > self.kill_at and process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                self.kill_at = float("inf")
+            if process.poll() is None:
+                self.look_for_hang(log)
+                if time.monotonic() > self.kill_at:
+                    self.kill()
         if rest:
             self.handle(rest.decode("utf-8", "replace"))
+
+    def copy(self, chunk: bytes, log: BinaryIO) -> None:
+        """Write to the log; where that is not possible the training goes on all the same."""
+        try:
+            log.write(chunk)
+        except OSError as error:
+            if not self.log_fails:
+                self.say(f"cannot write the log: {error}")
+            self.log_fails = True
 
     def handle(self, line: str) -> None:
         match = RECORD.search(line)
         if match is None:
             self.completed |= "done training in" in line
+            saved = re.search(r"stopped as asked after (\d+) updates, checkpoint saved", line)
+            self.saved_at = saved[1] if saved else self.saved_at
             if " | INFO | " not in line:
                 self.last_lines.append(line)
             if "num. shared model params" in line:
@@ -262,21 +370,25 @@ class Watcher:
             self.shown_at = time.monotonic()
             self.say(text)
 
-    def run(self) -> int:
-        os.makedirs(self.args.save_dir, exist_ok=True)
-        lock = self.lock()
-        done = os.path.join(self.args.save_dir, "done")
-        if os.path.exists(done):
-            os.remove(done)
+    def begin_records(self) -> None:
+        """Take away what an earlier start left, and write down what runs now."""
+        for name in ("done", ".stop", ".heartbeat"):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(self.args.save_dir, name))
         record = os.path.join(self.args.save_dir, "run.json")
         previous = read_json(record).get("command")
         if previous and comparable(previous) != comparable(self.args.command):
             self.say(f"the options differ from the last start's: {shlex.join(previous)}")
         write_json(record, run_record(self.args))
-        log_path = os.path.join(self.args.save_dir, "train.log")
-        with open(log_path, "ab") as log:
+
+    def run(self) -> int:
+        os.makedirs(self.args.save_dir, exist_ok=True)
+        lock = self.lock()
+        if not self.node:
+            self.begin_records()
+        log_path = os.path.join(self.args.save_dir, f"train{self.node}.log")
+        with open(log_path, "ab", buffering=0) as log:
             log.write(f"=== {datetime.datetime.now():%Y-%m-%d %H:%M:%S} {shlex.join(self.args.command)}\n".encode())
-            log.flush()
             # Before the start: a handled signal is at its default in the command, an ignored one would stay ignored.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self.stop)
@@ -290,12 +402,22 @@ class Watcher:
                 start_new_session=True,
                 pass_fds=[lock],
                 preexec_fn=die_with_parent,
+                env={
+                    **os.environ,
+                    "FAIRSEQ_PLUGINS_STOP_FILE": os.path.abspath(self.stop_file),
+                    "FAIRSEQ_PLUGINS_HEARTBEAT": os.path.abspath(self.heartbeat),
+                },
             )
             if self.stopped_by:  # in the moment before there was a process to pass it on to
                 self.process.kill()
             self.read(self.process, log)
             status = self.process.wait()
+        if self.node:
+            return self.verdict_of_node(status, log_path)
         self.progress.save()
+        for leftover in (self.stop_file, self.heartbeat):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(leftover)
         return self.verdict(status, log_path)
 
     def verdict(self, status: int, log_path: str) -> int:
@@ -305,14 +427,36 @@ class Watcher:
             write_json(os.path.join(self.args.save_dir, "done"), dict(self.progress.state, **limits))
             self.say(f"finished: {updates} updates in {clock(self.progress.seconds())}, {self.args.save_dir}")
             return 0
-        if self.stopped_by:
-            self.say(f"stopped after {updates} updates; the same command with --resume goes on")
-            return 128 + self.stopped_by
-        sys.stderr.write("".join(f"  {line}\n" for line in self.last_lines))
-        ended = f"was killed by signal {-status}" if status < 0 else f"failed with status {status}"
+        if self.stopped_by or self.saved_at:
+            saved = ", checkpoint saved" if self.saved_at else ""
+            self.say(f"stopped after {self.saved_at or updates} updates{saved}; the same command with --resume goes on")
+            return 128 + (self.stopped_by or signal.SIGTERM)
+        return self.failure(status, f"training {{}} after {updates} updates", log_path)
+
+    def verdict_of_node(self, status: int, log_path: str) -> int:
+        node = f"the processes of node {self.args.node_rank}"
         if status == 0:
-            ended = "ended without finishing"
-        print(f"{self.name}: error: training {ended} after {updates} updates; log: {log_path}", file=sys.stderr)
+            self.say(f"{node} finished")
+            return 0
+        if self.stopped_by:
+            self.say(f"{node} stopped")
+            return 128 + self.stopped_by
+        return self.failure(status, f"{node}: {{}}", log_path)
+
+    def failure(self, status: int, what: str, log_path: str) -> int:
+        """Say how the command failed: WHAT with {} for the manner."""
+        sys.stderr.write("".join(f"  {line}\n" for line in self.last_lines))
+        if self.hung:
+            ended = f"did nothing for {self.args.hang_timeout} s and was killed (where each process was is in the log)"
+        elif status < 0:
+            ended = f"was killed by signal {-status}"
+        else:
+            ended = f"failed with status {status}" if status else "ended without finishing"
+        print(
+            f"{self.name}: error: {what.format(ended)}; log: {log_path}; once the cause is gone, the same command with "
+            "--resume goes on from the last checkpoint",
+            file=sys.stderr,
+        )
         return 128 - status if status < 0 else status or 1
 
 
@@ -321,6 +465,9 @@ def main() -> int:
     parser.add_argument("--save-dir", required=True)
     parser.add_argument("--max-update", type=int, default=0)
     parser.add_argument("--max-epoch", type=int, default=0)
+    parser.add_argument("--node-rank", type=int, default=0, metavar="N", help="which machine of the run this is")
+    parser.add_argument("--hang-timeout", type=int, default=0, metavar="SECONDS", help="0: never")
+    parser.add_argument("--grace", type=int, default=120, metavar="SECONDS", help="time to save and stop when told to")
     parser.add_argument("--record", action="append", default=[], metavar="KEY=VALUE", help="goes into run.json")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args()

@@ -58,6 +58,11 @@ def parameters(path):
     return {name: value for name, value in model.items() if not name.endswith("_float_tensor")}
 
 
+def newest_updates(save_dir):
+    state = checkpoint_utils.load_checkpoint_to_cpu(str(save_dir / "checkpoint_last.pt"))
+    return state["optimizer_history"][-1]["num_updates"]
+
+
 def wait_for(path, process, limit=120):
     deadline = time.monotonic() + limit
     while not path.exists():
@@ -104,7 +109,11 @@ def test_killed_stopped_and_truncated_equals_undisturbed(data, undisturbed, tmp_
     output, _ = process.communicate()
     assert process.returncode == 130, output
     assert "going on from" in output
-    assert re.search(r"stopped after \d+ updates; the same command with --resume goes on", output)
+    stopped = re.search(
+        r"stopped after (\d+) updates, checkpoint saved; the same command with --resume goes on", output
+    )
+    assert 16 <= int(stopped[1]) < 24
+    assert newest_updates(save_dir) == int(stopped[1])
     assert not (save_dir / "done").exists()
 
     last = save_dir / "checkpoint_last.pt"

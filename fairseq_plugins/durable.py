@@ -1,0 +1,76 @@
+"""Files that are either the old ones or complete, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from typing import BinaryIO, Iterator
+
+#: what the system says when there is no room: the disk is full, the quota used up, the file too large
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class DiskFullError(OSError):
+    """There was no room for a file; what stood there before is untouched."""
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[BinaryIO]:
+    """Open ``path + ".tmp"`` for writing; at the end it is synced to the disk and takes the place of ``path``.
+
+    Raises:
+        DiskFullError: no room; the unfinished file is gone, ``path`` is as it was.
+    """
+    temporary = f"{path}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(os.path.dirname(path) or ".")
+    except BaseException as error:
+        written = 0
+        with contextlib.suppress(OSError):
+            written = os.path.getsize(temporary)
+            os.remove(temporary)
+        if not _no_room(error, path, written):
+            raise
+        free = shutil.disk_usage(os.path.dirname(path) or ".").free
+        raise DiskFullError(
+            f"no room for {path}: it takes more than the {written / 1e6:.1f} MB that were written, and "
+            f"{free / 1e6:.1f} MB are free now; earlier checkpoints are untouched: make room (or keep fewer of them) "
+            "and go on from the last"
+        ) from error
+
+
+def copy_durably(source: str, target: str) -> str:
+    """``shutil.copyfile`` whose target is never a part of the source."""
+    with open(source, "rb") as old, replacing(target) as new:
+        shutil.copyfileobj(old, new, 1 << 20)
+    return target
+
+
+def _sync_folder(folder: str) -> None:
+    """The new name, too, must reach the disk; not every file system lets a folder be synced."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _no_room(error: BaseException, path: str, written: int) -> bool:
+    """Whether an error is one of space; ``torch.save`` hides the system's behind a RuntimeError of its own."""
+    if isinstance(error, OSError):
+        return error.errno in NO_ROOM
+    if not isinstance(error, RuntimeError):
+        return False
+    while error.__context__ is not None:
+        error = error.__context__
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            return True
+    return shutil.disk_usage(os.path.dirname(path) or ".").free < max(written // 100, 1 << 20)

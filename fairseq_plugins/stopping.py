@@ -1,0 +1,113 @@
+"""A training that ends in good order when it is told to stop, and that shows that it is alive.
+
+Stock fairseq dies of SIGTERM, which Slurm and most clusters send before they take a machine away, and loses what it
+did since its last checkpoint. With this, every process goes on to the end of an update that all of them agree on,
+the checkpoint is saved, and the exit status is 128 + 15. Two ways to ask: SIGTERM, or the file that the environment
+variable :data:`STOP_FILE` names (a launcher may not know where the other processes are).
+
+:data:`HEARTBEAT` names a file that is touched at each update and each validation step, for a launcher that looks for
+hung trainings; SIGUSR1 then prints the stack of every thread.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import threading
+import time
+from typing import Any, Callable
+
+import torch
+from fairseq import checkpoint_utils
+from fairseq.distributed import utils as distributed_utils
+
+#: environment variables: a file that asks for the end, and one that is touched while all is well
+STOP_FILE = "FAIRSEQ_PLUGINS_STOP_FILE"
+HEARTBEAT = "FAIRSEQ_PLUGINS_HEARTBEAT"
+
+#: the exit status of a training that was told to stop: what a shell says of a process that SIGTERM ended
+STATUS = 128 + signal.SIGTERM
+
+logger = logging.getLogger(__name__)
+_asked = threading.Event()
+_beat_at = float("-inf")
+
+
+def listen() -> None:
+    """Take SIGTERM as a wish to stop, from now on."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: _asked.set())
+    if os.environ.get(HEARTBEAT):
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
+
+
+def asked() -> bool:
+    """Whether this process was told to stop."""
+    path = os.environ.get(STOP_FILE)
+    return _asked.is_set() or bool(path and os.path.exists(path))
+
+
+def beat() -> None:
+    """Touch the heartbeat file, at most once a second."""
+    global _beat_at
+    path = os.environ.get(HEARTBEAT)
+    if path and time.monotonic() - _beat_at >= 1:
+        with open(path, "a"):
+            os.utime(path)
+        _beat_at = time.monotonic()
+
+
+def agreed(trainer: Any) -> bool:
+    """Whether any process was told to stop; the same answer in all of them, each of which must ask."""
+    if trainer.data_parallel_world_size == 1:
+        return asked()
+    wishes = torch.tensor([float(asked())], device=trainer.device)
+    distributed_utils.all_reduce(wishes, group=distributed_utils.get_global_group())
+    return bool(wishes.item())
+
+
+def stoppable_train(stock: Callable) -> Callable:
+    """fairseq's ``train`` of one epoch, which listens, and whose validation steps show that they are alive."""
+
+    def train(cfg: Any, trainer: Any, *args: Any, **kwargs: Any) -> Any:
+        listen()
+        if "valid_step" not in vars(trainer):
+            trainer.valid_step = _beating(trainer.valid_step)
+        return stock(cfg, trainer, *args, **kwargs)
+
+    return train
+
+
+def _beating(step: Callable) -> Callable:
+    def beating_step(*args: Any, **kwargs: Any) -> Any:
+        beat()
+        return step(*args, **kwargs)
+
+    return beating_step
+
+
+def stoppable_validate_and_save(stock: Callable) -> Callable:
+    """fairseq's ``validate_and_save``, which comes after each update, and ends the training if that was asked for."""
+
+    def validate_and_save(
+        cfg: Any, trainer: Any, task: Any, epoch_itr: Any, valid_subsets: Any, end_of_epoch: bool
+    ) -> Any:
+        beat()
+        if not agreed(trainer):
+            return stock(cfg, trainer, task, epoch_itr, valid_subsets, end_of_epoch)
+        if end_of_epoch:  # its validation may steer the learning rate of the next
+            stock(cfg, trainer, task, epoch_itr, valid_subsets, end_of_epoch)
+        else:
+            checkpoint_utils.save_checkpoint(cfg.checkpoint, trainer, epoch_itr, None)
+        if trainer.data_parallel_world_size > 1:  # the others wait for the process that writes
+            agreed(trainer)
+        logger.info("stopped as asked after %d updates, checkpoint saved", trainer.get_num_updates())
+        raise SystemExit(STATUS)
+
+    return validate_and_save
+
+
+#: functions of ``fairseq_cli.train`` and what makes them stoppable
+WRAPPERS = {"train": stoppable_train, "validate_and_save": stoppable_validate_and_save}
