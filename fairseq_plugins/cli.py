@@ -34,6 +34,7 @@ COMMANDS = {
     "glue-evaluate": ("glue_evaluate", "score fine-tuned models on the development sets of GLUE"),
     "glue-table": ("glue_table", "table of fine-tuned models: every task of GLUE, average, deviation over seeds"),
     "analyse-attention": ("analyse_attention", "error and loss of a trained model under every sparse mixing"),
+    "plan": ("plan", "what a training takes: parameters, updates, memory, time, disk"),
     "compare": ("compare", "table of runs: parameters, BLEU, chrF, deviation and significance"),
     "compare-losses": ("compare_losses", "table of language-model runs: parameters, perplexity, validation losses"),
 }

@@ -49,6 +49,8 @@ use_python() {
     RESUME=0
     DRY_RUN=0
     SMOKE=0
+    PLAN=0
+    THROUGHPUT=""
     NODES=1
     NODE_RANK=0
     RENDEZVOUS=""
@@ -84,6 +86,12 @@ common_option() {
         --resume) RESUME=1 ;;
         --dry-run) DRY_RUN=1 ;;
         --smoke) SMOKE=1 ;;
+        --plan) PLAN=1 DRY_RUN=1 ;;
+        --throughput)
+            need_value "$1" "$#"
+            [[ "$2" =~ ^[1-9][0-9]*$ ]] || die "--throughput needs target tokens a second and device, not '$2'" 2
+            THROUGHPUT="$2" TAKEN=2
+            ;;
         -h | --help)
             print_usage "$0"
             exit 0
@@ -98,7 +106,8 @@ common_flags() {
     [[ "$GPUS" == auto ]] || COMMON_FLAGS+=(--gpus "$GPUS")
     [[ "$NODES" == 1 ]] || COMMON_FLAGS+=(--nodes "$NODES" --node-rank "$NODE_RANK" --rendezvous "$RENDEZVOUS")
     [[ "$RESUME" == 0 ]] || COMMON_FLAGS+=(--resume)
-    [[ "$DRY_RUN" == 0 ]] || COMMON_FLAGS+=(--dry-run)
+    [[ "$PLAN" == 0 ]] || COMMON_FLAGS+=(--plan ${THROUGHPUT:+--throughput "$THROUGHPUT"})
+    [[ "$DRY_RUN" == 0 || "$PLAN" == 1 ]] || COMMON_FLAGS+=(--dry-run)
     [[ "$SMOKE" == 0 ]] || COMMON_FLAGS+=(--smoke)
 }
 
@@ -140,9 +149,10 @@ cpu_environment() {
     export MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-100000000000}"
 }
 
-# show_command WORD...: a command on stdout, quoted so that it can be pasted into a shell.
+# show_command WORD...: a command on stdout, quoted so that it can be pasted into a shell. A plan shows none.
 show_command() {
     local word line=""
+    [[ "$PLAN" == 0 ]] || return 0
     for word in "$@"; do
         [[ "$word" =~ ^[A-Za-z0-9_@%+=:,./-]+$ ]] || word="${word@Q}"
         line+="${line:+ }$word"
@@ -151,7 +161,12 @@ show_command() {
 }
 
 # run_stage WORD...: run one script of the pipeline, or show what it would run. It stops when the caller is stopped.
+# A plan is made of the training alone, of the command and of what the recipe says of its data.
 run_stage() {
+    if [[ "$PLAN" == 1 ]]; then
+        [[ "$1" == */train.sh ]] || return 0
+        export VOCABULARY="${VOCABULARY:-}" TRAIN_TOKENS="${TRAIN_TOKENS:-}" DISK_GB="${DISK_GB:-}"
+    fi
     FAIRSEQ_PLUGINS_STOP_WITH_PARENT=1 bash "$@"
 }
 

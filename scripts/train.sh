@@ -28,6 +28,8 @@
 #   --seed N             random seed (default 1)
 #   --smoke              a few updates of a tiny model: shows in seconds that everything fits together
 #   --dry-run            print the commands, write nothing
+#   --plan               print what the training takes (parameters, updates, memory, time, disk), do nothing
+#   --throughput N       for --plan: target tokens a second and device
 #
 # Everything after -- goes to fairseq-train as it is. Unless it names them, the usual ones for translation are added:
 # label smoothing 0.1, Adam 0.9/0.98, lr 5e-4 inverse_sqrt with 4000 warm-up updates, the last 5 epochs kept.
@@ -199,6 +201,20 @@ if [[ "$SMOKE" == 1 ]]; then
     esac
 fi
 
+if [[ "$PLAN" == 1 ]]; then
+    # A recipe says how large its dictionary will be; otherwise there is one to count.
+    if [[ -z "${VOCABULARY:-}" ]]; then
+        dictionary="$(compgen -G "$DATA/dict*.txt" | head -1)" || true
+        [[ -n "$dictionary" ]] || die "--plan needs a dictionary: $DATA holds no dict*.txt"
+        VOCABULARY=$(($(wc -l <"$dictionary") + 4))
+    fi
+    plan=(--vocabulary "$VOCABULARY" --devices "$DEVICES" --nodes "$NODES")
+    [[ "$GPUS" -gt 0 ]] || plan+=(--cpu)
+    [[ -z "${TRAIN_TOKENS:-}" ]] || plan+=(--train-tokens "$TRAIN_TOKENS")
+    [[ -z "${DISK_GB:-}" ]] || plan+=(--disk-gb "$DISK_GB")
+    [[ -z "$THROUGHPUT" ]] || plan+=(--throughput "$THROUGHPUT")
+    LOGLEVEL=WARNING exec "$PYTHON" -m fairseq_plugins.cli plan "${plan[@]}" -- "${TRAIN[@]:${#FAIRSEQ[@]}}"
+fi
 if [[ "$GPUS" == 0 ]]; then
     TRAIN+=(--cpu)
     cpu_environment

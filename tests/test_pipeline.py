@@ -280,8 +280,10 @@ def test_effective_batch_is_shared_by_gpus(data, tmp_path):
     """A dry run may ask for GPUs that are not here."""
     arguments = [data / "bin", "--arch", ARCH, "--save-dir", tmp_path / "run", "--batch-tokens", 16384]
     (command,) = dry_run("scripts/train.sh", *arguments, "--gpus", 2, "--max-tokens", 4096)
-    parsed = parsed_training(command)
-    assert (parsed.max_tokens, parsed.update_freq, parsed.distributed_world_size) == (4096, [2], 2)
+    at = next(index for index, word in enumerate(command) if word.endswith("fairseq-train"))
+    assert command[at - 2 : at] == ["--nproc_per_node", "2"]
+    parsed = parsed_training(command[at:])
+    assert (parsed.max_tokens, parsed.update_freq) == (4096, [2])
     assert not parsed.cpu
 
 

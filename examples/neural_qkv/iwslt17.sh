@@ -9,7 +9,7 @@
 #   --runs DIR           where the runs go (default runs/iwslt17-de-en); this one is DIR/VARIANT-seedN
 #   --max-update N       length of the training (default below)
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
-#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run    as in scripts/train.sh
+#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
 #
 # Made for a GPU; add "-- --fp16" or "-- --bf16" there.
 #
@@ -43,5 +43,9 @@ TRAINING=(
 AVERAGE=0 # checkpoint_best, by validation loss
 BEAM=5
 LENPEN=1
+
+# For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
+# shellcheck disable=SC2034
+VOCABULARY=10000 TRAIN_TOKENS=5200000 DISK_GB=1
 
 recipe_run

@@ -9,7 +9,7 @@
 #   --runs DIR           where the runs go (default runs/multi30k-de-en); this one is DIR/VARIANT-seedN
 #   --max-update N       length of the training (default below)
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
-#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run    as in scripts/train.sh
+#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
 #
 # Prepares the data, trains, translates test_2016_flickr with the checkpoint of the best validation loss, scores it.
 # Took 18 to 32 minutes a run with OMP_NUM_THREADS=1 on two CPU cores that did other work besides.
@@ -48,5 +48,9 @@ TRAINING=(
 AVERAGE=0 # checkpoint_best, by validation loss
 BEAM=5
 LENPEN=1
+
+# For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
+# shellcheck disable=SC2034
+VOCABULARY=4000 TRAIN_TOKENS=430000 DISK_GB=1
 
 recipe_run

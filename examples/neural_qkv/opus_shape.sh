@@ -9,7 +9,7 @@
 #   --runs DIR           where the runs go (default runs/iwslt17-de-en-32k); this one is DIR/VARIANT-seedN
 #   --max-update N       length of the training (default below)
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
-#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run    as in scripts/train.sh
+#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
 #
 # The paper starts from a pretrained opus-mt-de-en whose replaced projections are initialised anew, and trains it for
 # 6 epochs (AdamW, lr 5e-5, linear decay, no warm-up, batch 32, beam 4). This is the same shape and search without the
@@ -49,5 +49,9 @@ TRAINING=(
 AVERAGE=5 # epochs, as Transformer base
 BEAM=4
 LENPEN=1
+
+# For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
+# shellcheck disable=SC2034
+VOCABULARY=32000 TRAIN_TOKENS=4700000 DISK_GB=1
 
 recipe_run

@@ -14,7 +14,7 @@
 #   --runs DIR           where the runs go (default runs/wikitext-103-roberta); this one is DIR/VARIANT-seedN
 #   --max-update N       length of the training, and of the linear decay (default: 5 epochs)
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
-#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run    as in scripts/train.sh
+#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
 #
 # The paper starts from the released roberta-base whose replaced projections are initialised anew, and reports
 # exp(validation loss), which the table shows as perplexity. Without --warm-start the same setting trains from scratch:
@@ -50,5 +50,9 @@ TRAINING=(
     --optimizer adam --adam-betas "(0.9, 0.999)" --adam-eps 1e-8 --weight-decay 0.0 --clip-norm 1.0
     --lr 0.00005 --warmup-updates 0
 )
+
+# For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
+# shellcheck disable=SC2034
+VOCABULARY=50264 TRAIN_TOKENS=118000000 DISK_GB=3
 
 pretrain

@@ -13,7 +13,7 @@
 #   --max-update N       length of the training, and of the linear decay (default below)
 #   --warm-start FILE    begin with the weights of FILE, written by fairseq-plugins warm-start
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
-#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run    as in scripts/train.sh
+#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
 #
 # Made for GPUs, where it adds --fp16 (not with "-- --bf16"); 256 sequences of 512 an update on any number of them.
 # The paper's text is OSCAR, whose licence each user must accept: prepare it with fairseq-plugins apply-byte-bpe and
@@ -51,5 +51,9 @@ TRAINING=(
     --lr 0.0001 --warmup-updates 10000
 )
 GPU_TRAINING=(--fp16)
+
+# For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
+# shellcheck disable=SC2034
+VOCABULARY=50264 TRAIN_TOKENS=118000000 DISK_GB=3
 
 pretrain

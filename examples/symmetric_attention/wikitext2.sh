@@ -14,7 +14,7 @@
 #   --max-update N       length of the training (default below)
 #   --warm-start FILE    begin with the weights of FILE, written by fairseq-plugins warm-start
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
-#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run    as in scripts/train.sh
+#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
 #
 # Every variant and seed reads the same batches in the same order; the validation masks depend on the seed alone.
 #
@@ -53,5 +53,9 @@ TRAINING=(
     --optimizer adam --adam-betas "(0.9, 0.98)" --adam-eps 1e-6 --weight-decay 0.01
     --lr 0.001 --warmup-updates 300
 )
+
+# For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
+# shellcheck disable=SC2034
+VOCABULARY=4104 TRAIN_TOKENS=2960000 DISK_GB=1
 
 pretrain

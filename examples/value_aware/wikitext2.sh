@@ -13,7 +13,7 @@
 #   --max-update N       length of the training (default below)
 #   --warm-start FILE    begin with the weights of FILE, written by fairseq-plugins warm-start
 #   --table              no run: print the tables of all finished runs in --runs, and write them as JSON, CSV and plots
-#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run    as in scripts/train.sh
+#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
 #
 # After the training, fairseq-plugins analyse-attention takes the best checkpoint through top-r, top-r-shifted and
 # value-aware-r, and leaves tables and plots in DIR/VARIANT-seedN/analysis. A kernel is trained with, never exchanged.
@@ -63,6 +63,10 @@ else
     TRAINING+=(--decoder-attention-heads 4 --share-decoder-input-output-embed)
 fi
 ANALYSIS=(--split valid --r "1,2,4,8,16")
+
+# For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
+# shellcheck disable=SC2034
+VOCABULARY=4104 TRAIN_TOKENS=2960000 DISK_GB=1
 
 pretrain
 analyse
