@@ -16,9 +16,12 @@
 #   --source-lang L, --target-lang L    direction of bin/ (default: de en)
 #   --max-tokens N, --min-tokens N, --ratio R    cleaning of the training text (default: 175, 1, 1.5)
 #   --drop-duplicates   drop repeated training pairs
+#   --drop-held-out N   drop training pairs of which a side of at least N tokens stands in dev2010 or a test set
+#                       (default: 6; 0 drops none); clean/report.txt counts them
 #   --drop-empty        drop training pairs with an empty side instead of stopping there
 #   --repair            put a blank for control and line-separator characters instead of stopping there
 #   --workers N         processes (default: 1); the result does not depend on it
+#   --disk GB           insist on so much free space (default: 1; 0: no check)
 #   --force             make every stage again
 #   --dry-run           print every command, write nothing
 #
@@ -44,6 +47,7 @@ OUT="$ROOT/data/iwslt17-de-en"
 URL="https://raw.githubusercontent.com/hlt-mt/WIT3/master/archive/2017-01-trnted/texts/en/de"
 ARCHIVE_CHECKSUM="md5:d8a32cfc002a4f12b17429cfa78050e6"
 BPE=10000
+DROP_HELD_OUT=6
 SHA256=""
 TESTS="tst2015 tst2014 tst2013 tst2012 tst2011 tst2010"
 
@@ -84,47 +88,11 @@ script_option() {
     esac
 }
 
-# find_pair LABEL BEFORE AFTER FOLDER...: both sides of one set, under one of the two namings, appended to FILES.
-find_pair() {
-    local label="$1" before="$2" after="$3" direction
-    shift 3
-    for direction in en-de de-en; do
-        if find_file "$before.$direction.de$after" "$@"; then
-            FILES+=("$FOUND")
-            find_file "$before.$direction.en$after" "$@" ||
-                die "$before.$direction.de$after is there but $before.$direction.en$after is missing in $1; both sides are needed"
-            FILES+=("$FOUND")
-            return
-        fi
-    done
-    die "no $before.{en-de,de-en}.{de,en}$after (or .gz) in $1, needed for $label; get the full release, or choose sets with --tests"
-}
-
-unpack() {
-    make_dir "$PARTIAL/orig"
-    run tar -xzf "$ARCHIVE" -C "$PARTIAL/orig"
-    [[ "$DRY_RUN" == 0 ]] || return 0
-    # The archive holds one folder, en-de/ or de-en/; only its plain files of the two known layouts are kept.
-    mkdir "$PARTIAL/unpacked"
-    find "$PARTIAL/orig" -type f \( -name 'train.tags.*' -o -name 'IWSLT17.TED.*.xml' \) -exec mv {} "$PARTIAL/unpacked/" \;
-    rm -rf "$PARTIAL/orig"
-    mv "$PARTIAL/unpacked" "$PARTIAL/orig"
-}
-
 parse_options "$@"
-ARCHIVE=""
-if [[ -n "$FROM" ]]; then
-    [[ -e "$FROM" ]] || die "--from $FROM does not exist; give the release's archive or the folder that holds it"
-    if [[ -f "$FROM" ]]; then
-        ARCHIVE="$FROM"
-    elif ! find_file train.tags.en-de.de "$FROM" "$FROM/en-de" && ! find_file train.tags.de-en.de "$FROM" "$FROM/de-en"; then
-        for ARCHIVE in "$FROM/en-de.tgz" "$FROM/de-en.tgz" ""; do
-            [[ ! -f "$ARCHIVE" ]] || break
-        done
-    fi
-fi
+find_release en-de.tgz de-en.tgz
 use_python
 prepare_start sacremoses subword-nmt fairseq-preprocess tar
+need_disk 1
 
 FOLDERS=("$FROM" "$FROM/xml" "$FROM/en-de" "$FROM/de-en")
 if [[ -z "$FROM" ]]; then
@@ -135,7 +103,7 @@ elif [[ -n "$ARCHIVE" && -n "$SHA256" ]]; then
     check_archive "$ARCHIVE" /dev/null "$SHA256"
 fi
 if [[ -n "$ARCHIVE" ]]; then
-    stage unpack orig "" unpack "$ARCHIVE"
+    stage unpack orig "" unpack_release "$ARCHIVE"
     FOLDERS=("$OUT/orig")
 fi
 

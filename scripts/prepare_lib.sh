@@ -8,14 +8,22 @@
 # The options every prepare script shares. A script sets its own defaults before parse_options.
 : "${FROM:=}" "${OUT:=}" "${URL:=}" "${BPE:=8000}" "${WORKERS:=1}" "${SOURCE:=de}" "${TARGET:=en}"
 : "${MIN_TOKENS:=1}" "${MAX_TOKENS:=175}" "${RATIO:=1.5}"
+: "${DROP_HELD_OUT:=0}" "${DISK:=auto}"
 DRY_RUN=0 FORCE="" REPAIR="" DROP_EMPTY="" DROP_DUPLICATES=""
+# What a script may set: the tokeniser's steps, lower case, and every how many-th cleaned pair becomes valid (0: none).
+TOKENISE=(normalize tokenize)
+LOWERCASE="" VALID_EVERY=0 TITLES=""
 LANGUAGES=(de en)
-SETS=() FILES=() TEST_NAMES=()
+# TRAINING_PAIRS of the pairs in FILES come first and become the one set "train".
+SETS=() FILES=() TEST_NAMES=() TRAINING_PAIRS=1
 CHILDREN=()
 CREATED_OUT="" OWN_OUT=""
 
 # script_option OPTION REMAINING_COUNT VALUE: a script's own options; sets USED to the words it took (0: unknown).
 script_option() { USED=0; }
+
+# settle_options: a script's own defaults that depend on its options, before they are checked.
+settle_options() { :; }
 
 parse_options() {
     while [[ $# -gt 0 ]]; do
@@ -25,7 +33,8 @@ parse_options() {
             continue
         fi
         case "$1" in
-        --from | --out | --url | --bpe | --workers | --source-lang | --target-lang | --min-tokens | --max-tokens | --ratio)
+        --from | --out | --url | --bpe | --workers | --source-lang | --target-lang | --min-tokens | --max-tokens | --ratio | \
+            --drop-held-out | --disk)
             need_value "$1" "$#"
             [[ -n "$2" ]] || die "$1 needs a value; see $PROGRAM --help" 2
             ;;&
@@ -39,6 +48,8 @@ parse_options() {
         --min-tokens) MIN_TOKENS="$2" ;;
         --max-tokens) MAX_TOKENS="$2" ;;
         --ratio) RATIO="$2" ;;
+        --drop-held-out) DROP_HELD_OUT="$2" ;;
+        --disk) DISK="$2" ;;
         --drop-duplicates) DROP_DUPLICATES=1 ;;
         --drop-empty) DROP_EMPTY=1 ;;
         --repair) REPAIR=1 ;;
@@ -55,13 +66,16 @@ parse_options() {
         *) shift 2 ;;
         esac
     done
+    settle_options
     local name
     for name in BPE WORKERS MIN_TOKENS MAX_TOKENS; do
         [[ "${!name}" =~ ^[1-9][0-9]{0,8}$ ]] || die "$(option_name "$name") takes a whole number from 1, not '${!name}'" 2
     done
     [[ "$RATIO" =~ ^[1-9][0-9]*([.][0-9]+)?$ ]] || die "--ratio takes a number from 1, not '$RATIO'" 2
-    [[ "$SOURCE $TARGET" == "de en" || "$SOURCE $TARGET" == "en de" ]] ||
-        die "--source-lang and --target-lang must be de and en, in either order, not '$SOURCE' and '$TARGET'" 2
+    [[ "$DROP_HELD_OUT" =~ ^[0-9]{1,4}$ ]] || die "--drop-held-out takes a number of tokens (0: drop none), not '$DROP_HELD_OUT'" 2
+    [[ "$DISK" =~ ^(auto|[0-9]{1,6})$ ]] || die "--disk takes a number of gigabytes (0: no check), not '$DISK'" 2
+    [[ "$SOURCE $TARGET" == "${LANGUAGES[0]} ${LANGUAGES[1]}" || "$SOURCE $TARGET" == "${LANGUAGES[1]} ${LANGUAGES[0]}" ]] ||
+        die "--source-lang and --target-lang must be ${LANGUAGES[0]} and ${LANGUAGES[1]}, in either order, not '$SOURCE' and '$TARGET'" 2
     [[ "$MIN_TOKENS" -le "$MAX_TOKENS" ]] || die "--min-tokens $MIN_TOKENS is more than --max-tokens $MAX_TOKENS" 2
 }
 
@@ -125,26 +139,39 @@ redirected() {
     "$@" <"$in" >"$out" 2>>"$LOG"
 }
 
-# filter INPUT OUTPUT COMMAND...: COMMAND works line by line, so a long file goes through it in WORKERS parts.
+# Tools that hold their whole input in memory get at most so many lines at once.
+PART_LINES=200000
+
+# filter INPUT OUTPUT COMMAND...: COMMAND works line by line, so a long file goes through it in parts, WORKERS at a time.
 filter() {
-    local in="$1" out="$2" total part
+    local in="$1" out="$2" total size part parts batch first
     shift 2
     if [[ "$DRY_RUN" == 1 ]]; then
         show "$@" '<' "$in" '>' "$out"
         return
     fi
     total="$(wc -l <"$in")"
-    if [[ "$WORKERS" -eq 1 || "$total" -lt 2000 ]]; then
+    size=$(((total + WORKERS - 1) / WORKERS))
+    [[ "$total" -ge 2000 ]] || size=$((total))
+    [[ "$size" -le "$PART_LINES" ]] || size="$PART_LINES"
+    if [[ "$size" -eq "$total" ]]; then
         spawn redirected "$in" "$out" "$@"
         await "$1"
     else
-        split -l $(((total + WORKERS - 1) / WORKERS)) -a 4 "$in" "$out.in."
-        for part in "$out".in.*; do
-            spawn redirected "$part" "$out.out.${part##*.}" "$@"
+        split -l "$size" -a 4 "$in" "$out.in."
+        parts=("$out".in.*)
+        : >"$out"
+        for ((first = 0; first < ${#parts[@]}; first += WORKERS)); do
+            batch=("${parts[@]:first:WORKERS}")
+            for part in "${batch[@]}"; do
+                spawn redirected "$part" "$part.out" "$@"
+            done
+            await "$1"
+            for part in "${batch[@]}"; do
+                cat "$part.out" >>"$out"
+                rm "$part" "$part.out"
+            done
         done
-        await "$1"
-        cat "$out".out.* >"$out"
-        rm -f "$out".in.* "$out".out.*
     fi
     [[ "$(wc -l <"$out")" -eq "$total" ]] ||
         die "$1 turned $((total)) lines of $in into $(($(wc -l <"$out"))); check that its version is the one scripts/setup.sh installs"
@@ -274,53 +301,86 @@ stage() {
     note "$name: done in $((SECONDS - began)) s ($OUT/$target)"
 }
 
+# need_disk GIGABYTES: stop before anything is fetched or written if there is no room for it; --disk overrides.
+need_disk() {
+    local need="$1" folder="$OUT" have used=0
+    [[ "$DISK" == auto ]] || need="$DISK"
+    [[ "$need" -gt 0 ]] || return 0
+    if [[ "$DRY_RUN" == 1 ]]; then
+        printf '# needs %s GB in %s\n' "$need" "$OUT"
+        return
+    fi
+    [[ ! -d "$folder" ]] || used="$(du -sk "$folder" | cut -f 1)"
+    while [[ ! -d "$folder" ]]; do folder="$(dirname "$folder")"; done
+    have="$(df -Pk "$folder" | awk 'NR == 2 {print $4}')"
+    # What an earlier run made already is there.
+    [[ $((have + used)) -ge $((need * 1000000)) ]] ||
+        die "$OUT needs about $need GB, but only $((have / 1000000)) GB are free there; choose another disk with --out, or --disk 0 to try all the same"
+}
+
 make_dir() {
     if [[ "$DRY_RUN" == 1 ]]; then show mkdir -p "$1"; else mkdir -p "$1"; fi
 }
 
-# read_pairs: read PAIRS ("name source-file target-file", train first) into $PARTIAL/raw after strict checks.
+# in_text SET: whether a set has a text of its own, and is not split off the cleaned training text.
+in_text() { [[ "$1" != valid || "$VALID_EVERY" == 0 ]]; }
+
+# read_pairs: read the pairs in FILES (training text first) as the sets SETS into $PARTIAL/raw after strict checks.
 read_pairs() {
-    local arguments=(read-corpus --parallel --training 1) outputs=() i
+    local arguments=(read-corpus --parallel --training "$TRAINING_PAIRS") outputs=() set language
+    [[ "$TRAINING_PAIRS" -eq 1 ]] || arguments+=(--join)
+    [[ -z "$TITLES" ]] || arguments+=(--titles)
     [[ -z "$REPAIR" ]] || arguments+=(--repair)
     [[ -z "$DROP_EMPTY" ]] || arguments+=(--drop-empty)
     make_dir "$PARTIAL/raw"
-    for ((i = 0; i < ${#SETS[@]}; i++)); do
-        arguments+=("${FILES[2 * i]}" "${FILES[2 * i + 1]}")
-        outputs+=("$PARTIAL/raw/${SETS[i]}.de" "$PARTIAL/raw/${SETS[i]}.en")
+    for set in "${SETS[@]}"; do
+        for language in "${LANGUAGES[@]}"; do
+            outputs+=("$PARTIAL/raw/$set.$language")
+        done
     done
-    plugin "${arguments[@]}" --output "${outputs[@]}"
+    plugin "${arguments[@]}" "${FILES[@]}" --output "${outputs[@]}"
     [[ "$DRY_RUN" == 1 ]] || printf '%s\n' "${TEST_NAMES[@]}" >"$PARTIAL/raw/test.names"
 }
 
 tokenise_all() {
-    local set language
+    local set language tok
     make_dir "$PARTIAL/tok"
     for set in "${SETS[@]}"; do
+        in_text "$set" || continue
         for language in "${LANGUAGES[@]}"; do
-            filter "$OUT/raw/$set.$language" "$PARTIAL/tok/$set.$language" \
-                sacremoses -q -l "$language" normalize tokenize
+            tok="$PARTIAL/tok/$set.$language"
+            filter "$OUT/raw/$set.$language" "$tok" sacremoses -q -l "$language" "${TOKENISE[@]}"
+            [[ -n "$LOWERCASE" ]] || continue
+            filter "$tok" "$tok.lower" "$PYTHON" -c "$LOWER"
+            run mv "$tok.lower" "$tok"
         done
     done
 }
+
+# Lines as bytes: they end at the line feed alone.
+LOWER='import sys; sys.stdout.buffer.writelines(line.decode().lower().encode() for line in sys.stdin.buffer)'
 
 clean_training() {
     local arguments=() set
     make_dir "$PARTIAL/clean"
     for set in "${SETS[@]:1}"; do
-        arguments+=(--held-out "$set" "$OUT/tok/$set.de" "$OUT/tok/$set.en")
+        ! in_text "$set" || arguments+=(--held-out "$set" "$OUT/tok/$set.${LANGUAGES[0]}" "$OUT/tok/$set.${LANGUAGES[1]}")
     done
+    [[ "$DROP_HELD_OUT" -eq 0 ]] || arguments+=(--drop-held-out "$DROP_HELD_OUT")
     [[ -z "$DROP_DUPLICATES" ]] || arguments+=(--drop-duplicates)
-    plugin clean-corpus "$OUT/tok/train.de" "$OUT/tok/train.en" \
-        --output "$PARTIAL/clean/train.de" "$PARTIAL/clean/train.en" --report "$PARTIAL/clean/report.txt" \
-        --min "$MIN_TOKENS" --max "$MAX_TOKENS" --ratio "$RATIO" "${arguments[@]}"
+    [[ "$VALID_EVERY" -eq 0 ]] ||
+        arguments+=(--split "$VALID_EVERY" "$PARTIAL/clean/valid.${LANGUAGES[0]}" "$PARTIAL/clean/valid.${LANGUAGES[1]}")
+    plugin clean-corpus "$OUT/tok/train.${LANGUAGES[0]}" "$OUT/tok/train.${LANGUAGES[1]}" \
+        --output "$PARTIAL/clean/train.${LANGUAGES[0]}" "$PARTIAL/clean/train.${LANGUAGES[1]}" \
+        --report "$PARTIAL/clean/report.txt" --min "$MIN_TOKENS" --max "$MAX_TOKENS" --ratio "$RATIO" "${arguments[@]}"
 }
 
 learn_codes() {
     if [[ "$DRY_RUN" == 1 ]]; then
-        show cat "$OUT/clean/train.de" "$OUT/clean/train.en" '|' subword-nmt learn-bpe -s "$BPE" '>' "$PARTIAL/bpe.codes"
+        show cat "${CLEANED[@]}" '|' subword-nmt learn-bpe -s "$BPE" '>' "$PARTIAL/bpe.codes"
         return
     fi
-    cat "$OUT/clean/train.de" "$OUT/clean/train.en" >"$PARTIAL/both"
+    cat "${CLEANED[@]}" >"$PARTIAL/both"
     spawn redirected "$PARTIAL/both" "$PARTIAL/bpe.codes" subword-nmt learn-bpe -s "$BPE"
     await subword-nmt
     rm "$PARTIAL/both"
@@ -332,7 +392,7 @@ apply_codes() {
     make_dir "$PARTIAL/bpe"
     for set in "${SETS[@]}"; do
         from=tok
-        [[ "$set" != train ]] || from=clean
+        if [[ "$set" == train ]] || ! in_text "$set"; then from=clean; fi
         for language in "${LANGUAGES[@]}"; do
             filter "$OUT/$from/$set.$language" "$PARTIAL/bpe/$set.$language" subword-nmt apply-bpe -c "$OUT/bpe.codes"
         done
@@ -365,18 +425,22 @@ binarise() {
 
 # text_stages: raw/ to bin/. SETS holds the names of all sets: train, valid, test, test1 ...
 text_stages() {
-    local set language raw=() tok=() bpe=()
+    local set language raw=() tok=() bpe=() cleaning="$MIN_TOKENS $MAX_TOKENS $RATIO $DROP_DUPLICATES"
     for set in "${SETS[@]}"; do
         for language in "${LANGUAGES[@]}"; do
+            bpe+=("$OUT/bpe/$set.$language")
+            in_text "$set" || continue
             raw+=("$OUT/raw/$set.$language")
             tok+=("$OUT/tok/$set.$language")
-            bpe+=("$OUT/bpe/$set.$language")
         done
     done
-    stage tokenise tok "sacremoses normalize tokenize" tokenise_all "${raw[@]}"
-    stage clean clean "$MIN_TOKENS $MAX_TOKENS $RATIO $DROP_DUPLICATES" clean_training "${tok[@]}"
-    stage codes bpe.codes "joint $BPE" learn_codes "$OUT/clean/train.de" "$OUT/clean/train.en"
-    stage bpe bpe "no vocabulary threshold" apply_codes "$OUT/bpe.codes" "$OUT/clean/train.de" "$OUT/clean/train.en" "${tok[@]}"
+    CLEANED=("$OUT/clean/train.${LANGUAGES[0]}" "$OUT/clean/train.${LANGUAGES[1]}")
+    [[ "$DROP_HELD_OUT" -eq 0 ]] || cleaning+=" held-out=$DROP_HELD_OUT"
+    [[ "$VALID_EVERY" -eq 0 ]] || cleaning+=" valid=$VALID_EVERY"
+    stage tokenise tok "sacremoses ${TOKENISE[*]}${LOWERCASE:+ lower}" tokenise_all "${raw[@]}"
+    stage clean clean "$cleaning" clean_training "${tok[@]}"
+    stage codes bpe.codes "joint $BPE" learn_codes "${CLEANED[@]}"
+    stage bpe bpe "no vocabulary threshold" apply_codes "$OUT/bpe.codes" "${CLEANED[@]}" "${tok[@]}"
     stage binarise bin "joined $SOURCE-$TARGET" binarise "${bpe[@]}"
     [[ "$DRY_RUN" == 1 ]] || note "ready: fairseq-train $OUT/bin ... (reference for sacreBLEU: $OUT/raw/test.$TARGET)"
 }
@@ -427,16 +491,41 @@ checksum_of() {
 
 # fetch URL FILE CHECKSUM: download and check; an unfinished download stays as FILE.part and is taken up again.
 fetch() {
+    obtain "$@"
+    [[ -z "$REASON" ]] || die "$REASON"
+}
+
+# fetch_first FOLDER NAME CHECKSUM URL [NAME CHECKSUM URL]...: from the first source that works, as FOLDER/NAME in FETCHED.
+fetch_first() {
+    local folder="$1" sources=("${@:2}") i
+    # A file that is there and right comes before any that must be fetched.
+    for ((i = 0; i < ${#sources[@]} && DRY_RUN == 0; i += 3)); do
+        FETCHED="$folder/${sources[i]}"
+        [[ ! -f "$FETCHED" || "$(checksum_of "$FETCHED" "$FETCHED" "${sources[i + 1]}")" != "${sources[i + 1]}" ]] || return 0
+    done
+    for ((i = 0; i < ${#sources[@]}; i += 3)); do
+        FETCHED="$folder/${sources[i]}"
+        obtain "${sources[i + 2]}" "$FETCHED" "${sources[i + 1]}"
+        [[ -n "$REASON" ]] || return 0
+        [[ $((i + 3)) -ge ${#sources[@]} ]] || note "$REASON; trying the mirror"
+    done
+    die "$REASON"
+}
+
+# obtain URL FILE CHECKSUM: what fetch does, but a failure is told in REASON. Without CHECKSUM that of FILE.sha256 counts.
+obtain() {
     local url="$1" file="$2" expected="$3" found="" resumed status
+    REASON=""
+    [[ -n "$expected" || ! -s "$file.sha256" ]] || expected="$(cut -d ' ' -f 1 "$file.sha256")"
     if [[ "$DRY_RUN" == 1 ]]; then
         show mkdir -p "$(dirname "$file")"
         show curl -fL --retry 3 -C - -o "$file.part" "$url"
-        printf '# expects %s (SHA-256 of the uncompressed content, or md5 of the file)\n' "$expected"
+        [[ -z "$expected" ]] || printf '# expects %s (SHA-256 of the uncompressed content, or md5 of the file)\n' "$expected"
         show mv "$file.part" "$file"
         return
     fi
     if [[ -f "$file" ]]; then
-        [[ "$(checksum_of "$file" "$file" "$expected")" != "$expected" ]] || return 0
+        [[ -n "$expected" && "$(checksum_of "$file" "$file" "$expected")" != "$expected" ]] || return 0
         note "$file is not the published file (any more); fetching it again"
     fi
     command -v curl >/dev/null || die "curl was not found; install it, or fetch $url by hand and pass its folder with --from"
@@ -450,10 +539,13 @@ fetch() {
         CHILDREN=()
         # Resuming a part that is complete, or that the server cannot resume, fails with 22, 33 or 36.
         if [[ "$status" -ne 0 && ! ("$resumed" -eq 1 && "$status" =~ ^(22|33|36)$) ]]; then
-            die "cannot fetch $url (curl's status $status); check the network and run the same command again (it resumes), or fetch it by hand and pass its folder with --from"
+            REASON="cannot fetch $url (curl's status $status); check the network and run the same command again (it resumes), or fetch it by hand and pass its folder with --from"
+            return
         fi
         found="$(checksum_of "$file.part" "$file" "$expected")"
-        if [[ "$found" == "$expected" ]]; then
+        # Nothing is published of it: then it must at least be complete.
+        [[ -n "$expected" ]] || ! gzip -t "$file.part" 2>/dev/null || expected="$found"
+        if [[ -n "$expected" && "$found" == "$expected" ]]; then
             mv "$file.part" "$file"
             return
         fi
@@ -461,7 +553,8 @@ fetch() {
         [[ "$resumed" -eq 1 ]] || break
         note "the part that an earlier run left does not fit; starting again"
     done
-    die "$url has the checksum ${found:-of a damaged file} but $expected was expected; it was discarded: give another source with --url, or fetch it by hand and pass its folder with --from"
+    REASON="$url has the checksum ${found:-of a damaged file} but $expected was expected; it was discarded: give another source with --url, or fetch it by hand and pass its folder with --from"
+    [[ -n "$expected" ]] || REASON="$url gave a damaged file; it was discarded: run the same command again, or fetch it by hand and pass its folder with --from"
 }
 
 # check_archive ARCHIVE RECORD [SHA256]: against SHA256 if given, else against RECORD, else write RECORD.
@@ -479,4 +572,49 @@ check_archive() {
     elif [[ "$found" != "$expected" ]]; then
         die "$1 has SHA-256 $found but $origin says $expected; fetch it again, or remove the record if the release has changed"
     fi
+}
+
+# ------------------------------------------------------------------ releases of IWSLT
+
+# find_release ARCHIVE...: the archive of that name that --from gives or holds, in ARCHIVE; none where its files lie.
+find_release() {
+    local name
+    ARCHIVE=""
+    [[ -n "$FROM" ]] || return 0
+    [[ -e "$FROM" ]] || die "--from $FROM does not exist; give the release's archive or the folder that holds it"
+    if [[ -f "$FROM" ]]; then
+        ARCHIVE="$FROM"
+    elif ! find_file train.tags.en-de.de "$FROM" "$FROM/en-de" && ! find_file train.tags.de-en.de "$FROM" "$FROM/de-en"; then
+        for name in "$@"; do
+            [[ ! -f "$FROM/$name" ]] || ARCHIVE="${ARCHIVE:-$FROM/$name}"
+        done
+    fi
+}
+
+# find_pair LABEL BEFORE AFTER FOLDER...: both sides of one set, under one of the two namings, appended to FILES.
+find_pair() {
+    local label="$1" before="$2" after="$3" direction
+    shift 3
+    for direction in en-de de-en; do
+        if find_file "$before.$direction.de$after" "$@"; then
+            FILES+=("$FOUND")
+            find_file "$before.$direction.en$after" "$@" ||
+                die "$before.$direction.de$after is there but $before.$direction.en$after is missing in $1; both sides are needed"
+            FILES+=("$FOUND")
+            return
+        fi
+    done
+    die "no $before.{en-de,de-en}.{de,en}$after (or .gz) in $1, needed for $label; get the full release${TESTS:+, or choose sets with --tests}"
+}
+
+# unpack_release: the training files and those of development and test sets of ARCHIVE into $PARTIAL/orig.
+unpack_release() {
+    make_dir "$PARTIAL/orig"
+    run tar -xzf "$ARCHIVE" -C "$PARTIAL/orig"
+    [[ "$DRY_RUN" == 0 ]] || return 0
+    # The archive holds one folder, en-de/ or de-en/; only its plain files of the known layouts are kept.
+    mkdir "$PARTIAL/unpacked"
+    find "$PARTIAL/orig" -type f \( -name 'train.tags.*' -o -name 'IWSLT1[47].TED*.xml' \) -exec mv {} "$PARTIAL/unpacked/" \;
+    rm -rf "$PARTIAL/orig"
+    mv "$PARTIAL/unpacked" "$PARTIAL/orig"
 }

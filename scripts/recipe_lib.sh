@@ -11,6 +11,11 @@ RUNS=""
 TABLE=0
 EXTRA=()
 
+# What a recipe may set besides; see recipe_run.
+DATA_NAME="" SAVE_UPDATES="" TOKEN_BLEU="" REFERENCE="test"
+SOURCE_LANG=de TARGET_LANG=en
+PREPARE_OPTIONS=() SMOKE_PREPARE=() GENERATION=()
+
 # recipe_options "$@": the options that every recipe takes.
 recipe_options() {
     while [[ $# -gt 0 ]]; do
@@ -52,12 +57,15 @@ recipe_options() {
 #
 # Reads NAME, PREPARE, ARCH (with VARIANT in it), BPE, MAX_TOKENS, BATCH_TOKENS, MAX_UPDATE or MAX_EPOCH, TRAINING
 # (options of fairseq-train), BEAM, LENPEN, AVERAGE (epochs to average; 0 = the best checkpoint translates), and perhaps
-# SMOKE_PREPARE (options that make the preparation shorter).
+# DATA_NAME (name of the prepared data, where recipes share them), SOURCE_LANG and TARGET_LANG, PREPARE_OPTIONS (what the
+# preparation needs besides), SMOKE_PREPARE (options that make it shorter), SAVE_UPDATES (save every so many updates, and
+# average these saves), GENERATION (options of fairseq-generate), REFERENCE (the set in raw/ that is the reference),
+# TOKEN_BLEU (tokenised or compound-split: another BLEU to report).
 recipe_run() {
-    local suffix="" save_dir gen data prepare=() limits=() average=() checkpoint=()
+    local suffix="" save_dir gen data prepare=() limits=() saves=() average=() checkpoint=() score=()
     [[ "$SMOKE" == 0 ]] || suffix="-smoke"
     [[ -n "$RUNS" ]] || RUNS="$ROOT/runs/$NAME$suffix"
-    [[ -n "$DATA_DIR" ]] || DATA_DIR="$ROOT/data/$NAME$suffix"
+    [[ -n "$DATA_DIR" ]] || DATA_DIR="$ROOT/data/${DATA_NAME:-$NAME}$suffix"
     if [[ "$TABLE" == 1 ]]; then
         recipe_table
         return
@@ -72,11 +80,20 @@ recipe_run() {
         # The few updates of a smoke run end within its first epoch.
         [[ "$AVERAGE" == 0 ]] || AVERAGE=2
         average+=(--updates)
-        [[ -z "$FROM" ]] || prepare+=(${SMOKE_PREPARE[@]+"${SMOKE_PREPARE[@]}"})
-        # Without text of its own a smoke run takes a little of the toy corpus.
-        [[ -n "$FROM" ]] || PREPARE="$ROOT/scripts/prepare_toy.sh"
-        [[ -n "$FROM" ]] || prepare+=(--train 300 --valid 60 --test 60)
+        # Without text of its own a smoke run takes a little of the toy corpus, which is German and English.
+        if [[ -z "$FROM" ]]; then
+            PREPARE="$ROOT/scripts/prepare_toy.sh"
+            PREPARE_OPTIONS=(--train 300 --valid 60 --test 60)
+            REFERENCE="test"
+            [[ "$TARGET_LANG" == en ]] || TARGET_LANG=de
+        else
+            PREPARE_OPTIONS+=(${SMOKE_PREPARE[@]+"${SMOKE_PREPARE[@]}"})
+        fi
+    elif [[ -n "$SAVE_UPDATES" ]]; then
+        saves=(--no-epoch-checkpoints --save-interval-updates "$SAVE_UPDATES" --keep-interval-updates "$AVERAGE")
+        average+=(--updates)
     fi
+    prepare+=(${PREPARE_OPTIONS[@]+"${PREPARE_OPTIONS[@]}"} --source-lang "$SOURCE_LANG" --target-lang "$TARGET_LANG")
     prepare+=(--out "$DATA_DIR" --bpe "$BPE" --workers "$(getconf _NPROCESSORS_ONLN)")
     [[ -z "$FROM" ]] || prepare+=(--from "$FROM")
     [[ "$DRY_RUN" == 0 ]] || prepare+=(--dry-run)
@@ -87,7 +104,7 @@ recipe_run() {
     [[ -z "${PROCESSES:-}" ]] || limits+=(--processes "$PROCESSES")
     run_stage "$ROOT/scripts/train.sh" "$data" --arch "$ARCH" --save-dir "$save_dir" "${limits[@]}" \
         --max-tokens "$MAX_TOKENS" --batch-tokens "$BATCH_TOKENS" "${COMMON_FLAGS[@]}" \
-        -- "${TRAINING[@]}" ${EXTRA[@]+"${EXTRA[@]}"}
+        -- "${TRAINING[@]}" ${saves[@]+"${saves[@]}"} ${EXTRA[@]+"${EXTRA[@]}"}
 
     if [[ "$AVERAGE" -gt 0 ]]; then
         run_stage "$ROOT/scripts/average.sh" "$save_dir" --last "$AVERAGE" ${average[@]+"${average[@]}"} \
@@ -95,8 +112,11 @@ recipe_run() {
         checkpoint=(--path "$save_dir/average.pt")
     fi
     run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" ${checkpoint[@]+"${checkpoint[@]}"} \
-        --out "$gen" --beam "$BEAM" --lenpen "$LENPEN" --language en "${COMMON_FLAGS[@]}"
-    run_stage "$ROOT/scripts/score.sh" "$gen/hyp.detok.en" "$DATA_DIR/raw/test.en" "${COMMON_FLAGS[@]}"
+        --out "$gen" --beam "$BEAM" --lenpen "$LENPEN" --language "$TARGET_LANG" "${COMMON_FLAGS[@]}" \
+        -- ${GENERATION[@]+"${GENERATION[@]}"}
+    [[ -z "$TOKEN_BLEU" ]] || score=("--$TOKEN_BLEU" "$TARGET_LANG")
+    run_stage "$ROOT/scripts/score.sh" "$gen/hyp.detok.$TARGET_LANG" "$DATA_DIR/raw/$REFERENCE.$TARGET_LANG" \
+        ${score[@]+"${score[@]}"} "${COMMON_FLAGS[@]}"
 }
 
 # recipe_table: the finished runs of this recipe as a table, and as files beside them.

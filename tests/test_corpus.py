@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import re
 import tempfile
+import tracemalloc
 from pathlib import Path
-from typing import List, Tuple
+from typing import Callable, List, Tuple
 from xml.sax.saxutils import escape
 
 import pytest
@@ -15,13 +16,19 @@ from hypothesis import strategies as st
 
 from fairseq_plugins import cli
 from fairseq_plugins.corpus import (
+    CleaningReport,
     CorpusError,
+    HeldOut,
     Sentence,
+    aligned,
     check_parallel,
     clean,
     decode_lines,
     overlap,
     read_corpus,
+    stream_clean,
+    stream_corpus,
+    whole_files,
     write_whole,
 )
 
@@ -361,3 +368,167 @@ def test_clean_corpus_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     _file(tmp_path, "en", "A\n")
     assert cli.main(arguments) == 1
     assert "has 4 lines but" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ WMT's files and large text
+
+SGM = """<refset setid="newstest2014" srclang="any" trglang="de">
+<doc sysid="ref" docid="one" genre="news" origlang="en">
+<hl>
+<seg id="1">Kaffee &amp; Kuchen bei Müller & Sohn &lt;neu&gt; &#x41;&#66;</seg>
+</hl>
+<p>
+<SEG id="2">  AT&T, &quot;R&D&quot; und
+zwei Zeilen </SEG>
+</p>
+</doc>
+<DOC docid="two">
+<seg id="1">&unknown; &#xD800;</seg>
+</DOC>
+</refset>
+"""
+
+
+def test_sgm_takes_segments_and_leaves_what_is_no_entity(tmp_path: Path) -> None:
+    found = read_corpus(_file(tmp_path, "newstest2014-deen-ref.de.sgm", SGM))
+    assert _texts(found) == [
+        "Kaffee & Kuchen bei Müller & Sohn <neu> AB",
+        'AT&T, "R&D" und zwei Zeilen',
+        "&unknown; &#xD800;",
+    ]
+    assert [s.line for s in found] == [4, 7, 12]
+    assert [s.talk for s in found] == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda text: text[: text.index("</SEG>")], ":7: this <seg> has no end"),
+        (lambda text: text[: text.index("</refset>")], ":13: the file is cut off"),
+        (lambda text: text.replace("</seg>", "", 1), ":7: <seg> where none may stand"),
+        (lambda text: text.replace("<seg id", "<sag id", 1), ":4: </seg> where none may stand"),
+        (lambda text: text.replace("<DOC", "&#x85;<DOC").replace("&unknown;", "&#x85;"), ":12: control or line-sep"),
+        (lambda text: text.replace("Sohn", "So\rhn"), ":4: control or line-separator character U+000D"),
+        (lambda text: "<srcset setid='x'>\n</srcset>\n", ": the file holds no sentence"),
+    ],
+)
+def test_bad_sgm_is_refused(change: Callable[[str], str], expected: str, tmp_path: Path) -> None:
+    path = _file(tmp_path, "bad.sgm", change(SGM))
+    with pytest.raises(CorpusError) as error:
+        read_corpus(path)
+    assert f"{path}{expected}" in str(error.value)
+
+
+def test_titles_are_sentences_on_request(tmp_path: Path) -> None:
+    path = _file(tmp_path, "t", _tags())
+    assert _texts(list(stream_corpus(path, titles=True))) == [
+        "Ein Garten",
+        "Über Gärten & Bäume.",
+        *_texts(read_corpus(path)),
+    ]
+
+
+def test_reading_holds_no_more_than_a_line(tmp_path: Path) -> None:
+    """Of text, compressed or not, the memory does not grow with the file."""
+    line = ("Äpfel und Birnen reifen im Garten. " * 5).encode()
+    peaks = []
+    for count in (2_000, 20_000):
+        data = (line + b"\n") * count
+        for content in (data, gzip.compress(data, 1)):
+            path = tmp_path / "a"
+            path.write_bytes(content)
+            tracemalloc.start()
+            assert sum(1 for _ in stream_corpus(path)) == count
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert max(peaks) < 1_000_000 < len(line) * 20_000 / 3
+
+
+def test_aligned_tells_the_worst_first() -> None:
+    """Sides of other lengths matter more than an empty line before that; what is right before both is given."""
+    left, right = _sentences("a", "", "c", "d"), _sentences("A", "B", "C")
+    pairs = aligned(left, right, "x.de", "x.en")
+    assert next(pairs)[1].text == "A"
+    with pytest.raises(CorpusError, match=r"x\.en ends where x\.de:13 goes on"):
+        next(pairs)
+    pairs = aligned(left[:3], right, "x.de", "x.en")
+    next(pairs)
+    with pytest.raises(CorpusError, match=r"^x\.de:11: the line is empty"):
+        next(pairs)
+
+
+_PAIRS = st.lists(st.tuples(_TOKENS, _TOKENS), max_size=20)
+
+
+@given(_PAIRS, _PAIRS, st.integers(0, 4))
+def test_held_out_pairs_are_counted_and_dropped(
+    train: List[Tuple[str, str]], held_out: List[Tuple[str, str]], drop_from: int
+) -> None:
+    held, report = HeldOut(held_out, drop_from), CleaningReport()
+    kept = list(stream_clean(train, report, maximum=99, ratio=99, held_out=[held]))
+    assert held.counts() == {
+        "source": sum(a in [s for s, _ in train] for a, _ in held_out),
+        "target": sum(b in [t for _, t in train] for _, b in held_out),
+        "pair": sum(pair in train for pair in held_out),
+    }
+
+    def leaked(pair: Tuple[str, str]) -> bool:
+        return any(
+            side in [other[i] for other in held_out] and len(side.split()) >= drop_from for i, side in enumerate(pair)
+        )
+
+    whole = [pair for pair in train if all(pair)]
+    assert kept == [pair for pair in whole if not (drop_from and leaked(pair))]
+    assert report.dropped.get("in a held-out set", 0) == len(whole) - len(kept)
+    assert ("in a held-out set" in report.dropped) == bool(drop_from)
+
+
+def test_whole_files_come_together_or_not_at_all(tmp_path: Path) -> None:
+    names = [tmp_path / "a", tmp_path / "b"]
+    with pytest.raises(ZeroDivisionError), whole_files(names) as files:
+        files[0].write(b"%d" % (1 // 0))
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(CorpusError, match="cannot be written"), whole_files([names[0], tmp_path / "no" / "b"]):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with whole_files(names) as files:
+        for number, file in enumerate(files):
+            file.write(b"%d" % number)
+    assert [name.read_bytes() for name in names] == [b"0", b"1"]
+
+
+def test_read_corpus_command_joins_training_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, count in enumerate((3, 2, 1)):
+        for side in ("de", "en"):
+            _file(tmp_path, f"{number}.{side}", "".join(f"{side} {number} {i}\n" for i in range(count)))
+    paths = [str(tmp_path / f"{number}.{side}") for number in range(3) for side in ("de", "en")]
+    out = [str(tmp_path / name) for name in ("train.de", "train.en", "dev.de", "dev.en")]
+    command = ["read-corpus", "--parallel", "--join", "--training", "2", *paths, "--output"]
+    assert cli.main([*command, *out]) == 0
+    assert (tmp_path / "train.en").read_text() == "en 0 0\nen 0 1\nen 0 2\nen 1 0\nen 1 1\n"
+    assert (tmp_path / "dev.de").read_text() == "de 2 0\n"
+    assert f"{paths[2]}: 2 pairs\n" in capsys.readouterr().err
+    assert cli.main([*command, *out[:2]]) == 1
+    assert "--output needs 4 names" in capsys.readouterr().err
+    assert cli.main(["read-corpus", "--parallel", "--join", "--training", "4", *paths]) == 1
+    assert cli.main(["read-corpus", "--join", "--training", "2", *paths]) == 1
+
+
+def test_clean_corpus_command_sets_pairs_apart_and_drops_held_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    de = _file(tmp_path, "de", "".join(f"a b {i}\n" for i in range(10)))
+    en = _file(tmp_path, "en", "".join(f"A B {i}\n" for i in range(10)))
+    held = [_file(tmp_path, "h.de", "x\na b 4\n"), _file(tmp_path, "h.en", "A B 0\nY\n")]
+    out = [tmp_path / name for name in ("o.de", "o.en", "v.de", "v.en")]
+    command = ["clean-corpus", str(de), str(en), "--output", *map(str, out[:2])]
+    command += ["--held-out", "test", *map(str, held), "--drop-held-out", "3"]
+    assert cli.main([*command, "--split", "3", *map(str, out[2:])]) == 0
+    assert out[2].read_text() == "a b 3\na b 7\n"
+    assert out[1].read_text() == "".join(f"A B {i}\n" for i in (1, 2, 5, 6, 8, 9))
+    text = capsys.readouterr().err
+    assert "dropped, in a held-out set: 2\nkept: 8\nof these set apart, one of 3: 2\n" in text
+    assert "test sentences that also stand in the training text: 1 by source, 1 by target, 0 by pair\n" in text
+    for wrong in ("1", "x"):
+        assert cli.main([*command, "--split", wrong, *map(str, out[2:])]) == 1
+        assert "--split needs --output, and a number of at least 2" in capsys.readouterr().err

@@ -459,13 +459,17 @@ def library(tmp_path: Path, body: str, **variables: object) -> subprocess.Comple
     return subprocess.run(["bash", str(script)], capture_output=True, text=True, env=_environment(), timeout=60)
 
 
+@pytest.mark.parametrize("part", [200000, 499])
 @pytest.mark.parametrize("workers", [1, 3, 7])
-def test_workers_do_not_change_the_result(workers: int, tmp_path: Path) -> None:
+def test_workers_do_not_change_the_result(workers: int, part: int, tmp_path: Path) -> None:
+    """Nor do the parts in which a text that is larger than the memory goes through."""
     write(tmp_path / "in", "".join(f"Zeile {i}\n" for i in range(5003)))
-    body = 'filter "$OUT/../in" "$OUT/done" sed "s/Zeile/line/"'
-    succeeded(library(tmp_path, body, OUT=tmp_path / "out", WORKERS=workers))
+    calls = tmp_path / "calls"
+    body = f'filter "$OUT/../in" "$OUT/done" bash -c "echo >>{shlex.quote(str(calls))}; sed s/Zeile/line/"'
+    succeeded(library(tmp_path, body, OUT=tmp_path / "out", WORKERS=workers, PART_LINES=part))
     assert (tmp_path / "out" / "done").read_text() == "".join(f"line {i}\n" for i in range(5003))
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["done"]
+    assert calls.read_text().count("\n") == (workers if part == 200000 else 11)
 
 
 def test_a_worker_that_fails_stops_the_run(tmp_path: Path) -> None:
@@ -550,6 +554,24 @@ def test_archive_without_a_published_sha256_is_pinned_at_its_first_use(tmp_path:
     succeeded(library(tmp_path, body, OUT=tmp_path / "out"))
     archive.write_text("second")
     refused(library(tmp_path, body, OUT=tmp_path / "out"), f"sha256, written when it was first fetched, says {digest}")
+
+
+def test_disk_space(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free // 10**9
+    out = tmp_path / "new" / "out"
+    for need, disk, enough in (
+        (1, "auto", True),
+        (free + 100, "auto", False),
+        (free + 100, "0", True),
+        (1, str(free + 100), False),
+    ):
+        result = library(tmp_path, f"need_disk {need}; echo enough", OUT=out, DISK=disk)
+        if enough:
+            succeeded(result)
+        else:
+            refused(result, f"needs about {free + 100} GB, but only", "choose another disk with --out, or --disk 0")
+        assert ("enough" in result.stdout) == enough
+        assert not out.exists()
 
 
 PUBLISHED = ROOT.parent / "shared" / "data" / "multi30k" / "raw"

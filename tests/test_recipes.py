@@ -8,11 +8,19 @@ from xml.sax.saxutils import escape
 import pytest
 from fairseq import options
 from pipeline_tools import ROOT, script, sentences, snapshot, write_pair
+from releases import iwslt14, wmt14, write_unpacked
+
+from fairseq_plugins.models.grid import VARIANTS
 
 PATHS = sorted((ROOT / "examples").glob("*/*.sh"))
 RECIPES = [str(path.relative_to(ROOT)) for path in PATHS if "\nrecipe_run\n" in path.read_text(encoding="utf-8")]
 #: recipe -> the variant of its smoke run: each variant is run once
 SMOKE = {
+    "examples/attention_is_all_you_need/iwslt14.sh": "pairwise",
+    "examples/attention_is_all_you_need/iwslt17.sh": "symmetric",
+    "examples/attention_is_all_you_need/wmt14_en_de_base.sh": "baseline",
+    "examples/attention_is_all_you_need/wmt14_en_de_big.sh": "valueaware",
+    "examples/attention_is_all_you_need/wmt14_en_fr_big.sh": "neuralqkv",
     "examples/neural_qkv/iwslt17.sh": "matched",
     "examples/neural_qkv/multi30k.sh": "neuralqkv",
     "examples/neural_qkv/opus_shape.sh": "baseline",
@@ -21,7 +29,7 @@ SMOKE = {
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
-    """A little text in the official layouts of Multi30k and IWSLT 2017."""
+    """A little text in the official layouts of Multi30k, IWSLT 2014 and 2017 and WMT 2014."""
     folder = tmp_path_factory.mktemp("raw text")
     for seed, (name, count) in enumerate((("train", 250), ("val", 20), ("test_2016_flickr", 21))):
         write_pair(folder / "multi30k" / name, sentences(count, seed))
@@ -40,11 +48,20 @@ def raw(tmp_path_factory):
                 f'<doc docid="1" genre="lectures">\n{segments}</doc>\n</{kind}>\n</mteval>\n',
                 encoding="utf-8",
             )
+    write_unpacked(folder / "iwslt14", {"": iwslt14()})
+    for pair in ("en-de", "en-fr"):
+        write_unpacked(folder / f"wmt14_{pair.replace('-', '_')}", wmt14(pair))
     return folder
 
 
 def from_folder(raw, recipe):
-    return raw / ("multi30k" if "multi30k" in recipe else "iwslt17")
+    return next((path for path in sorted(raw.iterdir()) if path.name in recipe), raw / "iwslt17")
+
+
+def target(recipe):
+    """Its target language."""
+    match = re.search(r"_en_(\w\w)_", recipe)
+    return match[1] if match else "en"
 
 
 def fairseq_commands(output):
@@ -54,7 +71,7 @@ def fairseq_commands(output):
 
 def test_every_recipe_is_run_here():
     assert set(SMOKE) == set(RECIPES)
-    assert set(SMOKE.values()) == {"baseline", "neuralqkv", "matched"}
+    assert set(SMOKE.values()) == set(VARIANTS)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -108,10 +125,10 @@ def test_smoke_goes_from_raw_text_to_a_score(recipe, raw, smoked):
     run = smoked / recipe.split("/")[-1] / f"{variant}-seed1"
     assert f"transformer_{variant}" in json.loads((run / "run.json").read_text())["arch"]
     score = json.loads((run / "gen.test" / "score.json").read_text())
-    reference = smoked / f"{source.name} data" / "raw" / "test.en"
+    reference = smoked / f"{source.name} data" / "raw" / f"test{'.lower' * ('iwslt14' in recipe)}.{target(recipe)}"
     assert score["reference"] == str(reference)
     assert score["sentences"] == len(reference.read_text().splitlines())
-    assert ("average of 2 checkpoints" in output) == ("opus_shape" in recipe)
+    assert ("average of 2 checkpoints" in output) == ("opus_shape" in recipe or "wmt14" in recipe)
 
     # a second call goes through what is there
     again = script(recipe, *arguments, "--resume")
@@ -129,7 +146,7 @@ def test_smoke_goes_from_raw_text_to_a_score(recipe, raw, smoked):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--variant", "best"], "choose one of neuralqkv baseline matched"),
+        (["--variant", "best"], "--variant best: choose one of "),
         (["--no-such-option"], "unknown option --no-such-option"),
         (["--seed"], "--seed needs a value"),
     ],

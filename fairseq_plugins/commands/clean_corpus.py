@@ -1,19 +1,31 @@
 """Check a tokenised parallel corpus and drop pairs by length and length ratio.
 
 Works as Moses' clean-corpus-n does, and says what it dropped and why. With --held-out it also counts the
-held-out sentences that stand in the training text.
+held-out sentences that stand in the training text, and drops those pairs on request. Lines are read one at a time:
+a file may be larger than the memory.
 
-example:
+examples:
   fairseq-plugins clean-corpus tok/train.de tok/train.en --output train.de train.en --max 175 --ratio 1.5
+  fairseq-plugins clean-corpus tok/train.en tok/train.de --output train.en train.de --max 250 \\
+      --held-out newstest2014 tok/test.en tok/test.de --drop-held-out 6 --report report.txt
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import List, Tuple
+from typing import Iterator, Tuple
 
-from fairseq_plugins.corpus import CorpusError, check_parallel, clean, overlap, read_corpus, write_whole
+from fairseq_plugins.corpus import (
+    CleaningReport,
+    CorpusError,
+    HeldOut,
+    aligned,
+    stream_clean,
+    stream_corpus,
+    whole_files,
+    write_whole,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +45,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("NAME", "SOURCE", "TARGET"),
         help="count this set's sentences that stand in the training text; may be repeated",
     )
+    parser.add_argument(
+        "--drop-held-out",
+        type=int,
+        default=0,
+        metavar="N",
+        help="drop a pair if a side of it that has at least N tokens stands in such a set (default: 0, drop none)",
+    )
+    parser.add_argument(
+        "--split",
+        nargs=3,
+        metavar=("N", "SOURCE", "TARGET"),
+        help="every Nth of the kept pairs goes to these files instead",
+    )
     parser.add_argument("--report", metavar="FILE", help="also write the counts there")
 
 
@@ -47,27 +72,43 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
-    pairs = _read(args.source, args.target)
-    kept, report = clean(pairs, args.min, args.max, args.ratio, args.drop_duplicates)
-    lines = report.lines()
-    for name, source, target in args.held_out:
-        counts = overlap(pairs, _read(source, target))
-        found = ", ".join(f"{count} by {side}" for side, count in counts.items())
-        lines.append(f"{name} sentences that also stand in the training text: {found}")
-    print("\n".join(lines), file=sys.stderr)
-    if not kept:
-        raise CorpusError(
-            f"{args.source}: no pair is left of {report.total}; check that the files belong together, or give "
-            "larger --max and --ratio"
-        )
-    if args.report:
-        write_whole(args.report, "".join(f"{line}\n" for line in lines).encode("utf-8"))
-    if args.output:
-        for i, name in enumerate(args.output):
-            write_whole(name, "".join(f"{pair[i]}\n" for pair in kept).encode("utf-8"))
+    number, split = (args.split[0], args.split[1:]) if args.split else ("0", [])
+    every = int(number) if number.isdecimal() else 0
+    if args.split and (every < 2 or not args.output):
+        raise CorpusError(f"--split needs --output, and a number of at least 2, not '{number}'")
+    held_out = {name: HeldOut(_read(source, target), args.drop_held_out) for name, source, target in args.held_out}
+    report = CleaningReport()
+    kept = stream_clean(
+        _read(args.source, args.target),
+        report,
+        args.min,
+        args.max,
+        args.ratio,
+        args.drop_duplicates,
+        list(held_out.values()),
+    )
+    with whole_files([*(args.output or ()), *split]) as files:
+        for count, pair in enumerate(kept, 1):
+            apart = 2 if split and count % every == 0 else 0
+            for side, file in enumerate(files[apart : apart + 2]):
+                file.write(f"{pair[side]}\n".encode())
+        lines = report.lines()
+        if split:
+            lines.append(f"of these set apart, one of {every}: {report.kept // every}")
+        for name, held in held_out.items():
+            found = ", ".join(f"{count} by {side}" for side, count in held.counts().items())
+            lines.append(f"{name} sentences that also stand in the training text: {found}")
+        print("\n".join(lines), file=sys.stderr)
+        if not report.kept:
+            raise CorpusError(
+                f"{args.source}: no pair is left of {report.total}; check that the files belong together, or give "
+                "larger --max and --ratio"
+            )
+        if args.report:
+            write_whole(args.report, "".join(f"{line}\n" for line in lines).encode("utf-8"))
 
 
-def _read(source: str, target: str) -> List[Tuple[str, str]]:
-    left, right = read_corpus(source, "plain"), read_corpus(target, "plain")
-    check_parallel(left, right, source, target, empty="any")
-    return [(s.text, t.text) for s, t in zip(left, right)]
+def _read(source: str, target: str) -> Iterator[Tuple[str, str]]:
+    sentences = stream_corpus(source, "plain"), stream_corpus(target, "plain")
+    for left, right in aligned(*sentences, source, target, empty="any"):
+        yield left.text, right.text

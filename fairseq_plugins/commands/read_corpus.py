@@ -1,22 +1,28 @@
 """Plain text, a sentence a line, from the official corpus layouts.
 
-Takes plain text, the tagged training files (train.tags.de-en.de: sentence lines between lines of metadata) and
-the XML development and test files (sentences in <seg>), each plain or gzipped. Refuses broken UTF-8, control
-characters, CR LF, empty files; with --parallel also sides that do not match. Writes nothing unless all is well.
+Takes plain text, the tagged training files (train.tags.de-en.de: sentence lines between lines of metadata), the
+XML development and test files (sentences in <seg>) and WMT's SGM files, each plain or gzipped. Refuses broken UTF-8,
+control characters, CR LF, empty files; with --parallel also sides that do not match. Writes nothing unless all is
+well. Lines are read one at a time: a file may be larger than the memory.
 
 examples:
   fairseq-plugins read-corpus IWSLT17.TED.dev2010.en-de.de.xml.gz > dev2010.de
   fairseq-plugins read-corpus --parallel train.tags.de-en.de train.tags.de-en.en --output train.de train.en
+  fairseq-plugins read-corpus --parallel --training 2 --join europarl-v7.de-en.en europarl-v7.de-en.de \\
+      news-commentary-v9.de-en.en news-commentary-v9.de-en.de --output train.en train.de
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import shutil
 import sys
+import tempfile
 from pathlib import Path
-from typing import List
+from typing import BinaryIO, List
 
-from fairseq_plugins.corpus import LAYOUTS, CorpusError, Sentence, check_parallel, read_corpus, write_whole
+from fairseq_plugins.corpus import LAYOUTS, CorpusError, aligned, stream_corpus, whole_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the first N pairs are training text: lines that are empty on both sides are no error there",
     )
+    parser.add_argument("--titles", action="store_true", help="of tagged files, titles and descriptions too")
+    parser.add_argument("--join", action="store_true", help="the training pairs become one, in their order")
     parser.add_argument("--drop-empty", action="store_true", help="nor are lines there that are empty on one side")
     parser.add_argument("--repair", action="store_true", help="put a blank for control and line-separator characters")
 
@@ -47,24 +55,49 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
-    if args.output and len(args.output) != len(args.files):
-        raise CorpusError(f"--output needs {len(args.files)} names, one for each input, but has {len(args.output)}")
     if args.parallel and len(args.files) % 2:
         raise CorpusError("--parallel needs an even number of files: SOURCE TARGET [SOURCE TARGET ...]")
-    texts: List[List[Sentence]] = [read_corpus(path, args.layout, args.repair) for path in args.files]
-    if args.parallel:
-        for pair, i in enumerate(range(0, len(texts), 2)):
-            empty = "none" if pair >= args.training else "any" if args.drop_empty else "both"
-            check_parallel(texts[i], texts[i + 1], args.files[i], args.files[i + 1], empty)
-    if not args.output:
-        for text in texts:
-            sys.stdout.buffer.write(_encode(text))
-        sys.stdout.buffer.flush()
+    joined = 2 * (args.training - 1) if args.join else 0
+    if args.join and not (args.parallel and 0 <= joined < len(args.files)):
+        raise CorpusError("--join needs --parallel, and --training N with N of the pairs")
+    count = len(args.files) - joined
+    if args.output and len(args.output) != count:
+        raise CorpusError(f"--output needs {count} names, one for each text, but has {len(args.output)}")
+    if args.output:
+        with whole_files(args.output) as files:
+            lines = _write(args, joined, files)
+        for name, number in zip(args.output, lines):
+            print(f"{Path(name).name}: {number} lines", file=sys.stderr)
         return
-    for name, text in zip(args.output, texts):
-        write_whole(name, _encode(text))
-        print(f"{Path(name).name}: {len(text)} lines", file=sys.stderr)
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(count)]
+        _write(args, joined, files)
+        for file in files:
+            file.seek(0)
+            shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
 
 
-def _encode(text: List[Sentence]) -> bytes:
-    return "".join(f"{s.text}\n" for s in text).encode("utf-8")
+def _write(args: argparse.Namespace, joined: int, files: List[BinaryIO]) -> List[int]:
+    """Every text into its file; the numbers of lines."""
+    lines = [0] * len(files)
+    if not args.parallel:
+        for i, path in enumerate(args.files):
+            for sentence in stream_corpus(path, args.layout, args.repair, args.titles):
+                files[i].write(f"{sentence.text}\n".encode())
+                lines[i] += 1
+        return lines
+    for i in range(0, len(args.files), 2):
+        training = i < 2 * args.training
+        empty = "none" if not training else "any" if args.drop_empty else "both"
+        source, target = args.files[i : i + 2]
+        out = max(0, i - joined)
+        before = lines[out]
+        left, right = (stream_corpus(path, args.layout, args.repair, args.titles) for path in (source, target))
+        for pair in aligned(left, right, source, target, empty):
+            for side, sentence in enumerate(pair):
+                files[out + side].write(f"{sentence.text}\n".encode())
+                lines[out + side] += 1
+        if joined and training:
+            print(f"{source}: {lines[out] - before} pairs", file=sys.stderr)
+    return lines
