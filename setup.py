@@ -4,7 +4,7 @@ from setuptools import find_packages, setup
 
 PLOTS = ["matplotlib>=3.9,<4"]
 BPE = ["tokenizers>=0.15,<0.24"]
-HUGGINGFACE = ["transformers>=4.40,<6", "safetensors>=0.4,<1", *BPE]
+HUGGINGFACE = ["transformers>=4.40,<6", "safetensors>=0.4,<1", "sentencepiece>=0.2,<0.3", *BPE]
 GLUE = ["scikit-learn>=1.6,<2", "scipy>=1.13,<2"]
 
 setup(

@@ -299,9 +299,11 @@ def _counterpart(name: str, to: str, source: str) -> str:
 
 
 def forget_plugin(state: Dict[str, Any], configs: List[Any], source: str) -> None:
-    """Check that attention is vanilla in spite of any option, and delete what stock fairseq does not know."""
+    """Check that the model is vanilla in spite of any option, and delete what stock fairseq does not know."""
     from .attention import AttentionConfig, attention_options
+    from .models.conventions import convention_defaults
 
+    conventions = convention_defaults()
     for config in configs:
         options = Namespace(**(vars(config) if isinstance(config, Namespace) else dict(config)))
         chosen, vanilla = AttentionConfig(options).choices, AttentionConfig(Namespace()).choices
@@ -310,7 +312,13 @@ def forget_plugin(state: Dict[str, Any], configs: List[Any], source: str) -> Non
             what = f"--attention-{changed[0]} {getattr(options, f'attention_{changed[0]}')}" if changed else ""
             what = what or f"--match-parameters-of {options.match_parameters_of}"
             raise CheckpointError(f"{source}: trained with {what}, which stock fairseq does not have")
-        for name in (*attention_options(), "match_parameters_of", "user_dir"):
+        unknown = [name for name, stock in conventions.items() if getattr(options, name, None) not in (None, stock)]
+        if getattr(options, "activation_fn", None) == "swish":
+            unknown.append("activation_fn")
+        if unknown:
+            what = f"--{unknown[0].replace('_', '-')} {getattr(options, unknown[0])}"
+            raise CheckpointError(f"{source}: trained with {what}, which stock fairseq does not have")
+        for name in (*attention_options(), *conventions, "match_parameters_of", "user_dir"):
             _delete(config, name)
     cfg = state.get("cfg")
     common = get_option(cfg, "common") if cfg is not None else None

@@ -18,6 +18,10 @@ COMMANDS = {
     "clean-corpus": ("clean_corpus", "check a parallel corpus and drop pairs by length and ratio"),
     "learn-byte-bpe": ("learn_byte_bpe", "learn a byte-level BPE, in GPT-2's formats"),
     "apply-byte-bpe": ("apply_byte_bpe", "encode text with a byte-level BPE in GPT-2's formats"),
+    "apply-sentencepiece": (
+        "apply_sentencepiece",
+        "encode text with a SentencePiece model for a fairseq dictionary",
+    ),
     "latest-checkpoint": ("latest_checkpoint", "the newest checkpoint of a folder that can be read"),
     "convert-checkpoint": (
         "convert_checkpoint",
@@ -26,7 +30,7 @@ COMMANDS = {
     "fold-checkpoint": ("fold_checkpoint", "turn a symmetric or pairwise model into a stock one of equal outputs"),
     "warm-start": ("warm_start", "start a model from the trained weights of one with other attention"),
     "export-huggingface": ("export_huggingface", "write a RoBERTa as a folder for Hugging Face's transformers"),
-    "import-huggingface": ("import_huggingface", "write a RoBERTa of Hugging Face's transformers as a checkpoint"),
+    "import-huggingface": ("import_huggingface", "write a RoBERTa or Marian model of transformers as a checkpoint"),
     "average-checkpoints": ("average_checkpoints", "one checkpoint with the mean of several's parameters"),
     "glue-prepare": ("glue_prepare", "a task of GLUE as data of fairseq's sentence_prediction"),
     "glue-toy": ("glue_toy", "write two toy tasks in GLUE's layout"),

@@ -5,10 +5,13 @@ from __future__ import annotations
 from copy import copy
 from typing import Any, Optional
 
+import torch
 from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase, TransformerModel
+from torch import nn
 
 from fairseq_plugins.attention import CAUSAL
 
+from .conventions import add_convention_args, read_conventions, set_activation, set_positions
 from .grid import as_namespace, register_family
 from .layers import TransformerDecoderLayer, TransformerEncoderLayer, place_layers, wrap_layer
 from .options import add_model_args, layer_config
@@ -20,9 +23,12 @@ class TransformerEncoder(TransformerEncoderBase):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         place_layers(self.layers)
+        set_positions(self)
 
     def build_encoder_layer(self, cfg: Any) -> Any:
-        return wrap_layer(TransformerEncoderLayer(cfg, return_fc=self.return_fc), cfg)
+        layer = TransformerEncoderLayer(cfg, return_fc=self.return_fc)
+        set_activation(layer, cfg.activation_fn)
+        return wrap_layer(layer, cfg)
 
 
 class TransformerDecoder(TransformerDecoderBase):
@@ -31,9 +37,19 @@ class TransformerDecoder(TransformerDecoderBase):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         place_layers(self.layers)
+        set_positions(self)
+        conventions = read_conventions(self.cfg)
+        self.starts_with_bos = conventions.decoder_start_symbol == "bos"
+        self.output_bias = None
+        if conventions.output_bias:
+            if self.adaptive_softmax is not None:
+                raise ValueError("--output-bias goes with no --adaptive-softmax-cutoff: leave one of them out")
+            self.output_bias = nn.Parameter(torch.zeros(len(self.dictionary)), requires_grad=False)
 
     def build_decoder_layer(self, cfg: Any, no_encoder_attn: bool = False) -> Any:
-        return wrap_layer(TransformerDecoderLayer(cfg, no_encoder_attn), cfg)
+        layer = TransformerDecoderLayer(cfg, no_encoder_attn)
+        set_activation(layer, cfg.activation_fn)
+        return wrap_layer(layer, cfg)
 
     def buffered_future_mask(self, tensor: Any) -> Any:
         """``CAUSAL`` instead of a dense triangle, except where fairseq goes on to join the mask with another."""
@@ -50,6 +66,9 @@ class TransformerDecoder(TransformerDecoderBase):
     ) -> Any:
         if alignment_layer is None and self.training:
             alignment_layer = -1  # no layer: training reads no attention weights, and without them attention is fused
+        if self.starts_with_bos:
+            begins = prev_output_tokens.eq(self.dictionary.eos())  # nothing follows a </s> that ends a sentence
+            prev_output_tokens = prev_output_tokens.masked_fill(begins, self.dictionary.bos())
         return super().extract_features(
             prev_output_tokens,
             encoder_out,
@@ -59,17 +78,23 @@ class TransformerDecoder(TransformerDecoderBase):
             alignment_heads,
         )
 
+    def output_layer(self, features: Any) -> Any:
+        logits = super().output_layer(features)
+        return logits if self.output_bias is None else logits + self.output_bias
+
 
 class StagedTransformerModel(TransformerModel):
     """fairseq's encoder-decoder Transformer with staged attention, every option by argparse or hydra.
 
-    Args: see fairseq's ``TransformerModel`` and :func:`.options.add_model_args`.
+    Args: see fairseq's ``TransformerModel``, :func:`.options.add_model_args` and
+        :class:`.conventions.ConventionOptions`.
     """
 
     @classmethod
     def add_args(cls, parser: Any) -> None:
         super().add_args(parser)
         add_model_args(parser)
+        add_convention_args(parser)
 
     @classmethod
     def build_model(cls, args: Any, task: Any) -> Any:

@@ -1,0 +1,128 @@
+"""From a Marian model's folder for ``transformers`` (opus-mt) to a checkpoint of the ``transformer`` family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from fairseq_plugins.checkpoints import CheckpointError, PathLike
+from fairseq_plugins.corpus import write_whole
+from fairseq_plugins.transfer import models
+from fairseq_plugins.transfer import state as checkpoint
+from fairseq_plugins.transfer.state import Weights
+
+from .files import CONFIG, read_json, read_weights
+from .marian_config import to_arguments
+from .marian_vocabulary import MarianVocabulary, marian_vocabulary
+
+ARCHITECTURE = "transformer_baseline"
+EMBEDDINGS, BIAS = "model.shared.weight", "final_logits_bias"
+#: copies of the embeddings, and tables that are computed
+ALIASES = ("embed_tokens.weight", "embed_positions.weight", "lm_head.weight")
+TEXT_MODELS = ("source.spm", "target.spm")
+#: of <s>, which only begins a sentence: low enough for a probability of 0, and finite for label smoothing and 16 bits
+NEVER = -1e4
+
+
+def import_marian(source: PathLike, target: PathLike) -> List[str]:
+    """Write a ``MarianMTModel`` as a checkpoint of ``transformer_baseline`` that computes the same.
+
+    Marian begins a translation with ``<pad>``: here ``<s>`` has that row for the decoder's input and is never
+    generated, while ``<pad>`` keeps its logit, so that all probabilities are Marian's. In further training the two rows
+    are apart: the first learns from what the decoder reads, the other from the logits.
+
+    Args:
+        source: a folder with ``config.json``, ``vocab.json`` and ``model.safetensors`` or ``pytorch_model.bin``.
+        target: the checkpoint to write; ``dict.txt`` and, if the folder has them, ``source.spm`` and ``target.spm``
+            are written beside it.
+
+    Returns:
+        Sentences about what was done.
+
+    Raises:
+        CheckpointError: the folder cannot be read, or the ``transformer`` family cannot be this model.
+        CorpusError: a file cannot be written.
+    """
+    folder, target = Path(source), Path(target)
+    config = read_json(folder / CONFIG)
+    arguments = to_arguments(config, str(folder / CONFIG))
+    weights = read_weights(folder)
+    words = _given(weights, EMBEDDINGS, folder)
+    vocabulary = marian_vocabulary(read_json(folder / "vocab.json"), config, words.size(0), str(folder))
+    cfg = training_config(arguments, str(target.parent))
+    rows = len(vocabulary.rows)
+    model = models.build(cfg["model"], models.Vocabularies(rows, rows)).to(words.dtype)
+    _load(model, weights, vocabulary, folder)
+
+    files = {name: (folder / name).read_bytes() for name in TEXT_MODELS if (folder / name).is_file()}
+    files["dict.txt"] = vocabulary.dictionary().encode("utf-8")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _write_beside(target, files)
+    state: Dict[str, Any] = {"args": None, "cfg": cfg, "model": {}}
+    checkpoint.begin_training(state, cfg["model"], model.state_dict())
+    checkpoint.write(state, target)
+    return _notes(config, vocabulary, list(files))
+
+
+def training_config(arguments: Sequence[str], data: str) -> Dict[str, Any]:
+    """The configuration that a translation training with these model options would save."""
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    task = ["--task", "translation", "--criterion", "cross_entropy", "--arch", ARCHITECTURE]
+    parsed = options.parse_args_and_arch(options.get_training_parser(), [data, *task, *arguments])
+    cfg: Any = OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
+    return cfg
+
+
+def _load(model: Any, weights: Weights, vocabulary: MarianVocabulary, folder: Path) -> None:
+    """Set every parameter of the model."""
+    bias = _given(weights, BIAS, folder).view(-1)
+    if len(bias) != weights[EMBEDDINGS].size(0):
+        raise CheckpointError(f"{folder}: {BIAS} has {len(bias)} entries for {weights[EMBEDDINGS].size(0)} embeddings")
+    given = {f"model.{name}": name for name in dict(model.named_parameters())}
+    with torch.no_grad():
+        for theirs, ours in given.items():
+            if ours == "encoder.embed_tokens.weight":  # the decoder's and the output matrix are the same tensor
+                tensor = weights[EMBEDDINGS][vocabulary.rows]
+            elif ours == "decoder.output_bias":
+                tensor = bias[vocabulary.rows].clone()
+                tensor[0] = NEVER
+            else:
+                tensor = _given(weights, theirs, folder)
+            parameter = model.get_parameter(ours)
+            if tensor.shape != parameter.shape:
+                shapes = f"{tuple(tensor.shape)}, but {CONFIG} means {tuple(parameter.shape)}"
+                raise CheckpointError(f"{folder}: {theirs} is {shapes}")
+            parameter.copy_(tensor)
+    left = [name for name in weights if name not in (*given, EMBEDDINGS, BIAS) and not name.endswith(ALIASES)]
+    if left:
+        raise CheckpointError(f"{folder}: {left[0]} has no place in the model that {CONFIG} means")
+
+
+def _given(weights: Weights, name: str, folder: Path) -> Tensor:
+    if name not in weights:
+        raise CheckpointError(f"{folder}: no parameter {name} in its weights")
+    return weights[name]
+
+
+def _write_beside(target: Path, files: Dict[str, bytes]) -> None:
+    """Write the dictionary and the SentencePiece models, but over no others."""
+    for name, content in files.items():
+        path = target.with_name(name)
+        if path.exists() and path.read_bytes() != content:
+            raise CheckpointError(f"{path} exists with other content: name a checkpoint in a folder of its own")
+    for name, content in files.items():
+        write_whole(target.with_name(name), content)
+
+
+def _notes(config: Dict[str, Any], vocabulary: MarianVocabulary, files: List[str]) -> List[str]:
+    notes = [f"architecture {ARCHITECTURE} of {config['encoder_layers']} + {config['decoder_layers']} layers"]
+    if vocabulary.unwritable:
+        pieces = f"{len(vocabulary.unwritable)} pieces, such as {vocabulary.unwritable[0]!r}"
+        notes.append(f"{pieces}, cannot stand in fairseq's text: they will be <unk>")
+    return [*notes, f"wrote {', '.join(files)} beside"]

@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Prepare a parallel corpus for a pretrained opus-mt model: its checkpoint for fairseq, and the text in its pieces.
+#
+# usage: bash scripts/prepare_opus_mt.sh --model DIR --from DIR [options]
+#
+#   --model DIR         folder of an opus-mt model in Hugging Face's layout, such as opus-mt-de-en: config.json,
+#                       vocab.json, source.spm, target.spm, and model.safetensors or pytorch_model.bin
+#   --from DIR          plain text, a sentence a line: {train,valid,test}.{de,en} and perhaps test1.{de,en} ...; the
+#                       raw/ of any other prepare script's result
+#   --out DIR           where to write (default: data/opus-mt-de-en)
+#   --source-lang L, --target-lang L    direction of the model and of bin/ (default: de en)
+#   --workers N         processes (default: 1); the result does not depend on it
+#   --force             make every stage again
+#   --dry-run           print every command, write nothing
+#
+# Result: model/ (model.pt for fairseq-train --finetune-from-model, dict.txt, source.spm, target.spm), spm/ (the text in
+# SentencePiece's pieces; what the model does not have is <unk>) and bin/ (fairseq-preprocess, the model's dictionary on
+# both sides). The text is taken as it is, neither tokenised nor cleaned, as these models are used. Stages that are done
+# are skipped; after an interruption run the same command again.
+#
+# examples:
+#   huggingface-cli download Helsinki-NLP/opus-mt-de-en --local-dir opus-mt-de-en
+#   bash scripts/prepare_opus_mt.sh --model opus-mt-de-en --from data/iwslt17-de-en/raw
+#   bash scripts/prepare_opus_mt.sh --model opus-mt-de-en --from data/multi30k/raw --out data/multi30k-opus --workers 4
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=scripts/prepare_lib.sh
+source "$ROOT/scripts/prepare_lib.sh"
+
+OUT="$ROOT/data/opus-mt-de-en"
+MODEL=""
+
+script_option() {
+    USED=2
+    case "$1" in
+    --model)
+        need_value "$1" "$2"
+        MODEL="${3%/}"
+        ;;
+    --url | --bpe | --min-tokens | --max-tokens | --ratio | --drop-duplicates | --drop-empty | --repair)
+        die "$1 has no meaning here: the text is taken as it is, in the pieces of the model" 2
+        ;;
+    *) USED=0 ;;
+    esac
+}
+
+import_model() {
+    make_dir "$PARTIAL/model"
+    # Registering the models with fairseq is what the light command line leaves out.
+    LOGLEVEL=WARNING run "$PYTHON" -m fairseq_plugins.cli import-huggingface "$MODEL" "$PARTIAL/model/model.pt"
+}
+
+encode_pieces() {
+    local side language set files outputs
+    make_dir "$PARTIAL/spm"
+    for side in source target; do
+        language="$SOURCE"
+        [[ "$side" == source ]] || language="$TARGET"
+        files=() outputs=()
+        for set in "${SETS[@]}"; do
+            files+=("$FROM/$set.$language")
+            outputs+=("$PARTIAL/spm/$set.$language")
+        done
+        plugin apply-sentencepiece --model "$OUT/model/$side.spm" --dict "$OUT/model/dict.txt" \
+            "${files[@]}" --output "${outputs[@]}"
+    done
+}
+
+binarise_pieces() {
+    local tests set language command
+    tests="$(printf ",$OUT/spm/%s" "${SETS[@]:2}")"
+    command=(fairseq-preprocess --source-lang "$SOURCE" --target-lang "$TARGET" --srcdict "$OUT/model/dict.txt"
+        --joined-dictionary --trainpref "$OUT/spm/train" --validpref "$OUT/spm/valid" --testpref "${tests:1}"
+        --destdir "$PARTIAL/bin" --workers "$WORKERS")
+    if [[ "$DRY_RUN" == 1 ]]; then
+        show "${command[@]}"
+        return
+    fi
+    spawn redirected /dev/null "$PARTIAL/preprocess.out" "${command[@]}"
+    await fairseq-preprocess
+    # Its log names the temporary folder and adds nothing to the counts of the encoding.
+    rm -f "$PARTIAL/bin/preprocess.log"
+    for set in "${SETS[@]}"; do
+        for language in "$SOURCE" "$TARGET"; do
+            [[ -s "$PARTIAL/bin/$set.$SOURCE-$TARGET.$language.idx" ]] || stop_stage fairseq-preprocess 0
+        done
+    done
+}
+
+parse_options "$@"
+[[ -n "$MODEL" ]] || die "which model? Give --model, a folder; see $PROGRAM --help" 2
+[[ -n "$FROM" ]] || die "which text? Give --from, a folder with train, valid and test; see $PROGRAM --help" 2
+FROM="${FROM%/}"
+use_python
+prepare_start fairseq-preprocess
+
+SETS=(train valid test)
+for ((number = 1; ; number++)); do
+    [[ -f "$FROM/test$number.$SOURCE" ]] || break
+    SETS+=("test$number")
+done
+MODEL_FILES=("$MODEL"/{config.json,vocab.json,source.spm,target.spm})
+TEXT=()
+for set in "${SETS[@]}"; do
+    TEXT+=("$FROM/$set.$SOURCE" "$FROM/$set.$TARGET")
+done
+if [[ "$DRY_RUN" == 0 ]]; then
+    for file in "${MODEL_FILES[@]}"; do
+        [[ -f "$file" ]] || die "no $file; --model takes a folder of an opus-mt model (see $PROGRAM --help)"
+    done
+    for file in "${TEXT[@]}"; do
+        [[ -f "$file" ]] || die "no $file; --from takes a folder with both sides of train, valid and test"
+    done
+    for file in "$MODEL"/{model*.safetensors,model.safetensors.index.json,pytorch_model.bin}; do
+        [[ ! -f "$file" ]] || MODEL_FILES+=("$file")
+    done
+fi
+
+stage model model "" import_model "${MODEL_FILES[@]}"
+stage encode spm "$SOURCE-$TARGET" encode_pieces "$OUT"/model/{dict.txt,source.spm,target.spm} "${TEXT[@]}"
+SPM=()
+for set in "${SETS[@]}"; do
+    SPM+=("$OUT/spm/$set.$SOURCE" "$OUT/spm/$set.$TARGET")
+done
+stage binarise bin "joined $SOURCE-$TARGET" binarise_pieces "$OUT/model/dict.txt" "${SPM[@]}"
+[[ "$DRY_RUN" == 1 ]] || note "ready: fairseq-train $OUT/bin --finetune-from-model $OUT/model/model.pt ... (reference" \
+    "for sacreBLEU: $FROM/valid.$TARGET)"
