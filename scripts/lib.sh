@@ -70,7 +70,12 @@ common_option() {
         --nodes | --node-rank)
             need_value "$1" "$#"
             [[ "$2" =~ ^[0-9]+$ && ("$2" -gt 0 || "$1" == --node-rank) ]] || die "$1 needs a number, not '$2'" 2
-            if [[ "$1" == --nodes ]]; then NODES="$2"; else NODE_RANK="$2"; fi
+            if [[ "$1" == --node-rank ]]; then
+                NODE_RANK="$2"
+            else
+                NODES="$2"
+                [[ "$NODES" == 1 || "$NODE_RANK" != 0 ]] || NODE_RANK="${SLURM_NODEID:-0}"
+            fi
             TAKEN=2
             ;;
         --rendezvous)
@@ -160,14 +165,44 @@ show_command() {
     printf '%s\n' "$line"
 }
 
-# run_stage WORD...: run one script of the pipeline, or show what it would run. It stops when the caller is stopped.
-# A plan is made of the training alone, of the command and of what the recipe says of its data.
+# run_stage WORD...: run one script of the pipeline, or show what it would run. It is stopped with the caller.
+#
+# A plan is made of the training alone, of the command and of what the recipe says of its data. Of several machines the
+# first does everything; the others wait for its data, train, and are done.
 run_stage() {
     if [[ "$PLAN" == 1 ]]; then
         [[ "$1" == */train.sh ]] || return 0
         export VOCABULARY="${VOCABULARY:-}" TRAIN_TOKENS="${TRAIN_TOKENS:-}" DISK_GB="${DISK_GB:-}"
+    elif [[ "$NODE_RANK" != 0 && "$DRY_RUN" == 0 && "$1" == */prepare_*.sh ]]; then
+        note "machine $NODE_RANK waits for the data in $DATA_DIR/bin"
+        until [[ -d "$DATA_DIR/bin" ]]; do sleep 2; done
+        return 0
+    elif [[ "$NODE_RANK" != 0 && "$1" != */train.sh ]]; then
+        return 0
     fi
-    FAIRSEQ_PLUGINS_STOP_WITH_PARENT=1 bash "$@"
+    stage_of_pipeline "$@" || return
+    [[ "$NODE_RANK" == 0 || "$DRY_RUN" == 1 ]] || exit 0
+}
+
+# stage_of_pipeline WORD...: bash WORD... in a process group of its own, which is told of this shell's signals.
+stage_of_pipeline() {
+    local child status=0
+    set -m
+    FAIRSEQ_PLUGINS_STOP_WITH_PARENT=1 bash "$@" </dev/null &
+    child=$!
+    set +m
+    # shellcheck disable=SC2064 # this child
+    trap "kill -INT $child 2>/dev/null" INT
+    # shellcheck disable=SC2064
+    trap "kill -TERM $child 2>/dev/null" TERM
+    wait "$child" || status=$?
+    # A signal ends the wait; the stage ends in its own time.
+    while kill -0 "$child" 2>/dev/null; do
+        status=0
+        wait "$child" || status=$?
+    done
+    trap - INT TERM
+    return "$status"
 }
 
 # given OPTION WORD...: whether OPTION stands among the words, as "--opt value" or "--opt=value".

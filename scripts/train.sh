@@ -18,7 +18,7 @@
 #   --grace SEC          time that a training which is told to stop has to save and end (default 120)
 #
 #   --nodes N            on N machines at once: call this with the same options on each of them, and with
-#   --node-rank R        which of them this is, from 0
+#   --node-rank R        which of them this is, from 0 (default: Slurm's number of it, or 0)
 #   --rendezvous HOST:PORT    an address of machine 0 that the others reach, and a free port there
 #                        DATA_BIN and DIR must be on a file system that all of them see. scripts/slurm does all this.
 #
@@ -33,8 +33,8 @@
 #
 # Everything after -- goes to fairseq-train as it is. Unless it names them, the usual ones for translation are added:
 # label smoothing 0.1, Adam 0.9/0.98, lr 5e-4 inverse_sqrt with 4000 warm-up updates, the last 5 epochs kept.
-# The exit status is not 0 if training failed or was stopped. The first SIGINT or SIGTERM (what clusters send before they
-# take a machine away) saves and stops after the update that runs; the second kills.
+# The exit status is not 0 if training failed or was stopped. SIGINT or SIGTERM (what clusters send before they take a
+# machine away) saves and stops after the update that runs; a second SIGINT kills.
 #
 # Examples:
 #   scripts/train.sh data-bin/toy --arch transformer_neuralqkv_tiny --save-dir runs/toy --max-update 1000

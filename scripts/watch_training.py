@@ -11,8 +11,8 @@ DIR/done            written last, only after the command ended well: the run is 
 With --node-rank N above 0 it watches the processes of another machine of the same run, and writes DIR/train.nodeN.log
 alone.
 
-The first SIGINT, SIGTERM or SIGHUP asks the training to save and stop after the update that it is in; the second kills
-it. A training that does nothing for --hang-timeout seconds prints where each of its processes is and is killed. The
+SIGINT, SIGTERM or SIGHUP asks the training to save and stop after the update that it is in; a second SIGINT kills it. A
+training that does nothing for --hang-timeout seconds prints where each of its processes is and is killed. The
 exit status is the command's; 128 + signal when a signal ended it. Reads fairseq's --log-format json.
 """
 
@@ -221,6 +221,7 @@ class Watcher:
         self.completed = False
         self.saved_at = ""
         self.stopped_by = 0
+        self.stopped_at = 0.0
         self.kill_at = float("inf")
         self.shown_at = float("-inf")
         # What fairseq_plugins.stopping reads and writes. They are at hand on every machine.
@@ -257,14 +258,17 @@ class Watcher:
         return handle
 
     def stop(self, number: int, _frame: object) -> None:
-        """Ask the training to save and stop; the second signal kills it."""
+        """Ask the training to save and stop; a second SIGINT kills it (clusters send SIGTERM more than once)."""
         again = self.stopped_by != 0
         self.stopped_by = number
         if self.process is None or self.process.poll() is not None:
             return
         if again:
-            self.kill()
-        elif os.path.exists(self.heartbeat):
+            if number == signal.SIGINT and time.monotonic() - self.stopped_at > 1:
+                self.kill()
+            return
+        self.stopped_at = time.monotonic()
+        if os.path.exists(self.heartbeat):
             with open(self.stop_file, "w"):
                 pass
             self.kill_at = time.monotonic() + self.args.grace
