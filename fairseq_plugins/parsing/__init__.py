@@ -1,0 +1,1 @@
+"""English constituency parsing as translation: trees, sequences, repair of what a model writes, EVALB's scores."""
