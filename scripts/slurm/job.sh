@@ -8,6 +8,13 @@ fail() {
     exit 2
 }
 
+# first_address: that of the job's first machine.
+first_address() {
+    local name
+    name="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
+    scontrol show --oneliner node "$name" | sed -n 's/.* NodeAddr=\([^ ]*\) .*/\1/p'
+}
+
 # run_job SCRIPT OPTION...: the script on every machine of the job, from its newest checkpoint on.
 run_job() {
     local script="$1" nodes="${SLURM_JOB_NUM_NODES:-1}" meet=() status=0 told=0
@@ -15,8 +22,7 @@ run_job() {
     [[ -f "$script" ]] || fail "no script $script in $PWD"
     if [[ "$nodes" -gt 1 ]]; then
         # A port that two jobs on one machine hardly share.
-        meet=(--nodes "$nodes" --rendezvous
-            "$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1):$((20000 + SLURM_JOB_ID % 20000))")
+        meet=(--nodes "$nodes" --rendezvous "$(first_address):$((20000 + SLURM_JOB_ID % 20000))")
     fi
     # Slurm tells this shell alone that time is up (B: in --signal); what runs in the step is told by it.
     trap 'told=1; scancel --signal=TERM "$SLURM_JOB_ID.0" 2>/dev/null' TERM
