@@ -1,0 +1,147 @@
+"""Time and memory of attention alone: every mixing against torch's ``scaled_dot_product_attention``.
+
+Rounds in turn, so that a noisy machine disturbs all alike, and the median of each. Peak memory is what one call takes
+beyond its inputs, in a process of its own on the CPU, relative to one (queries x keys) float32 matrix a head.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+from .worker import resident
+
+#: tokens of a batch: what all its sequences have together
+TOKENS = 4096
+HEADS = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``benchmark.py attention``."""
+    parser.add_argument("--lengths", default="128,512,2048", metavar="T,T,...", help="queries = keys")
+    parser.add_argument("--width", type=int, default=64, metavar="D", help="of a head (default: 64)")
+    parser.add_argument("--r", type=int, default=8, help="keys a query (default: 8)")
+    parser.add_argument("--swaps", type=int, default=0, help="--attention-value-aware-swaps (default: 0)")
+    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="timings of each (default: 7)")
+    parser.add_argument("--peak-of", metavar="MIXING", help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace, device: str) -> List[Dict[str, Any]]:
+    """Time and memory of every mixing at every length, printed as a table."""
+    print(f"float32, D = {args.width}, r = {args.r}, {HEADS} heads, {TOKENS} tokens\n")
+    rows = [row for length in map(int, args.lengths.split(",")) for row in measure(length, args, device)]
+    print(table(rows))
+    return rows
+
+
+def measure(length: int, args: argparse.Namespace, device: str) -> List[Dict[str, Any]]:
+    """Time and memory of every mixing at one length."""
+    calls = build_calls(length, args, device)
+    for call in calls.values():
+        call()
+    times: Dict[str, List[float]] = {name: [] for name in calls}
+    for _ in range(args.rounds):
+        for name, call in calls.items():
+            times[name].append(timed(call, device))
+    medians = {name: statistics.median(found) for name, found in times.items()}
+    heads = max(1, TOKENS // length) * HEADS
+    one_matrix = heads * length * length * 4
+    return [
+        {
+            "length": length,
+            "mixing": name,
+            "seconds": medians[name],
+            "ratio": medians[name] / medians["sdpa"],
+            "memory": peak_memory(name, length, args, device) / one_matrix,
+        }
+        for name in calls
+    ]
+
+
+def build_calls(length: int, args: argparse.Namespace, device: str) -> Dict[str, Callable[[], Any]]:
+    """``sdpa`` and every mixing on the same random queries, keys and values."""
+    import torch
+    import torch.nn.functional as F
+    from fairseq.modules.fairseq_dropout import FairseqDropout
+
+    from fairseq_plugins.analysis.measure import build_mixing
+    from fairseq_plugins.attention.masks import AttentionMask
+    from fairseq_plugins.attention.stages import KERNEL, MIXING
+
+    torch.manual_seed(1)
+    shape = (max(1, TOKENS // length), HEADS, length, args.width)
+    q, k, v = (torch.randn(shape, device=device) for _ in range(3))
+    kernel, dropout = KERNEL["exp"](None), FairseqDropout(0.0).eval()
+
+    def of(mixing: Any) -> Callable[[], Any]:
+        def call() -> Any:
+            with torch.no_grad():
+                return mixing.attend(kernel, q, k, v, AttentionMask(), dropout, False)
+
+        return call
+
+    calls: Dict[str, Callable[[], Any]] = {"sdpa": lambda: F.scaled_dot_product_attention(q, k, v)}
+    for name in MIXING.choices:
+        options = {"attention_value_aware_swaps": args.swaps} if name == "value-aware-r" else {}
+        calls[name] = of(build_mixing(name, args.r, **options))
+    return calls
+
+
+def timed(call: Callable[[], Any], device: str) -> float:
+    """Seconds of one call."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    call()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def peak_memory(name: str, length: int, args: argparse.Namespace, device: str) -> int:
+    """Bytes that one call takes beyond what was there before it."""
+    import torch
+
+    if device == "cuda":
+        call = build_calls(length, args, device)[name]
+        call()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        call()
+        return torch.cuda.max_memory_allocated() - before
+    # a fresh process: what the others' calls have left in the allocator would hide this one's
+    options = ["--lengths", length, "--width", args.width, "--r", args.r, "--swaps", args.swaps]
+    command = [sys.executable, sys.argv[0], "attention", *options, "--threads", args.threads, "--peak-of", name]
+    done = subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE, text=True)
+    return int(done.stdout.split()[-1])
+
+
+def cpu_peak(name: str, length: int, args: argparse.Namespace) -> int:
+    """How much one call raises the peak of resident memory of this process (Linux), in bytes."""
+    import torch
+
+    torch.set_num_threads(args.threads)
+    build_calls(128, args, "cpu")[name]()  # libraries load what they need
+    call = build_calls(length, args, "cpu")[name]
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = resident("VmHWM")
+    call()
+    return resident("VmHWM") - before
+
+
+def table(rows: List[Dict[str, Any]]) -> str:
+    """Markdown: a line for each length and mixing."""
+    lines = ["| T | mixing | time | relative to sdpa | peak memory / (T x T matrices) |", "|---|---|---|---|---|"]
+    for row in rows:
+        lines.append(
+            f"| {row['length']} | {row['mixing']} | {row['seconds'] * 1000:.1f} ms | {row['ratio']:.2f} | "
+            f"{row['memory']:.2f} |"
+        )
+    return "\n".join(lines)
