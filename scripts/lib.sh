@@ -49,7 +49,7 @@ use_python() {
     RESUME=0
     DRY_RUN=0
     SMOKE=0
-    PLAN=0
+    PLANNING=0
     THROUGHPUT=""
     NODES=1
     NODE_RANK=0
@@ -91,7 +91,7 @@ common_option() {
         --resume) RESUME=1 ;;
         --dry-run) DRY_RUN=1 ;;
         --smoke) SMOKE=1 ;;
-        --plan) PLAN=1 DRY_RUN=1 ;;
+        --plan) PLANNING=1 DRY_RUN=1 ;;
         --throughput)
             need_value "$1" "$#"
             [[ "$2" =~ ^[1-9][0-9]*$ ]] || die "--throughput needs target tokens a second and device, not '$2'" 2
@@ -111,8 +111,8 @@ common_flags() {
     [[ "$GPUS" == auto ]] || COMMON_FLAGS+=(--gpus "$GPUS")
     [[ "$NODES" == 1 ]] || COMMON_FLAGS+=(--nodes "$NODES" --node-rank "$NODE_RANK" --rendezvous "$RENDEZVOUS")
     [[ "$RESUME" == 0 ]] || COMMON_FLAGS+=(--resume)
-    [[ "$PLAN" == 0 ]] || COMMON_FLAGS+=(--plan ${THROUGHPUT:+--throughput "$THROUGHPUT"})
-    [[ "$DRY_RUN" == 0 || "$PLAN" == 1 ]] || COMMON_FLAGS+=(--dry-run)
+    [[ "$PLANNING" == 0 ]] || COMMON_FLAGS+=(--plan ${THROUGHPUT:+--throughput "$THROUGHPUT"})
+    [[ "$DRY_RUN" == 0 || "$PLANNING" == 1 ]] || COMMON_FLAGS+=(--dry-run)
     [[ "$SMOKE" == 0 ]] || COMMON_FLAGS+=(--smoke)
 }
 
@@ -157,7 +157,7 @@ cpu_environment() {
 # show_command WORD...: a command on stdout, quoted so that it can be pasted into a shell. A plan shows none.
 show_command() {
     local word line=""
-    [[ "$PLAN" == 0 ]] || return 0
+    [[ "$PLANNING" == 0 ]] || return 0
     for word in "$@"; do
         [[ "$word" =~ ^[A-Za-z0-9_@%+=:,./-]+$ ]] || word="${word@Q}"
         line+="${line:+ }$word"
@@ -170,7 +170,7 @@ show_command() {
 # A plan is made of the training alone, of the command and of what the recipe says of its data. Of several machines the
 # first does everything; the others wait for its data, train, and are done.
 run_stage() {
-    if [[ "$PLAN" == 1 ]]; then
+    if [[ "$PLANNING" == 1 ]]; then
         [[ "$1" == */train.sh ]] || return 0
         export VOCABULARY="${VOCABULARY:-}" TRAIN_TOKENS="${TRAIN_TOKENS:-}" DISK_GB="${DISK_GB:-}"
     elif [[ "$NODE_RANK" != 0 && "$DRY_RUN" == 0 && "$1" == */prepare_*.sh ]]; then

@@ -201,7 +201,7 @@ if [[ "$SMOKE" == 1 ]]; then
     esac
 fi
 
-if [[ "$PLAN" == 1 ]]; then
+if [[ "$PLANNING" == 1 ]]; then
     # A recipe says how large its dictionary will be; otherwise there is one to count.
     if [[ -z "${VOCABULARY:-}" ]]; then
         dictionary="$(compgen -G "$DATA/dict*.txt" | head -1)" || true

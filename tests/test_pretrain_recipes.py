@@ -34,8 +34,8 @@ def data(tmp_path_factory):
 
 
 def training_words(output):
-    """The options of the training command that a dry run prints."""
-    return shlex.split(next(line for line in output.splitlines() if line.startswith("fairseq-train ")))[1:]
+    """The options of the training command that a dry run prints; several devices have it started by torchrun."""
+    return shlex.split(re.search(r"^(?:\S*python\S* .*)?\bfairseq-train (.*)$", output, re.M)[1])
 
 
 def trained(output):

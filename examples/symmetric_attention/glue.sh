@@ -101,6 +101,7 @@ if [[ -z "$RUNS" && -n "$CHECKPOINT" ]]; then
     RUNS="$ROOT/runs/glue/$(basename "$(cd "$(dirname "$CHECKPOINT")" 2>/dev/null && pwd)")"
 fi
 [[ -n "$GLUE_DATA" ]] || GLUE_DATA="$ROOT/data/glue"
+[[ "$PLANNING" == 0 ]] || die "--plan is for training from scratch; fairseq-plugins glue-plan tells what fine-tuning takes" 2
 [[ -n "$CHECKPOINT" || "$TABLE" == 1 ]] || die "which model? Give --checkpoint; see $PROGRAM --help" 2
 [[ -n "$RUNS" ]] || die "which runs? Give --runs; see $PROGRAM --help" 2
 [[ -n "$BPE_DIR" || -z "$FROM" ]] || die "--from needs --bpe-dir, the BPE of the pretraining; see $PROGRAM --help" 2
