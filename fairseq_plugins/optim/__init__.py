@@ -1,0 +1,3 @@
+"""Registers the fused optimizer."""
+
+from . import fused_adam  # noqa: F401

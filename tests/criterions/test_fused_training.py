@@ -1,0 +1,116 @@
+"""Trainings by fairseq's own command with the fused criteria and optimizer, beside the same ones with fairseq's."""
+
+import re
+
+import pytest
+import torch
+from fairseq.checkpoint_utils import load_checkpoint_to_cpu
+from fairseq.tasks import FairseqTask
+from running import forked
+from tiny_training import SMALL, train
+
+SMOOTHED = "label_smoothed_cross_entropy"
+#: family -> the data, model and criterion of a tiny training
+FAMILIES = {
+    "transformer": f"bin --arch transformer_neuralqkv_tiny {SMALL} --criterion {SMOOTHED} --label-smoothing 0.1",
+    "transformer_lm": "mono --task language_modeling --arch transformer_lm_symmetric_tiny --decoder-layers 1 "
+    "--decoder-embed-dim 16 --decoder-ffn-embed-dim 16 --decoder-attention-heads 2 --tokens-per-sample 32 "
+    "--criterion cross_entropy",
+    "roberta": "mono --task masked_lm --arch roberta_pairwise_tiny --encoder-layers 1 --encoder-embed-dim 16 "
+    "--encoder-ffn-embed-dim 16 --encoder-attention-heads 2 --tokens-per-sample 32 --max-positions 64 "
+    "--criterion cross_entropy",
+}
+#: a large epsilon: with a small one rounding decides the sign of the first updates
+ADAM = "--optimizer adam --adam-eps 1e-2 --weight-decay 0.01 --clip-norm 0.5 --adam-betas (0.9,0.98)"
+
+
+def fused(options):
+    """The same training with our criterion and optimizer."""
+    return options.replace("--criterion ", "--criterion fused_").replace("--optimizer adam", "--optimizer fused_adam")
+
+
+@pytest.fixture
+def losses(monkeypatch):
+    """The loss of every batch of a training in this process."""
+    found, original = [], FairseqTask.train_step
+
+    def train_step(self, *args, **kwargs):
+        result = original(self, *args, **kwargs)
+        found.append(float(result[0]))
+        return result
+
+    monkeypatch.setattr(FairseqTask, "train_step", train_step)
+    return found
+
+
+def model_of(path):
+    state = load_checkpoint_to_cpu(str(path))["model"]
+    return {name: value for name, value in state.items() if "_float_tensor" not in name}
+
+
+def assert_near(path, other):
+    ours, theirs = model_of(path), model_of(other)
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("family", "more"),
+    [
+        ("transformer", ""),
+        ("transformer", "--update-freq 2 --sentence-avg"),
+        ("transformer", "--amp"),
+        ("transformer_lm", ""),
+        ("roberta", ""),
+    ],
+)
+def test_training_equals_fairseqs(corpus, tmp_path, losses, family, more):
+    options = f"{FAMILIES[family]} {ADAM} {more}"
+    stock = train(corpus, tmp_path / "stock", options, updates=6)
+    expected, losses[:] = losses[:], []
+    ours = train(corpus, tmp_path / "fused", fused(options), updates=6)
+    assert len(losses) == len(expected) >= 6
+    assert losses == pytest.approx(expected, rel=1e-5)
+    assert_near(ours, stock)
+
+
+@pytest.mark.parametrize("turn", [lambda options: options, fused])
+def test_a_training_continues_with_the_other_names(corpus, tmp_path, losses, turn):
+    """Neither the criterion nor the optimizer needs --reset-optimizer."""
+    options = f"{FAMILIES['transformer']} {ADAM}"
+    straight = train(corpus, tmp_path / "straight", options, updates=6)
+    there, back = (turn(options), options) if turn is fused else (options, fused(options))
+    train(corpus, tmp_path / "changed", there, updates=3)
+    changed = train(corpus, tmp_path / "changed", back, updates=6)
+    assert losses[6:] == pytest.approx(losses[:6], rel=1e-5)
+    assert_near(changed, straight)
+
+
+@pytest.mark.parametrize("more", ["", "--autocast-bf16 --loss-chunk-size 7 --report-accuracy"])
+def test_resume_is_bit_identical(corpus, tmp_path, more):
+    options = fused(f"{FAMILIES['transformer']} {ADAM} --dropout 0.1 {more}")
+    straight = model_of(train(corpus, tmp_path / "straight", options, updates=6))
+    train(corpus, tmp_path / "resumed", options, updates=3)
+    resumed = model_of(train(corpus, tmp_path / "resumed", options, updates=6))
+    for name, value in straight.items():
+        assert torch.equal(value, resumed[name]), name
+
+
+def test_autocast_trains_as_well(corpus, tmp_path, losses):
+    options = fused(f"{FAMILIES['transformer']} --optimizer adam --clip-norm 1.0")
+    train(corpus, tmp_path / "full", options, updates=18)
+    full, losses[:] = losses[:], []
+    train(corpus, tmp_path / "half", f"{options} --autocast-bf16", updates=18)
+    assert losses != full
+    assert sum(losses[-10:]) == pytest.approx(sum(full[-10:]), rel=0.05)
+    assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
+
+
+def test_generation_needs_no_new_option(corpus, plugin, tmp_path):
+    """A checkpoint names its criterion; the commands that read it find it."""
+    checkpoint = train(corpus, tmp_path / "run", fused(f"{FAMILIES['transformer']} {ADAM}"))
+    given = [corpus / "bin", "--user-dir", plugin, "--path", checkpoint, "--cpu"]
+    text = forked("generate", *given, "--gen-subset", "valid")
+    assert len(re.findall(r"^H-\d+", text, re.M)) == 30
+    assert "nll_loss" in forked("validate", *given, "--task", "translation", "--max-tokens", "200")
