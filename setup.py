@@ -5,6 +5,7 @@ from setuptools import find_packages, setup
 PLOTS = ["matplotlib>=3.9,<4"]
 BPE = ["tokenizers>=0.15,<0.24"]
 HUGGINGFACE = ["transformers>=4.40,<6", "safetensors>=0.4,<1", "sentencepiece>=0.2,<0.3", *BPE]
+CTRANSLATE2 = ["ctranslate2>=4,<5"]
 GLUE = ["scikit-learn>=1.6,<2", "scipy>=1.13,<2"]
 
 setup(
@@ -23,10 +24,12 @@ setup(
         "bpe": BPE,
         "huggingface": HUGGINGFACE,
         "glue": GLUE,
+        "ctranslate2": CTRANSLATE2,
         "dev": [
             *PLOTS,
             *HUGGINGFACE,
             *GLUE,
+            *CTRANSLATE2,
             "pytest>=8.4,<10",
             "pytest-xdist>=3.8,<4",
             "pytest-timeout>=2.4,<3",

@@ -1,1 +1,1 @@
-"""Trained weights from one model to another: folding, warm starts, and Hugging Face's RoBERTa."""
+"""Trained weights from one model to another: folding, warm starts, Hugging Face's RoBERTa and Marian, CTranslate2."""

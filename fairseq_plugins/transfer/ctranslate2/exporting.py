@@ -1,0 +1,125 @@
+"""From a fairseq checkpoint to a folder for ``ctranslate2.Translator``."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional
+
+from fairseq.data import Dictionary
+from fairseq.models.transformer import TransformerModel
+
+from fairseq_plugins.attention import StagedMultiheadAttention
+from fairseq_plugins.attention.config import DEFAULTS
+from fairseq_plugins.attention.stages import KERNEL, MIXING
+from fairseq_plugins.checkpoints import CheckpointError, PathLike, get_option
+from fairseq_plugins.models.transformer import StagedTransformerModel
+from fairseq_plugins.transfer import models
+from fairseq_plugins.transfer import state as checkpoint
+from fairseq_plugins.transfer.fold import fold_weights
+from fairseq_plugins.transfer.huggingface.files import whole_folder
+from fairseq_plugins.transfer.names import attention_names, networks
+
+from .spec import ctranslate2_package, transformer_spec
+
+QUANTIZATIONS = ("float32", "int8", "float16", "bfloat16")
+#: options of fairseq's Transformer that add or remove layers
+UNKNOWN_OPTIONS = ("adaptive_softmax_cutoff", "base_layers", "cross_self_attention", "no_cross_attention")
+
+
+def export_ctranslate2(
+    source: PathLike,
+    target: PathLike,
+    dictionary: PathLike,
+    target_dictionary: Optional[PathLike] = None,
+    quantization: str = "float32",
+) -> List[str]:
+    """Write a translation model as one of CTranslate2 with the same logits.
+
+    Args:
+        source: a checkpoint of fairseq's ``transformer`` or of this plugin's, with linear projections, the exponential
+            kernel and dense mixing; symmetric and pairwise attention is folded.
+        target: the folder to write; it appears complete or not at all.
+        dictionary: the source language's ``dict.txt``.
+        target_dictionary: the target language's; by default the source's.
+        quantization: of the weights: one of :data:`QUANTIZATIONS`.
+
+    Returns:
+        Sentences about what was done.
+
+    Raises:
+        CheckpointError: a file cannot be read, CTranslate2 has no model with these outputs, or its package is missing.
+    """
+    ctranslate2_package()
+    state = checkpoint.read(source)
+    model = models.load(state, str(source))
+    _check_model(model, state, str(source))
+    weights = model.state_dict()
+    folded = fold_weights(weights)
+    try:
+        spec = transformer_spec(model, weights)
+    except CheckpointError as error:
+        raise CheckpointError(f"{source}: {error}") from None
+    rows = {"encoder": dictionary, "decoder": target_dictionary or dictionary}
+    sides = [_symbols(rows[side], weights[f"{side}.embed_tokens.weight"].size(0), side, source) for side in rows]
+    spec.register_source_vocabulary(sides[0])
+    spec.register_target_vocabulary(sides[1])
+    spec.config.add_source_eos = True
+    spec.config.decoder_start_token = "<s>" if getattr(model.decoder, "starts_with_bos", False) else "</s>"
+    with whole_folder(target) as folder:
+        spec.validate()
+        spec.optimize(quantization=quantization)
+        spec.save(str(folder))
+        size = sum(path.stat().st_size for path in folder.iterdir())
+    attention = len(attention_names(weights))
+    return [f"folded {len(folded)} of {attention} attention modules", f"{quantization} weights, {size / 2**20:.1f} MiB"]
+
+
+def _check_model(model: Any, state: Dict[str, Any], source: str) -> None:
+    """Check that nothing but the parameters and the options that CTranslate2 has makes the outputs."""
+    arch = checkpoint.architecture(state)
+    if type(model) is not TransformerModel and not isinstance(model, StagedTransformerModel):
+        raise CheckpointError(f"{source} is a {arch}: only models of the transformer family can be exported")
+    task = _task(state)
+    if task not in ("translation", ""):
+        raise CheckpointError(f"{source} was trained for the task {task}: only translation can be exported")
+    for name in UNKNOWN_OPTIONS:
+        if getattr(model.decoder.cfg, name, None):
+            raise CheckpointError(f"{source}: trained with --{name.replace('_', '-')}, which CTranslate2 does not have")
+    for name, module in model.named_modules():
+        if isinstance(module, StagedMultiheadAttention):
+            _check_attention(name, module, source)
+
+
+def _check_attention(name: str, attention: StagedMultiheadAttention, source: str) -> None:
+    roles = networks(dict(attention.state_dict(prefix=f"{name}.")), name)
+    if roles:
+        raise CheckpointError(
+            f"{source}: the {', '.join(roles)} projection{'s' if len(roles) > 1 else ''} of {name} are networks "
+            "(--attention-projection neural), which CTranslate2 does not have"
+        )
+    for stage, choice in ((KERNEL, attention.kernel), (MIXING, attention.mixing)):
+        found = next(known for known in stage.choices if stage[known] is type(choice))
+        if found != DEFAULTS[stage.name]:
+            raise CheckpointError(
+                f"{source}: {name} has --attention-{stage.name} {found}, which CTranslate2 does not have"
+            )
+
+
+def _task(state: Dict[str, Any]) -> str:
+    """The name of the task that the model was trained for; empty if the state has none."""
+    config = get_option(state["cfg"], "task") if state.get("cfg") is not None else None
+    found = get_option(config, "_name") if config is not None and not isinstance(config, str) else config
+    return str(found or getattr(state.get("args"), "task", None) or "")
+
+
+def _symbols(path: PathLike, rows: int, side: str, source: PathLike) -> List[str]:
+    """A dictionary's symbols in the order of the embeddings' rows."""
+    try:
+        symbols = list(Dictionary.load(str(path)).symbols)
+    except Exception as error:  # fairseq's own for another encoding than UTF-8 has no class
+        raise CheckpointError(f"{path}: no dictionary of fairseq can be read ({error})") from None
+    if len(symbols) != rows:
+        raise CheckpointError(
+            f"{path} makes a vocabulary of {len(symbols)} symbols, but the {side} of {source} has {rows}: give the "
+            "dictionaries of the training, the source language's with --dict and the other with --target-dict"
+        )
+    return symbols
