@@ -39,7 +39,7 @@ from typing import BinaryIO, Optional
 RECORD = re.compile(r"\| INFO \| (?P<tag>[^|]+) \| (?P<stats>\{.*\})\s*$")
 #: seconds that a command which has not begun to train has to end after a signal, before it is killed
 GRACE = 30
-#: seconds between the stacks of a hung training and its end
+#: seconds that each process of a hung training has to print where it is
 LAST_WORDS = 3
 #: seconds to wait for the last process of a killed run to let go of the lock
 LOCK_WAIT = 20
@@ -232,6 +232,7 @@ class Watcher:
         self.hung = False
         #: processes of a hung training that have yet to say where they are
         self.to_ask: list = []
+        self.ask_at = 0.0
         self.log_fails = False
 
     def say(self, text: str) -> None:
@@ -303,9 +304,12 @@ class Watcher:
 
     def ask_where(self, log: BinaryIO) -> None:
         """One process at a time prints the stack of each of its threads; after the last comes the end."""
-        if not self.to_ask:
-            self.kill_at = min(self.kill_at, time.monotonic() + LAST_WORDS)
+        if time.monotonic() < self.ask_at:
             return
+        if not self.to_ask:
+            self.kill_at = 0.0
+            return
+        self.ask_at = time.monotonic() + LAST_WORDS
         process = self.to_ask.pop(0)
         with contextlib.suppress(OSError):
             with open(f"/proc/{process}/environ", encoding="utf-8", errors="replace") as file:

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lengths", default="128,512,2048", metavar="T,T,...", help="queries = keys")
     parser.add_argument("--width", type=int, default=64, metavar="D", help="of a head (default: 64)")
     parser.add_argument("--r", type=int, default=8, help="keys a query (default: 8)")
+    parser.add_argument("--mixings", metavar="NAME,...", help="of --attention-mixing (default: all)")
     parser.add_argument("--swaps", type=int, default=0, help="--attention-value-aware-swaps (default: 0)")
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="timings of each (default: 7)")
     parser.add_argument("--peak-of", metavar="MIXING", help=argparse.SUPPRESS)
@@ -86,7 +87,7 @@ def build_calls(length: int, args: argparse.Namespace, device: str) -> Dict[str,
         return call
 
     calls: Dict[str, Callable[[], Any]] = {"sdpa": lambda: F.scaled_dot_product_attention(q, k, v)}
-    for name in MIXING.choices:
+    for name in args.mixings.split(",") if args.mixings else MIXING.choices:
         options = {"attention_value_aware_swaps": args.swaps} if name == "value-aware-r" else {}
         calls[name] = of(build_mixing(name, args.r, **options))
     return calls
@@ -118,6 +119,7 @@ def peak_memory(name: str, length: int, args: argparse.Namespace, device: str) -
         return torch.cuda.max_memory_allocated() - before
     # a fresh process: what the others' calls have left in the allocator would hide this one's
     options = ["--lengths", length, "--width", args.width, "--r", args.r, "--swaps", args.swaps]
+    options += ["--mixings", args.mixings] if args.mixings else []
     command = [sys.executable, sys.argv[0], "attention", *options, "--threads", args.threads, "--peak-of", name]
     done = subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE, text=True)
     return int(done.stdout.split()[-1])
