@@ -89,6 +89,18 @@ def test_a_job_on_two_nodes_is_told_to_stop_and_comes_back(slurm, data, tmp_path
     assert_equal_parameters(tmp_path / "one", save_dir, tolerance=1e-4)
 
 
+def test_a_cancelled_job_saves_and_stays_away(slurm, data, tmp_path):  # noqa: F811
+    save_dir, output = tmp_path / "run", tmp_path / "out.txt"
+    words = [str(word) for word in command(data, save_dir, 1)][2:]
+    job = submit(slurm, output, "scripts/slurm/train.sbatch", "scripts/train.sh", *words)
+    wait_until((save_dir / "checkpoint_1_4.pt").exists)
+    slurm("scancel", job)
+    wait_until(lambda: "checkpoint saved" in output.read_text())
+    time.sleep(3)
+    assert state(slurm, job) == "CANCELLED"
+    assert "back to the queue" not in output.read_text()
+
+
 def test_an_array_takes_every_variant_and_seed(slurm, tmp_path):
     recipe = "examples/neural_qkv/multi30k.sh"
     job = submit(

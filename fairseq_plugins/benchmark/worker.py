@@ -30,6 +30,9 @@ class Training:
         device: ``cpu`` or ``cuda``.
     """
 
+    #: resident bytes of the process before it had a model
+    without = 0
+
     def __init__(self, words: List[str], vocabulary: int, length: int, batches: int, threads: int, device: str) -> None:
         from fairseq import options, tasks
         from fairseq.dataclass.utils import convert_namespace_to_omegaconf
@@ -106,8 +109,6 @@ class Training:
         Path("/proc/self/clear_refs").write_text("5")  # the peak of resident memory begins anew
         self.step()
         return {"bytes": float(resident("VmHWM") - self.without)}
-
-    without = 0
 
     def synchronise(self) -> None:
         if self.device == "cuda":

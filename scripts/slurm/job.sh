@@ -33,7 +33,8 @@ run_job() {
         status=0
         wait "$!" || status=$?
     done
-    if [[ "$status" == 143 ]]; then
+    # A job that was cancelled is told in the same way, and stays away; a preempted one Slurm itself brings back.
+    if [[ "$status" == 143 && "$(scontrol show --oneliner job "$SLURM_JOB_ID")" == *" JobState=RUNNING "* ]]; then
         printf '%s: stopped with everything saved; back to the queue\n' "$SLURM_JOB_NAME"
         scontrol requeue "$SLURM_JOB_ID"
     fi
