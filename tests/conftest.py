@@ -20,11 +20,13 @@ if threading.current_thread() is threading.main_thread() and signal.getsignal(si
 import pytest  # noqa: E402
 import tiny_training  # noqa: E402
 import torch  # noqa: E402
+import tqdm  # noqa: E402
 from running import forked  # noqa: E402
 
 import fairseq_plugins  # noqa: E402,F401  registers everything before any fixture builds a model
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+tqdm.tqdm.monitor_interval = 0  # its thread could hold a lock when a test forks
 
 
 @pytest.fixture(autouse=True)

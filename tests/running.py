@@ -3,9 +3,11 @@
 import importlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 
@@ -39,6 +41,21 @@ def fairseq(command, *arguments, cwd=None, check=True, wrapper=()):
     return done.stdout
 
 
+def ended(child, limit=300):
+    """The status of a process when it has ended; one that takes more than a limit of seconds is killed."""
+    deadline = time.monotonic() + limit
+    pause = 0.005
+    while True:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return status
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            deadline = float("inf")
+        time.sleep(pause)
+        pause = min(2 * pause, 0.1)
+
+
 def forked(command, *arguments):
     """The same in a fork of this process, which has imported everything: quicker, where freshness proves nothing."""
     module = importlib.import_module(f"fairseq_cli.{command.replace('-', '_')}")
@@ -59,7 +76,7 @@ def forked(command, *arguments):
             finally:
                 sys.stdout.flush()
                 os._exit(status)
-        _, status = os.waitpid(child, 0)
+        status = ended(child)
         out.seek(0)
         text = out.read()
     assert status == 0, text[-4000:]

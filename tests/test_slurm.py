@@ -36,10 +36,13 @@ def submit(slurm, output, *words):
     return slurm("sbatch", *options, *words).split()[0]
 
 
-def wait_until(done, limit=240):
+def wait_until(done, output=None, limit=240):
+    """Wait for a condition; where it never holds, say so with what the job printed into the file ``output``."""
     deadline = time.monotonic() + limit
     while not done():
-        assert time.monotonic() < deadline, f"not within {limit} s"
+        if time.monotonic() > deadline:
+            printed = output.read_text()[-3000:] if output and output.exists() else ""
+            pytest.fail(f"not within {limit} s\n{printed}")
         time.sleep(0.2)
 
 
@@ -70,16 +73,16 @@ def test_a_job_on_two_nodes_is_told_to_stop_and_comes_back(slurm, data, tmp_path
     save_dir, output = tmp_path / "run", tmp_path / "out.txt"
     words = [str(word) for word in command(data, save_dir, 1)][2:]
     job = submit(slurm, output, "--nodes", 2, "scripts/slurm/train.sbatch", "scripts/train.sh", *words)
-    wait_until((save_dir / "checkpoint_1_8.pt").exists)
+    wait_until((save_dir / "checkpoint_1_4.pt").exists, output)
     slurm("scancel", "--signal", "TERM", "--batch", job)
-    wait_until(lambda: "back to the queue" in output.read_text())
+    wait_until(lambda: "back to the queue" in output.read_text(), output)
     stopped = newest_updates(save_dir)
-    assert 8 <= stopped <= UPDATES
+    assert 4 <= stopped <= UPDATES
     assert f"stopped after {stopped} updates, checkpoint saved" in output.read_text()
-    wait_until(lambda: state(slurm, job) == "PENDING")
+    wait_until(lambda: state(slurm, job) == "PENDING", output)
     time.sleep(3)  # Slurm lets it rest for two minutes: what was revoked then must be older than what is granted now
     slurm("scontrol", "update", f"jobid={job}", "StartTime=now")
-    wait_until(lambda: state(slurm, job) in ("COMPLETED", "FAILED"))
+    wait_until(lambda: state(slurm, job) in ("COMPLETED", "FAILED"), output)
     text = output.read_text()
     assert state(slurm, job) == "COMPLETED", text[-3000:]
     assert "100 tokens x 2 CPU process(es) on 2 machines x update-freq 2 = 400 tokens an update" in text
@@ -92,10 +95,11 @@ def test_a_job_on_two_nodes_is_told_to_stop_and_comes_back(slurm, data, tmp_path
 def test_a_cancelled_job_saves_and_stays_away(slurm, data, tmp_path):  # noqa: F811
     save_dir, output = tmp_path / "run", tmp_path / "out.txt"
     words = [str(word) for word in command(data, save_dir, 1)][2:]
+    words[words.index("--max-update") + 1] = "100000"  # it has not ended of itself when it is cancelled
     job = submit(slurm, output, "scripts/slurm/train.sbatch", "scripts/train.sh", *words)
-    wait_until((save_dir / "checkpoint_1_4.pt").exists)
+    wait_until((save_dir / "checkpoint_1_4.pt").exists, output)
     slurm("scancel", job)
-    wait_until(lambda: "checkpoint saved" in output.read_text())
+    wait_until(lambda: "checkpoint saved" in output.read_text(), output)
     time.sleep(3)
     assert state(slurm, job) == "CANCELLED"
     assert "back to the queue" not in output.read_text()
