@@ -302,6 +302,7 @@ def forget_plugin(state: Dict[str, Any], configs: List[Any], source: str) -> Non
     """Check that the model is vanilla in spite of any option, and delete what stock fairseq does not know."""
     from .attention import AttentionConfig, attention_options
     from .models.conventions import convention_defaults
+    from .models.options import SPEED_OPTIONS
 
     conventions = convention_defaults()
     for config in configs:
@@ -318,7 +319,7 @@ def forget_plugin(state: Dict[str, Any], configs: List[Any], source: str) -> Non
         if unknown:
             what = f"--{unknown[0].replace('_', '-')} {getattr(options, unknown[0])}"
             raise CheckpointError(f"{source}: trained with {what}, which stock fairseq does not have")
-        for name in (*attention_options(), *conventions, "match_parameters_of", "user_dir"):
+        for name in (*attention_options(), *conventions, *SPEED_OPTIONS, "match_parameters_of", "user_dir"):
             _delete(config, name)
     cfg = state.get("cfg")
     common = get_option(cfg, "common") if cfg is not None else None

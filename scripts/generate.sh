@@ -12,6 +12,8 @@
 #   --language L         language of the hypotheses, for detokenisation (default: the target side of DATA_BIN)
 #   --out DIR            where to (default SAVE_DIR/gen.SUBSET)
 #
+#   --preset NAME        fast (or fast-bf16, which is the same here): on a CPU with packed weights, and without attention
+#                        weights that nobody reads; scores may differ in their last digits
 #   --gpus N, --cpu      0 or --cpu = CPU; any other number = one GPU (default: a GPU if there is one)
 #   --resume             keep a finished translation by the same command and checkpoint
 #   --seed N             random seed, for sampling (default 1)
@@ -104,6 +106,13 @@ fairseq_command generate
 GENERATE=("${FAIRSEQ[@]}" "$DATA" --user-dir "$ROOT/fairseq_plugins" --path "$CHECKPOINT" --gen-subset "$SUBSET"
     --beam "$BEAM" --lenpen "$LENPEN" --max-tokens "$MAX_TOKENS" --remove-bpe --seed "$SEED" --log-format none)
 [[ "$GPUS" -gt 0 ]] || GENERATE+=(--cpu)
+if [[ -n "$PRESET" ]]; then
+    if given --model-overrides ${EXTRA[@]+"${EXTRA[@]}"}; then
+        note "--preset $PRESET: --model-overrides is given; name fast_inference there"
+    else
+        GENERATE+=(--model-overrides "{'fast_inference': True}")
+    fi
+fi
 GENERATE+=(${EXTRA[@]+"${EXTRA[@]}"})
 
 if [[ "$DRY_RUN" == 1 ]]; then

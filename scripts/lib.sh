@@ -54,6 +54,7 @@ use_python() {
     NODES=1
     NODE_RANK=0
     RENDEZVOUS=""
+    PRESET=""
 }
 
 # common_option "$@": take one common option from the front; TAKEN = how many words it used, 0 if it is none of them.
@@ -87,6 +88,11 @@ common_option() {
             need_value "$1" "$#"
             [[ "$2" =~ ^[0-9]+$ ]] || die "--seed needs a number, not '$2'" 2
             SEED="$2" TAKEN=2
+            ;;
+        --preset)
+            need_value "$1" "$#"
+            [[ "$2" == fast || "$2" == fast-bf16 ]] || die "--preset $2: choose fast or fast-bf16" 2
+            PRESET="$2" TAKEN=2
             ;;
         --resume) RESUME=1 ;;
         --dry-run) DRY_RUN=1 ;;
@@ -168,8 +174,9 @@ show_command() {
 # run_stage WORD...: run one script of the pipeline, or show what it would run. It is stopped with the caller.
 #
 # A plan is made of the training alone, of the command and of what the recipe says of its data. Of several machines the
-# first does everything; the others wait for its data, train, and are done.
+# first does everything; the others wait for its data, train, and are done. A preset is for training and translation.
 run_stage() {
+    [[ -z "$PRESET" || ("$1" != */train.sh && "$1" != */generate.sh) ]] || set -- "$1" --preset "$PRESET" "${@:2}"
     if [[ "$PLANNING" == 1 ]]; then
         [[ "$1" == */train.sh ]] || return 0
         export VOCABULARY="${VOCABULARY:-}" TRAIN_TOKENS="${TRAIN_TOKENS:-}" DISK_GB="${DISK_GB:-}"

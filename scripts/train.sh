@@ -12,6 +12,9 @@
 #                        batch stays the same whatever the number of devices
 #   --save-every N       also save every N updates (the last two are kept): bounds what an interruption can lose
 #   --log-interval N     updates between two progress lines (default: a fortieth of --max-update, 1 to 100)
+#   --preset NAME        fast: the same training in less time: the fused twins of the criterion and of Adam, wherever they
+#                        are given, and --fast-dropout; fast-bf16: with matrix products in bfloat16 besides. Says what it
+#                        set; what has no faster twin stays as it is. May be added or left out when a run is resumed
 #   --processes N        N processes on the CPU of each machine (gloo), with --cpu
 #   --hang-timeout SEC   a training without an update or validation step for so long prints where its processes are
 #                        and is killed (default 1800; 0: never)
@@ -41,6 +44,7 @@
 #   scripts/train.sh data-bin/toy --arch transformer_neuralqkv_tiny --save-dir runs/toy --max-update 1000 --resume
 #   scripts/train.sh data-bin/iwslt17 --arch transformer_neuralqkv_iwslt_de_en --save-dir runs/iwslt17 --gpus 4 \
 #       --batch-tokens 16384 --max-epoch 50 -- --dropout 0.3 --weight-decay 0.0001 --fp16
+#   scripts/train.sh data-bin/toy --arch transformer_neuralqkv_tiny --save-dir runs/toy --max-epoch 9 --cpu --preset fast
 #   scripts/train.sh data-bin/wmt14 --arch transformer_pairwise_wmt_en_de --save-dir runs/wmt14 --gpus 8 --nodes 2 \
 #       --node-rank 1 --rendezvous node-a:29500 --batch-tokens 25000 --max-update 100000
 
@@ -154,6 +158,55 @@ fi
 # add_default OPTION VALUE...: unless the caller gave OPTION himself.
 add_default() { given "$1" ${EXTRA[@]+"${EXTRA[@]}"} || TRAIN+=("$@"); }
 
+# What the names of our architectures begin with.
+OURS='^(transformer|transformer_lm|roberta)_(baseline|neuralqkv|symmetric|pairwise|valueaware|matched)(_|$)'
+
+# apply_preset: what --preset says of the criterion, the optimizer and dropout, in TRAIN, wherever they stand there.
+apply_preset() {
+    local index word option twin criterion="" optimizer="" changed=() kept=()
+    for index in "${!TRAIN[@]}"; do
+        word="${TRAIN[index]}"
+        case "$word" in
+            --criterion | --optimizer) option="$word" word="${TRAIN[index + 1]:-}" ;;
+            --criterion=* | --optimizer=*) option="${word%%=*}" word="${word#*=}" ;;
+            *) continue ;;
+        esac
+        twin="$(faster "$word")"
+        if [[ "${TRAIN[index]}" == *=* ]]; then TRAIN[index]="$option=$twin"; else TRAIN[index + 1]="$twin"; fi
+        # Of several, fairseq takes the last.
+        if [[ "$option" == --criterion ]]; then criterion="$twin"; else optimizer="$twin"; fi
+    done
+    case "$criterion" in
+        fused_*)
+            changed+=(--criterion "$criterion")
+            if [[ "$PRESET" == fast-bf16 ]]; then
+                given --autocast-bf16 "${TRAIN[@]}" || TRAIN+=(--autocast-bf16)
+                changed+=(--autocast-bf16)
+            fi
+            ;;
+        autocast_*) changed+=(--criterion "$criterion") ;;
+        *) kept+=("--criterion $criterion") ;;
+    esac
+    if [[ "$optimizer" == fused_* ]]; then changed+=(--optimizer "$optimizer"); else kept+=("--optimizer $optimizer"); fi
+    if [[ "$ARCH" =~ $OURS ]]; then
+        given --fast-dropout "${TRAIN[@]}" || TRAIN+=(--fast-dropout)
+        changed+=(--fast-dropout)
+    else
+        kept+=("the dropout of $ARCH, which is none of our architectures")
+    fi
+    word="$(printf ', %s' ${kept[@]+"${kept[@]}"})"
+    note "--preset $PRESET sets ${changed[*]:-nothing}${kept[*]:+; no faster twin: ${word:2}}"
+}
+
+# faster NAME: the criterion or optimizer that takes the place of another in the preset.
+faster() {
+    case "$1" in
+        label_smoothed_cross_entropy | cross_entropy | adam) printf 'fused_%s' "$1" ;;
+        masked_lm) if [[ "$PRESET" == fast-bf16 ]]; then printf 'autocast_masked_lm'; else printf '%s' "$1"; fi ;;
+        *) printf '%s' "$1" ;;
+    esac
+}
+
 # network_interface: the one that leads to machine 0; gloo would take the host name's, which may be the loopback.
 network_interface() {
     local host name=""
@@ -190,6 +243,7 @@ if ! given --lr-scheduler ${EXTRA[@]+"${EXTRA[@]}"}; then
     add_default --warmup-updates 4000
 fi
 TRAIN+=(${EXTRA[@]+"${EXTRA[@]}"})
+[[ -z "$PRESET" ]] || apply_preset
 if [[ "$SMOKE" == 1 ]]; then
     case "$ARCH" in
         transformer_lm* | roberta*) ;;

@@ -1,6 +1,6 @@
 """The past of incremental decoding: keys, values and their padding, as fairseq keeps them in ``incremental_state``.
 
-B sentences, H heads, S keys so far, D width of a head.
+B rows of the batch, H heads, S keys so far, D width of a head.
 """
 
 from __future__ import annotations
@@ -11,22 +11,36 @@ import torch
 from fairseq.modules import MultiheadAttention
 from torch import Tensor
 
+from .reordering import Reordering
+
 Buffer = Dict[str, Optional[Tensor]]
+
+#: steps for which room is made at first; it doubles whenever it is used up
+FIRST_ROOM = 32
+#: where the memory of an entry of the buffer is kept, of which the entry is the beginning
+ROOM = {"prev_key": "room_for_keys", "prev_value": "room_for_values"}
+NOT_REORDERED = {*ROOM.values(), "hypotheses"}
 
 
 class KeyValueCache:
-    """Grows the keys and values of one attention module by a step, or returns the ones that never change."""
+    """Grows the keys and values of one attention module by a step, or returns the ones that never change.
+
+    On a CPU, where nothing is differentiated, a step is written into room that was made ahead, and a reordering moves
+    only what hypotheses do not have in common: new memory for copies of the whole past would be most of a step's time.
+    Whoever wants to go on twice from one ``incremental_state`` copies it deeply.
+    """
 
     def extend(
         self, buffer: Buffer, k: Tensor, v: Tensor, key_padding: Optional[Tensor]
     ) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
         """Append k, v (B, H, S', D) and their padding (B, S') to the buffer; returns all of the past with them."""
-        past = buffer.get("prev_key")
-        if past is not None:
-            past_v, past_padding = buffer["prev_value"], buffer.get("prev_key_padding_mask")
-            assert past_v is not None
-            k = torch.cat([past, k], dim=2)
-            v = torch.cat([past_v, v], dim=2)
+        past_k, past_v = buffer.get("prev_key"), buffer.get("prev_value")
+        if past_k is not None and past_v is not None:
+            past_padding = buffer.get("prev_key_padding_mask")
+            if k.device.type == "cpu" and not torch.is_grad_enabled():
+                k, v = self._append(buffer, "prev_key", k), self._append(buffer, "prev_value", v)
+            else:
+                k, v = torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2)
             if past_padding is not None or key_padding is not None:
                 joined = MultiheadAttention._append_prev_key_padding_mask(
                     key_padding, past_padding, batch_size=k.size(0), src_len=k.size(2), static_kv=False
@@ -35,23 +49,47 @@ class KeyValueCache:
         self.store(buffer, k, v, key_padding)
         return k, v, key_padding
 
-    def store(self, buffer: Buffer, k: Tensor, v: Tensor, key_padding: Optional[Tensor]) -> None:
-        """Keep k, v (B, H, S, D) and padding (B, S) as the whole past."""
+    def _append(self, buffer: Buffer, name: str, new: Tensor) -> Tensor:
+        """The past of that name with ``new`` behind it, written into its room."""
+        past, room = buffer[name], buffer.get(ROOM[name])
+        assert past is not None
+        rows, heads, steps, width = past.shape
+        total = steps + new.size(2)
+        if room is None or room.size(2) < total or room.data_ptr() != past.data_ptr():
+            room = buffer[ROOM[name]] = past.new_empty(rows, heads, max(FIRST_ROOM, 2 * total), width)
+            room[:, :, :steps] = past
+        whole = room[:rows, :, :total]
+        whole[:, :, steps:] = new
+        return whole
+
+    def store(self, buffer: Buffer, k: Tensor, v: Tensor, key_padding: Optional[Tensor], hypotheses: int = 1) -> None:
+        """Keep k, v (B, H, S, D) and padding (B, S) as the whole past; each row serves so many rows of the batch."""
         buffer["prev_key"], buffer["prev_value"], buffer["prev_key_padding_mask"] = k, v, key_padding
+        if hypotheses > 1:
+            buffer["hypotheses"] = torch.tensor(hypotheses)
 
     def load(self, buffer: Buffer) -> Optional[Tuple[Tensor, Tensor, Optional[Tensor]]]:
         """The past, or None before the first step."""
         k, v = buffer.get("prev_key"), buffer.get("prev_value")
         return None if k is None or v is None else (k, v, buffer.get("prev_key_padding_mask"))
 
-    def reorder(self, buffer: Buffer, new_order: Tensor, beam_size: int) -> None:
-        """Select the hypotheses ``new_order`` in a buffer whose rows are shared by ``beam_size`` hypotheses each."""
-        k = buffer.get("prev_key")
-        if beam_size > 1 and k is not None:
-            if k.size(0) * beam_size == new_order.size(0):
-                return  # a hypothesis never moves to another sentence, so shared rows stay where they are
-            if k.size(0) != new_order.size(0):
-                new_order = torch.div(new_order.view(-1, beam_size)[:, 0], beam_size, rounding_mode="floor")
+    def reorder(self, buffer: Buffer, reordering: Reordering) -> None:
+        """Follow beam search; a buffer whose rows are shared follows its sentences."""
+        rows = reordering.rows
+        shared, k = buffer.get("hypotheses"), buffer.get("prev_key")
+        if shared is not None and k is not None:
+            hypotheses = int(shared)
+            if reordering.keeps_sentences(hypotheses, k.size(0)):
+                return
+            sentences = reordering.sentences(hypotheses)
+            if sentences is None:  # they mix: each hypothesis gets a row of its own
+                sentences = torch.div(rows, hypotheses, rounding_mode="floor")
+                buffer["hypotheses"] = None
+            rows = sentences
         for name, tensor in buffer.items():
-            if tensor is not None:
-                buffer[name] = tensor.index_select(0, new_order)
+            if tensor is None or name in NOT_REORDERED:
+                continue
+            if buffer.get(ROOM.get(name, "")) is not None and rows.numel() <= tensor.size(0):
+                buffer[name] = reordering.move(tensor)
+            else:
+                buffer[name] = tensor.index_select(0, rows)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .cache import Buffer, KeyValueCache
 from .masks import CAUSAL, AttentionMask
+from .reordering import Reordering
 from .stages import Compatibility, Kernel, Mixing, Projection, RecurrentForm, scaled_scores
 
 IncrementalState = Dict[str, Dict[str, Optional[Tensor]]]
@@ -140,7 +141,9 @@ class StagedMultiheadAttention(nn.Module):
             k, v, padding = cached
         else:
             k, v, padding = self._keys_and_values(query, key, value, key_padding_mask, q)
-            if incremental_state is not None:
+            if static_kv:
+                self.cache.store(buffer, k, v, padding, hypotheses=batch // k.size(0))
+            elif incremental_state is not None:
                 k, v, padding = self.cache.extend(buffer, k, v, padding)
         if incremental_state is not None:
             self._set_input_buffer(incremental_state, buffer)
@@ -235,12 +238,23 @@ class StagedMultiheadAttention(nn.Module):
 
     def reorder_incremental_state(self, incremental_state: IncrementalState, new_order: Tensor) -> IncrementalState:
         """Follow beam search: row i of the cache becomes the former row ``new_order[i]``."""
+        return self.follow(incremental_state, Reordering(new_order))
+
+    def follow(self, incremental_state: IncrementalState, reordering: Reordering) -> IncrementalState:
+        """:meth:`reorder_incremental_state` for a reordering that the caches of all layers follow."""
         buffer = self._get_input_buffer(incremental_state)
-        self.cache.reorder(buffer, new_order, self.beam_size if self.encoder_decoder_attention else 1)
+        self.cache.reorder(buffer, reordering)
         self._set_input_buffer(incremental_state, buffer)
         return incremental_state
 
+    def cached_shape(self, incremental_state: IncrementalState) -> Optional[Tuple[int, int]]:
+        """Rows and steps of the cache; None before the first step, or where no keys are kept."""
+        k = self._get_input_buffer(incremental_state).get("prev_key")
+        return None if k is None else (k.size(0), k.size(2))
+
     def _get_input_buffer(self, incremental_state: Optional[IncrementalState]) -> Dict[str, Optional[Tensor]]:
+        if incremental_state is None:  # the lookup's key would tie a compiled graph to this one module
+            return {}
         return self.get_incremental_state(incremental_state, "attn_state") or {}  # type: ignore[operator]
 
     def _set_input_buffer(self, incremental_state: IncrementalState, buffer: Dict[str, Optional[Tensor]]) -> Any:

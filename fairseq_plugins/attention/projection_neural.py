@@ -9,6 +9,7 @@ The two experiments of the paper use two shapes (its released code):
 from dataclasses import dataclass, field
 from typing import FrozenSet, List, Optional
 
+import torch
 from fairseq import utils
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from torch import Tensor, nn
@@ -49,11 +50,13 @@ class NeuralOptions(FairseqDataclass):
 
 
 class Activation(nn.Module):
-    """One of fairseq's activation functions as a module."""
+    """One of fairseq's activation functions as a module, which may write over its input: its caller keeps none."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.name, self.function = name, utils.get_activation_fn(name)
+        self.name = name
+        # neither a linear map nor a norm needs its output to be differentiated
+        self.function = torch.relu_ if name == "relu" else utils.get_activation_fn(name)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(x)

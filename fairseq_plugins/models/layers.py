@@ -7,12 +7,14 @@ from typing import Any
 from fairseq.distributed import fsdp_wrap
 from fairseq.modules import transformer_layer
 from fairseq.modules.checkpoint_activations import checkpoint_wrapper
-from torch import nn
+from torch import Tensor, nn
 
 from fairseq_plugins.attention import StagedMultiheadAttention, build_attention
 
+from .compiled import CompilableLayer, check_compiler
 
-class TransformerEncoderLayer(transformer_layer.TransformerEncoderLayerBase):
+
+class TransformerEncoderLayer(CompilableLayer, transformer_layer.TransformerEncoderLayerBase):
     """fairseq's encoder layer; ``cfg.attention`` says which attention it holds."""
 
     def build_self_attention(self, embed_dim: int, cfg: Any) -> StagedMultiheadAttention:
@@ -25,8 +27,11 @@ class TransformerEncoderLayer(transformer_layer.TransformerEncoderLayerBase):
             **_common(self, cfg, cfg.encoder),
         )
 
+    def residual_connection(self, x: Tensor, residual: Tensor) -> Tensor:
+        return _add_residual(self, x, residual)
 
-class TransformerDecoderLayer(transformer_layer.TransformerDecoderLayerBase):
+
+class TransformerDecoderLayer(CompilableLayer, transformer_layer.TransformerDecoderLayerBase):
     """fairseq's decoder layer; ``cfg.attention`` says which attentions it holds."""
 
     def build_self_attention(
@@ -56,6 +61,17 @@ class TransformerDecoderLayer(transformer_layer.TransformerDecoderLayerBase):
             **_common(self, cfg, cfg.decoder),
         )
 
+    def residual_connection(self, x: Tensor, residual: Tensor) -> Tensor:
+        return _add_residual(self, x, residual)
+
+
+def _add_residual(layer: Any, x: Tensor, residual: Tensor) -> Tensor:
+    """``residual + x``, where x is what the layer's dropout returned; into x's own memory if nothing else reads it."""
+    # only a dropout that drops makes a tensor of its own, and under autocast the sum may have a wider type than x
+    if layer.training and layer.dropout_module.p > 0 and x.dtype == residual.dtype:
+        return x.add_(residual)
+    return residual + x
+
 
 def _common(layer: Any, cfg: Any, side: Any) -> dict:
     if side.xformers_att_config is not None:
@@ -68,7 +84,11 @@ def _common(layer: Any, cfg: Any, side: Any) -> dict:
 
 
 def wrap_layer(layer: nn.Module, cfg: Any) -> nn.Module:
-    """Activation checkpointing and FSDP, as fairseq's encoder and decoder apply them to each layer."""
+    """Compilation, and activation checkpointing and FSDP as fairseq's encoder and decoder apply them to each layer."""
+    backend = vars(cfg).get("compile_layers")
+    if backend:
+        check_compiler(backend)
+        layer.compile_backend = backend
     if cfg.checkpoint_activations:
         layer = checkpoint_wrapper(layer, offload_to_cpu=cfg.offload_activations)
     return fsdp_wrap(layer, min_num_params=0 if cfg.checkpoint_activations else cfg.min_params_to_wrap)

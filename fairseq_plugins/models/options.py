@@ -11,14 +11,38 @@ from fairseq_plugins.attention import AttentionConfig, add_attention_args
 from .grid import VARIANTS
 from .matched import match_parameters
 
+#: what changes how a model computes, and not which model it is
+SPEED_OPTIONS = ("fast_dropout", "fast_inference", "compile_layers")
+
 
 def add_model_args(parser: Any) -> None:
-    """Add the options of attention and of the control of equal size to an argparse parser."""
+    """Add the options of attention, of the control of equal size and of speed to an argparse parser."""
     add_attention_args(parser)
     parser.add_argument(
         "--match-parameters-of",
         choices=sorted(VARIANTS),
         help="widen the feed-forward layers until the model has as many parameters as this variant",
+    )
+    parser.add_argument(
+        "--fast-dropout",
+        action="store_true",
+        help="draw dropout's masks on CPUs several times faster than torch does; they are other random numbers than "
+        "fairseq's, equally distributed with each probability rounded to a multiple of 1/65536",
+    )
+    parser.add_argument(
+        "--fast-inference",
+        action="store_true",
+        help="generate with weights packed for the CPU (results differ in their last bits), and with hypotheses that "
+        "hold no attention weights unless --print-alignment asks for them; of a trained model: --model-overrides "
+        "\"{'fast_inference': True}\"",
+    )
+    parser.add_argument(
+        "--compile-layers",
+        nargs="?",
+        const="inductor",
+        metavar="BACKEND",
+        help="train with every layer compiled by torch.compile (default backend: inductor), for GPUs; batches of few "
+        "lengths (--num-batch-buckets) are compiled least often",
     )
 
 

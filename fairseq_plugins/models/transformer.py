@@ -9,9 +9,12 @@ import torch
 from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase, TransformerModel
 from torch import nn
 
-from fairseq_plugins.attention import CAUSAL
+from fairseq_plugins.attention import CAUSAL, StagedMultiheadAttention
 
+from .beam import ReorderedEncoderOut, keys_to_read, reordering_of
 from .conventions import add_convention_args, read_conventions, set_activation, set_positions
+from .fast_dropout import set_dropout
+from .fast_inference import prepare_for_inference
 from .grid import as_namespace, register_family
 from .layers import TransformerDecoderLayer, TransformerEncoderLayer, place_layers, wrap_layer
 from .options import add_model_args, layer_config
@@ -24,11 +27,17 @@ class TransformerEncoder(TransformerEncoderBase):
         super().__init__(*args, **kwargs)
         place_layers(self.layers)
         set_positions(self)
+        set_dropout(self)
 
     def build_encoder_layer(self, cfg: Any) -> Any:
         layer = TransformerEncoderLayer(cfg, return_fc=self.return_fc)
         set_activation(layer, cfg.activation_fn)
         return wrap_layer(layer, cfg)
+
+    def reorder_encoder_out(self, encoder_out: Any, new_order: Any) -> ReorderedEncoderOut:  # type: ignore[override]
+        if isinstance(encoder_out, ReorderedEncoderOut):
+            return encoder_out.reordered(new_order)
+        return ReorderedEncoderOut(super().reorder_encoder_out, encoder_out, new_order)
 
 
 class TransformerDecoder(TransformerDecoderBase):
@@ -38,6 +47,8 @@ class TransformerDecoder(TransformerDecoderBase):
         super().__init__(*args, **kwargs)
         place_layers(self.layers)
         set_positions(self)
+        set_dropout(self)
+        self.returns_attention = True
         conventions = read_conventions(self.cfg)
         self.starts_with_bos = conventions.decoder_start_symbol == "bos"
         self.output_bias = None
@@ -64,8 +75,10 @@ class TransformerDecoder(TransformerDecoderBase):
         alignment_layer: Optional[int] = None,
         alignment_heads: Optional[int] = None,
     ) -> Any:
-        if alignment_layer is None and self.training:
+        if alignment_layer is None and (self.training or not self.returns_attention):
             alignment_layer = -1  # no layer: training reads no attention weights, and without them attention is fused
+        if incremental_state is not None and isinstance(encoder_out, ReorderedEncoderOut):
+            encoder_out = keys_to_read(self, encoder_out, incremental_state)
         if self.starts_with_bos:
             begins = prev_output_tokens.eq(self.dictionary.eos())  # nothing follows a </s> that ends a sentence
             prev_output_tokens = prev_output_tokens.masked_fill(begins, self.dictionary.bos())
@@ -77,6 +90,15 @@ class TransformerDecoder(TransformerDecoderBase):
             alignment_layer,
             alignment_heads,
         )
+
+    def reorder_incremental_state_scripting(self, incremental_state: Any, new_order: Any) -> None:
+        """As fairseq's, but what moves is found once for all layers."""
+        reordering = reordering_of(self, incremental_state, new_order)
+        for module in self.modules():
+            if isinstance(module, StagedMultiheadAttention):
+                module.follow(incremental_state, reordering)
+            elif hasattr(module, "reorder_incremental_state"):
+                module.reorder_incremental_state(incremental_state, new_order)
 
     def output_layer(self, features: Any) -> Any:
         logits = super().output_layer(features)
@@ -103,6 +125,10 @@ class StagedTransformerModel(TransformerModel):
         # only a task that says so is taken to pad targets on the right
         args.right_padded_targets = getattr(settings, "left_pad_target", None) is False
         return super().build_model(args, task)
+
+    def prepare_for_inference_(self, cfg: Any) -> None:
+        super().prepare_for_inference_(cfg)
+        prepare_for_inference(self, cfg)
 
     @classmethod
     def build_encoder(cls, args: Any, src_dict: Any, embed_tokens: Any) -> TransformerEncoder:

@@ -17,6 +17,7 @@ from fairseq.models.transformer_lm import (
 from fairseq.modules import AdaptiveInput, CharacterTokenEmbedder
 from fairseq.tasks.language_modeling import LanguageModelingTask
 
+from .fast_inference import prepare_for_inference
 from .grid import as_namespace, register_family
 from .options import add_model_args, layer_config
 from .transformer import TransformerDecoder
@@ -58,6 +59,10 @@ class StagedTransformerLanguageModel(TransformerLanguageModel):
         embed_tokens = _build_embedding(cls, args, task.source_dictionary)
         cfg = layer_config(args, "transformer_lm")
         return cls(TransformerDecoder(cfg, task.target_dictionary, embed_tokens, no_encoder_attn=True))
+
+    def prepare_for_inference_(self, cfg: Any) -> None:
+        super().prepare_for_inference_(cfg)
+        prepare_for_inference(self, cfg)
 
 
 def _build_embedding(cls: Any, args: Any, dictionary: Any) -> Any:

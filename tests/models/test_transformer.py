@@ -8,7 +8,7 @@ from builders import TRANSLATION_CASES, batch, build, translation_task
 from fairseq import options
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
-from fairseq_plugins.attention import StagedMultiheadAttention
+from fairseq_plugins.attention import StagedMultiheadAttention, cache
 
 
 @pytest.fixture(params=TRANSLATION_CASES)
@@ -85,33 +85,38 @@ def decode(model, encoder_out, prev, state):
     return logits
 
 
-@pytest.mark.parametrize("share_keys", [False, True])
+@pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("normalize_before", [False, True])
-def test_incremental_decoding_equals_training_forward(case, share_keys, normalize_before):
-    """Step by step, beams reordered after every step, a sentence leaving on the way: equal to teacher forcing."""
+def test_incremental_decoding_equals_training_forward(case, quick, normalize_before, monkeypatch):
+    """Step by step, beams reordered after every step, a sentence leaving on the way: equal to teacher forcing.
+
+    ``quick``: as beam search does it, keys kept once a sentence and caches written and reordered in place.
+    """
+    monkeypatch.setattr(cache, "FIRST_ROOM", 2)
     norm = {"encoder_normalize_before": normalize_before, "decoder_normalize_before": normalize_before}
     model = build(case, **norm).double().eval()
     beam = 3
     src, lengths, _ = batch()
-    encoder_out = model.encoder(src, lengths)
     rows = torch.arange(len(src)).repeat_interleave(beam)
-    encoder_out = model.encoder.reorder_encoder_out(encoder_out, rows)
-    if share_keys:
-        for module in model.modules():
-            if hasattr(module, "set_beam_size"):
-                module.set_beam_size(beam)
     prev = torch.randint(4, 37, (len(rows), 1))
     state = {}
-    for step in range(5):
-        full = decode(model, model.encoder(src[rows], lengths[rows]), prev, None)[:, -1]
-        torch.testing.assert_close(decode(model, encoder_out, prev, state)[:, -1], full, rtol=0, atol=1e-10)
-        order = torch.arange(len(rows)).view(-1, beam)
-        if step == 2:
-            order = order[[0, 2]]
-        order = torch.stack([group[torch.randint(beam, (beam,))] for group in order]).view(-1)
-        model.decoder.reorder_incremental_state_scripting(state, order)
-        encoder_out = model.encoder.reorder_encoder_out(encoder_out, order)
-        rows, prev = rows[order], torch.cat([prev[order], torch.randint(4, 37, (len(order), 1))], dim=1)
+    with torch.set_grad_enabled(not quick):
+        sentences = model.encoder(src, lengths)
+        encoder_out = model.encoder.reorder_encoder_out(sentences, rows)
+        for step in range(7):
+            full = decode(model, model.encoder(src[rows], lengths[rows]), prev, None)[:, -1]
+            given = encoder_out if quick else dict(encoder_out)
+            torch.testing.assert_close(decode(model, given, prev, state)[:, -1], full, rtol=0, atol=1e-10)
+            order = torch.arange(len(rows)).view(-1, beam)
+            if step == 3:
+                order = order[[0, 2]]
+            order = torch.stack([group[torch.randint(beam, (beam,))] for group in order]).view(-1)
+            model.decoder.reorder_incremental_state_scripting(state, order)
+            encoder_out = model.encoder.reorder_encoder_out(encoder_out, order)
+            rows, prev = rows[order], torch.cat([prev[order], torch.randint(4, 37, (len(order), 1))], dim=1)
+    attention = model.decoder.layers[0].encoder_attn
+    assert attention.cached_shape(state)[0] == (2 if quick else len(rows))
+    assert encoder_out.selected is None, "nobody asked for what was reordered"
 
 
 def test_the_future_changes_nothing(case):

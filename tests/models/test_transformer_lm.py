@@ -109,18 +109,20 @@ def test_the_context_is_as_long_as_the_samples():
 # --- decoding ---------------------------------------------------------------------------------------------------------
 
 
-def test_incremental_decoding_equals_training_forward(case):
+@pytest.mark.parametrize("in_place", [False, True])
+def test_incremental_decoding_equals_training_forward(case, in_place):
     """Step by step, rows reordered after every step and one leaving on the way: equal to teacher forcing."""
     model = build(case).double().eval()
     prev = torch.randint(4, 37, (5, 1))
     state = {}
-    for step in range(6):
-        full = model(prev)[0][:, -1]
-        logits = model.decoder(prev, incremental_state=state)[0][:, -1]
-        torch.testing.assert_close(logits, full, rtol=0, atol=1e-10)
-        order = torch.randint(len(prev), (len(prev) - (step == 2),))
-        model.decoder.reorder_incremental_state_scripting(state, order)
-        prev = torch.cat([prev[order], torch.randint(4, 37, (len(order), 1))], dim=1)
+    with torch.set_grad_enabled(not in_place):  # what may be differentiated is not written over
+        for step in range(6):
+            full = model(prev)[0][:, -1]
+            logits = model.decoder(prev, incremental_state=state)[0][:, -1]
+            torch.testing.assert_close(logits, full, rtol=0, atol=1e-10)
+            order = torch.randint(len(prev), (len(prev) - (step == 2),))
+            model.decoder.reorder_incremental_state_scripting(state, order)
+            prev = torch.cat([prev[order], torch.randint(4, 37, (len(order), 1))], dim=1)
 
 
 def test_the_future_changes_nothing(case):

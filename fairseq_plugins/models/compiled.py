@@ -1,0 +1,48 @@
+"""``--compile-layers``: ``torch.compile`` for each layer while it trains."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Callable, Union
+
+import torch
+from torch import Tensor
+
+#: a name that ``torch.compile`` knows, or, from Python, anything that it takes for a backend
+Backend = Union[str, Callable]
+
+
+class CompilableLayer:
+    """Mixed into a layer before fairseq's: where ``compile_backend`` is set, training steps run its compiled form.
+
+    Layers of one class share it: a model compiles two functions at most, and each again when lengths begin to vary.
+    Validation and generation run as ever.
+    """
+
+    training: bool
+    compile_backend: Backend = ""
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        stock = super().forward  # type: ignore[misc]
+        if not (self.compile_backend and self.training):
+            return stock(x, *args, **kwargs)
+        # the first layer's input is a transposed one, and another layout would be compiled anew
+        return _compiled(stock.__func__, self.compile_backend)(self, x.contiguous(), *args, **kwargs)
+
+
+@functools.cache
+def _compiled(function: Callable, backend: Backend) -> Callable:
+    return torch.compile(function, backend=backend)
+
+
+def check_compiler(backend: str) -> None:
+    """Whether ``--compile-layers`` can be had.
+
+    Raises:
+        ValueError: this torch does not compile, or knows no such backend.
+    """
+    if not hasattr(torch, "compile"):
+        raise ValueError(f"--compile-layers needs torch 2.0 or newer, this is {torch.__version__}: leave it out")
+    known = torch._dynamo.list_backends(exclude_tags=())
+    if backend not in known:
+        raise ValueError(f"--compile-layers {backend}: choose from {', '.join(sorted(known))}")

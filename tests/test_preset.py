@@ -1,0 +1,188 @@
+"""train.sh --preset: which options it sets wherever they stand, and what it says of those that it leaves alone."""
+
+import json
+import re
+import shlex
+
+import pytest
+from fairseq import options
+from pipeline_tools import ROOT, script, snapshot
+from tiny_training import SMALL, write_corpus
+
+from fairseq_plugins.models.grid import FAMILY_SITES, SIZES, VARIANTS, architecture_name, stock_name
+
+OURS = "transformer_neuralqkv_tiny"
+SMOOTHED = "label_smoothed_cross_entropy"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_corpus(folder)
+    return folder
+
+
+def train(data, save_dir, preset, *after, arch=OURS, corpus="bin", more=()):
+    """A dry run: what fairseq's parser makes of the command, and the line about the preset."""
+    arguments = [data / corpus, "--arch", arch, "--save-dir", save_dir, "--cpu", "--preset", preset, *more]
+    output = script("scripts/train.sh", *arguments, "--dry-run", "--", *after)
+    (command,) = (line for line in output.splitlines() if line.startswith("fairseq-train"))
+    (said,) = re.findall(r"^train\.sh: --preset (.*)$", output, re.M)
+    _, *words = shlex.split(command)
+    return options.parse_args_and_arch(options.get_training_parser(), words), said
+
+
+@pytest.mark.parametrize("preset", ["fast", "fast-bf16"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        ["--criterion", SMOOTHED, "--label-smoothing", "0.1", "--optimizer", "adam", "--adam-betas", "(0.9, 0.98)"],
+        [f"--criterion={SMOOTHED}", "--label-smoothing=0.1", "--optimizer=adam", "--adam-betas=(0.9, 0.98)"],
+        # a recipe's own, and after it what the caller wants instead
+        [
+            *("--optimizer", "sgd", "--criterion", "cross_entropy"),
+            *(f"--criterion={SMOOTHED}", "--label-smoothing", "0.1", "--optimizer", "adam", "--adam-betas=(0.9, 0.98)"),
+        ],
+        ["--criterion", f"fused_{SMOOTHED}", "--label-smoothing", "0.1", "--fast-dropout"],
+    ],
+    ids=["defaults", "given", "with equals signs", "given twice", "fast already"],
+)
+def test_translation(data, tmp_path, preset, given):
+    parsed, said = train(data, tmp_path / "run", preset, *given)
+    assert (parsed.criterion, parsed.label_smoothing) == (f"fused_{SMOOTHED}", 0.1)
+    assert (parsed.optimizer, parsed.adam_betas) == ("fused_adam", "(0.9, 0.98)")
+    assert parsed.fast_dropout
+    assert parsed.autocast_bf16 == (preset == "fast-bf16")
+    bf16 = " --autocast-bf16" * parsed.autocast_bf16
+    assert said == f"{preset} sets --criterion fused_{SMOOTHED}{bf16} --optimizer fused_adam --fast-dropout"
+    assert snapshot(tmp_path) == []
+
+
+def test_without_a_preset_nothing_changes(data, tmp_path):
+    arguments = [data / "bin", "--arch", OURS, "--save-dir", tmp_path / "run", "--cpu", "--dry-run"]
+    output = script("scripts/train.sh", *arguments)
+    assert "--preset" not in output
+    words = shlex.split(output.splitlines()[-1])
+    assert words[words.index("--criterion") + 1] == SMOOTHED
+    assert words[words.index("--optimizer") + 1] == "adam"
+    assert "--fast-dropout" not in words
+
+
+def test_stock_architectures_have_no_fast_dropout(data, tmp_path):
+    arch = "transformer_iwslt_de_en"
+    parsed, said = train(data, tmp_path / "run", "fast", arch=arch)
+    assert (parsed.criterion, parsed.optimizer) == (f"fused_{SMOOTHED}", "fused_adam")
+    assert not hasattr(parsed, "fast_dropout")
+    assert said.endswith(
+        f"--optimizer fused_adam; no faster twin: the dropout of {arch}, which is none of our architectures"
+    )
+
+
+def test_it_knows_our_architectures():
+    """The pattern in train.sh, over the whole grid and stock fairseq's names."""
+    (pattern,) = re.findall(r"^OURS='(.*)'$", (ROOT / "scripts/train.sh").read_text(), re.M)
+    for family in FAMILY_SITES:
+        for size in SIZES[family]:
+            for variant in VARIANTS:
+                assert re.search(pattern, architecture_name(family, variant, size))
+            assert not re.search(pattern, stock_name(family, size))
+
+
+@pytest.mark.parametrize(
+    ("preset", "criterion", "expected", "note"),
+    [
+        ("fast", "masked_lm", "masked_lm", "; no faster twin: --criterion masked_lm"),
+        ("fast-bf16", "masked_lm", "autocast_masked_lm", ""),
+        ("fast", "cross_entropy", "fused_cross_entropy", ""),
+        ("fast-bf16", "adaptive_loss", "adaptive_loss", "; no faster twin: --criterion adaptive_loss"),
+    ],
+)
+def test_masked_language_models(data, tmp_path, preset, criterion, expected, note):
+    given = ["--task", "masked_lm", "--criterion", criterion, "--tokens-per-sample", "32"]
+    parsed, said = train(data, tmp_path / "run", preset, *given, arch="roberta_pairwise_tiny", corpus="mono")
+    assert (parsed.criterion, parsed.optimizer, parsed.fast_dropout) == (expected, "fused_adam", True)
+    named = "" if note else f"--criterion {expected} "
+    assert said == f"{preset} sets {named}--optimizer fused_adam --fast-dropout{note}"
+
+
+def test_language_models_and_other_optimizers(data, tmp_path):
+    given = ["--task", "language_modeling", "--criterion", "cross_entropy", "--optimizer", "adagrad"]
+    parsed, said = train(
+        data, tmp_path / "run", "fast-bf16", *given, arch="transformer_lm_baseline_tiny", corpus="mono"
+    )
+    assert (parsed.criterion, parsed.optimizer) == ("fused_cross_entropy", "adagrad")
+    assert parsed.fast_dropout
+    assert parsed.autocast_bf16
+    assert said.endswith("--autocast-bf16 --fast-dropout; no faster twin: --optimizer adagrad")
+
+
+def test_several_exceptions_are_one_line(data, tmp_path):
+    given = ["--criterion", "legacy_masked_lm_loss", "--optimizer", "sgd", "--task", "masked_lm"]
+    given += ["--tokens-per-sample", "32"]
+    _, said = train(data, tmp_path / "run", "fast", *given, arch="roberta", corpus="mono")
+    assert said == (
+        "fast sets nothing; no faster twin: --criterion legacy_masked_lm_loss, --optimizer sgd, "
+        "the dropout of roberta, which is none of our architectures"
+    )
+
+
+def test_an_unknown_preset_is_refused(data, tmp_path):
+    arguments = [data / "bin", "--arch", OURS, "--save-dir", tmp_path / "run", "--cpu", "--preset"]
+    assert "error: --preset faster: choose fast or fast-bf16" in script(
+        "scripts/train.sh", *arguments, "faster", status=2
+    )
+    assert "--preset needs a value" in script("scripts/train.sh", *arguments, status=2)
+    assert snapshot(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "criterion"),
+    [
+        ("examples/attention_is_all_you_need/iwslt14.sh", f"fused_{SMOOTHED}"),
+        ("examples/symmetric_attention/wikitext2.sh", "autocast_masked_lm"),
+        ("scripts/quickstart.sh", f"fused_{SMOOTHED}"),
+    ],
+)
+def test_recipes_hand_it_to_the_training_alone(recipe, criterion, tmp_path):
+    folders = ["--data-dir", tmp_path / "data", "--runs", tmp_path / "runs"]
+    output = script(recipe, "--smoke", "--dry-run", "--cpu", *folders, "--preset", "fast-bf16")
+    trainings = [line for line in output.splitlines() if line.startswith("fairseq-train")]
+    assert trainings
+    for line in trainings:
+        words = shlex.split(line)
+        assert [words[at + 1] for at, word in enumerate(words) if word == "--criterion"] == [criterion]
+        assert "fused_adam" in words
+        assert "--fast-dropout" in words
+    assert output.count("--preset fast-bf16 sets") == len(trainings)
+
+
+def test_smoke_and_resume_without_it(data, tmp_path):
+    """A preset may come and go between two starts of the same run."""
+    start = [data / "bin", "--arch", OURS, "--save-dir", tmp_path / "run", "--cpu", "--max-tokens", "200"]
+    after = ["--", *SMALL.split(), "--lr", "0.01", "--dropout", "0.2"]
+    script("scripts/train.sh", *start, "--max-update", 4, "--preset", "fast-bf16", *after)
+    command = json.loads((tmp_path / "run" / "run.json").read_text())["command"]
+    assert {"--fast-dropout", "--autocast-bf16", "fused_adam", f"fused_{SMOOTHED}"} <= set(command)
+    output = script("scripts/train.sh", *start, "--max-update", 6, "--resume", *after)
+    assert "(4 updates)" in output
+    assert json.loads((tmp_path / "run" / "done").read_text())["updates"] == 6
+
+
+def test_the_plan_is_that_of_the_training(data, tmp_path):
+    start = [data / "bin", "--arch", OURS, "--save-dir", tmp_path / "run", "--cpu", "--max-update", "9", "--plan"]
+    plain, fast = (script("scripts/train.sh", *start, *more) for more in ([], ["--preset", "fast-bf16"]))
+    parameters = re.compile(r"^.*parameters.*$", re.M)
+    assert parameters.findall(plain)
+    assert parameters.findall(plain) == parameters.findall(fast)
+
+
+def test_translation_by_the_preset(data, tmp_path):
+    """Packed weights, unless the caller overrides the model's options himself."""
+    arguments = ["scripts/generate.sh", data / "bin", "--save-dir", tmp_path, "--cpu", "--preset", "fast", "--dry-run"]
+    (command,) = (line for line in script(*arguments).splitlines() if line.startswith("fairseq-generate"))
+    words = shlex.split(command)
+    assert words[words.index("--model-overrides") + 1] == "{'fast_inference': True}"
+    output = script(*arguments, "--", "--model-overrides", "{'dropout': 0.1}")
+    assert "--preset fast: --model-overrides is given; name fast_inference there" in output
+    assert output.count("--model-overrides") == 2
