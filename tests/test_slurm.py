@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import time
 
 import pytest
@@ -20,6 +21,7 @@ def slurm(tmp_path_factory):
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("slurm")
     with cluster(folder) as environment:
+        environment["PYTHON"] = sys.executable
 
         def run(*words, status=0):
             words = [str(word) for word in words]
@@ -128,6 +130,14 @@ def test_an_array_takes_every_variant_and_seed(slurm, tmp_path):
         runs.append((re.search(r"transformer_(\w+)_iwslt", train)[1], int(re.search(r"--seed (\d+)", train)[1])))
     assert runs == [("baseline", 1), ("baseline", 7), ("matched", 1), ("matched", 7)]
     assert "2 variants and 2 seeds are the tasks 0 to 3" in (tmp_path / "4.txt").read_text()
+
+
+def test_a_job_that_fails_on_one_machine_stays_away(slurm, tmp_path):
+    output, script = tmp_path / "out.txt", tmp_path / "script.sh"
+    script.write_text('[[ "$SLURM_PROCID" == 0 ]] || exit 3\nexec sleep 200\n')
+    job = submit(slurm, output, "--nodes", 2, SCRIPTS[0], script)
+    wait_until(lambda: state(slurm, job) == "FAILED", output, limit=60)
+    assert "back to the queue" not in output.read_text()
 
 
 def test_a_job_that_cannot_begin_says_why(slurm, tmp_path):

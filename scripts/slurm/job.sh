@@ -33,8 +33,9 @@ run_job() {
         status=0
         wait "$!" || status=$?
     done
-    # A job that was cancelled is told in the same way, and stays away; a preempted one Slurm itself brings back.
-    if [[ "$status" == 143 && "$(scontrol show --oneliner job "$SLURM_JOB_ID")" == *" JobState=RUNNING "* ]]; then
+    # A job that was cancelled is told in the same way, and stays away; a preempted one Slurm itself brings back. One that
+    # failed on one machine ends with 143 too, of the tasks that srun then stops, but was not told.
+    if [[ "$told" == 1 && "$status" == 143 && "$(scontrol show --oneliner job "$SLURM_JOB_ID")" == *" JobState=RUNNING "* ]]; then
         printf '%s: stopped with everything saved; back to the queue\n' "$SLURM_JOB_NAME"
         scontrol requeue "$SLURM_JOB_ID"
     fi
