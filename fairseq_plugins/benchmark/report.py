@@ -6,22 +6,33 @@ import argparse
 import csv
 import platform
 import sys
+import tempfile
 import time
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Tuple, TypeVar
 
 import torch
 
+from . import generation
+from . import training as updates
+from .processes import Say, label, variant
 from .sizes import STOCK
-from .training import measure
+
+Row = Dict[str, Any]
+Systems = Mapping[str, Sequence[str]]
+Environments = Mapping[str, Mapping[str, str]]
+#: a column's title, and its text in a row
+Column = Tuple[str, Callable[[Row], str]]
+Measured = TypeVar("Measured", updates.Result, generation.Result)
 
 
 def machine(device: str, threads: int) -> str:
     """One line: versions and device."""
-    name = torch.cuda.get_device_name() if device == "cuda" else f"{processor()}, {threads} thread(s)"
+    name = f"{torch.cuda.get_device_name()}, " if device == "cuda" else ""
     return (
-        f"Python {platform.python_version()}, torch {torch.__version__}, fairseq {metadata.version('fairseq')}, {name}"
+        f"Python {platform.python_version()}, torch {torch.__version__}, fairseq {metadata.version('fairseq')}, "
+        f"{name}{processor()}, {threads} thread{'s' * (threads != 1)} (--threads)"
     )
 
 
@@ -51,61 +62,209 @@ def peak_flops(device: str, dtype: torch.dtype = torch.float32, width: int = 204
     return 2 * width**3 / best
 
 
-def training(args: argparse.Namespace, systems: Dict[str, Sequence[str]], device: str) -> List[Dict[str, Any]]:
-    """Measure updates at each size; prints a table for each, and writes what ``args`` ask for."""
+def say_on_stderr(what: str) -> Say:
+    """Progress of what is measured."""
+    return lambda text: print(f"benchmark: {what}: {text}", file=sys.stderr)
+
+
+def training(args: argparse.Namespace, systems: Systems, environments: Environments, device: str) -> List[Row]:
+    """Measure updates at each size; prints tables for each, and writes what ``args`` ask for."""
     peak = peak_flops(device)
     print(f"peak of a matrix product: {peak / 1e9:,.0f} GFLOP/s\n")
-    rows: List[Dict[str, Any]] = []
+    rows: List[Row] = []
     for size in args.sizes.split(","):
+        results = updates.measure(
+            size, systems, environments, args.rounds, args.batches, args.threads, device, say_on_stderr(size)
+        )
+        control = control_of(results)
+        found = [
+            {
+                "size": size,
+                "system": result.system,
+                "parameters": result.parameters,
+                "seconds": result.seconds,
+                "tokens/s": result.tokens_per_second,
+                "speed": result.tokens_per_second / control.tokens_per_second,
+                "memory": result.memory,
+                "memory ratio": result.memory / control.memory,
+                "FLOP/token": result.flops_per_token,
+                "GFLOP/s": result.flops_per_token * result.tokens_per_second / 1e9,
+                "share of peak": result.flops_per_token * result.tokens_per_second / peak,
+            }
+            for result in results
+        ]
+        compared = comparisons(found)
+        columns: List[Column] = [
+            ("size", lambda row: row["size"]),
+            ("system", lambda row: row["system"]),
+            ("parameters", lambda row: f"{row['parameters']:,}"),
+            ("update", lambda row: f"{row['seconds'] * 1000:.0f} ms"),
+            *speed_columns(control.system),
+            ("GFLOP/s (share of peak)", lambda row: f"{row['GFLOP/s']:.0f} ({100 * row['share of peak']:.0f} %)"),
+        ]
+        print(markdown(found, columns))
+        if compared:
+            print(markdown(compared, COMPARED))
+        rows += found
+    write(args, rows, "updates relative to the control")
+    return rows
 
-        def say(text: str, size: str = size) -> None:
-            print(f"benchmark: {size}: {text}", file=sys.stderr)
 
-        results = measure(size, systems, args.rounds, args.batches, args.threads, device, say)
-        control = next((result for result in results if result.system == STOCK), results[0])
-        for result in results:
-            rows.append(
-                {
-                    "size": size,
-                    "system": result.system,
-                    "parameters": result.parameters,
-                    "seconds": result.seconds,
-                    "tokens/s": result.tokens_per_second,
-                    "speed": result.tokens_per_second / control.tokens_per_second,
-                    "memory": result.memory,
-                    "memory ratio": result.memory / control.memory,
-                    "GFLOP/s": result.flops_per_token * result.tokens_per_second / 1e9,
-                    "share of peak": result.flops_per_token * result.tokens_per_second / peak,
-                }
+def generate(args: argparse.Namespace, systems: Systems, environments: Environments, device: str) -> List[Row]:
+    """Measure beam search, at each size or with a trained model; prints a table for each, and writes what was asked."""
+    words = ["--beam", str(args.beam), "--max-tokens", str(args.max_tokens)]
+    words += ["--batch-size", str(args.batch_size)] if args.batch_size else []
+    print(
+        f"beam search as fairseq-generate {' '.join(words)}; hypotheses tie where their scores differ by at most "
+        f"{generation.TOLERANCE:g}\n"
+    )
+    rows: List[Row] = []
+    for size in [args.checkpoint] if args.checkpoint else args.sizes.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            if args.checkpoint:
+                models = generation.trained_models(folder, args.checkpoint, args.data, systems)
+                words = [*words, "--gen-subset", args.gen_subset]
+            else:
+                models = generation.random_models(folder, size, systems, args.sentences)
+            say = say_on_stderr(size)
+            results = generation.measure(
+                size, models, systems, environments, words, args.rounds, args.threads, device, say
             )
-        print(table([row for row in rows if row["size"] == size], control.system))
+        control = control_of(results)
+        found = [
+            {
+                "size": size,
+                "system": result.system,
+                "sentences": result.sentences,
+                "tokens": result.tokens,
+                "seconds": result.seconds,
+                "sentences/s": result.sentences / result.seconds,
+                "tokens/s": result.tokens / result.seconds,
+                "speed": control.seconds / result.seconds,
+                "memory": result.memory,
+                "memory ratio": result.memory / control.memory,
+                "compared with": result.control,
+                "equal hypotheses": result.agreement.equal,
+                "ties": result.agreement.ties,
+            }
+            for result in results
+        ]
+        columns: List[Column] = [
+            ("size", lambda row: row["size"]),
+            ("system", lambda row: row["system"]),
+            ("test set", lambda row: f"{row['seconds']:.2f} s"),
+            ("sentences/s", lambda row: f"{row['sentences/s']:.1f}"),
+            *speed_columns(control.system),
+            ("hypotheses", agreement),
+        ]
+        print(markdown(found, columns))
+        rows += found
+    write(args, rows, "speed relative to the control")
+    return rows
+
+
+def startup(args: argparse.Namespace, device: str) -> List[Row]:
+    """Measure how long commands take to start; prints a table, and writes what ``args`` ask for."""
+    from .startup import PLUGIN, run
+
+    rows = run(args.rounds, device, say_on_stderr("startup"))
+    columns: List[Column] = [
+        ("start", lambda row: row["start"]),
+        (STOCK, lambda row: f"{row[STOCK]:.2f} s"),
+        ("with the plugin", lambda row: f"{row[PLUGIN]:.2f} s"),
+        (f"/ {STOCK}", lambda row: f"{row['ratio']:.2f}"),
+    ]
+    print(markdown(rows, columns))
+    write_csv(args, rows)
+    return rows
+
+
+def control_of(results: Sequence[Measured]) -> Measured:
+    """What speed and memory are relative to: stock fairseq, or the first where it is not measured."""
+    return next((result for result in results if result.system == STOCK), results[0])
+
+
+def speed_columns(control: str) -> List[Column]:
+    """Tokens a second and peak memory, both also relative to the control."""
+    return [
+        ("tokens/s", lambda row: f"{row['tokens/s']:,.0f}"),
+        (f"speed / {control}", lambda row: f"{row['speed']:.2f}"),
+        ("peak memory", lambda row: f"{row['memory'] / 1e6:,.0f} MB"),
+        (f"/ {control}", lambda row: f"{row['memory ratio']:.2f}"),
+    ]
+
+
+def agreement(row: Row) -> str:
+    """How the hypotheses compare with those of another system."""
+    if row["system"] == row["compared with"]:
+        return ""
+    others = row["sentences"] - row["equal hypotheses"] - row["ties"]
+    text = f"{row['equal hypotheses']} of {row['sentences']} as {row['compared with']}"
+    counts = [f"{number} {what}" for number, what in ((row["ties"], "tied"), (others, "other")) if number]
+    return ", ".join([text, *counts])
+
+
+#: the table of :func:`comparisons`
+COMPARED: List[Column] = [
+    ("system", lambda row: row["system"]),
+    ("control", lambda row: row["control"]),
+    ("speed / control", lambda row: f"{row['speed']:.2f}"),
+    ("time a token / control", lambda row: f"{1 / row['speed']:.2f}"),
+    ("FLOPs a token / control", lambda row: f"{row['FLOPs']:.2f}"),
+    ("time / FLOPs", lambda row: f"{1 / row['speed'] / row['FLOPs']:.2f}"),
+]
+
+
+def comparisons(rows: Sequence[Row]) -> List[Row]:
+    """Every system beside its own controls, among what was measured, in speed and in FLOPs a token.
+
+    The baseline's control is stock fairseq, a variant's the baseline and the authors' form of it, that of NAME+LABEL
+    is NAME.
+    """
+    by_name = {row["system"]: row for row in rows}
+    found = []
+    for name, row in by_name.items():
+        for control in own_controls(name):
+            other = by_name.get(control)
+            if other is not None:
+                speed, flops = row["tokens/s"] / other["tokens/s"], row["FLOP/token"] / other["FLOP/token"]
+                found.append({"system": name, "control": control, "speed": speed, "FLOPs": flops})
+    return found
+
+
+def own_controls(name: str) -> Iterable[str]:
+    """What a system is compared with beside the control of all."""
+    if label(name):
+        return [] if label(name) == updates.AUTHORS else [variant(name)]
+    if name == "baseline":
+        return [STOCK]
+    return [] if name == STOCK else ["baseline", f"{name}+{updates.AUTHORS}"]
+
+
+def markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    """A table with a line for each row."""
+    lines = [[title for title, _ in columns], ["---"] * len(columns)]
+    lines += [[text(row) for _, text in columns] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines).replace("| --- ", "|---").replace("--- |", "---|")
+
+
+def write(args: argparse.Namespace, rows: Sequence[Row], what: str) -> None:
+    """CSV and picture, where ``args`` ask for them."""
+    write_csv(args, rows)
+    if args.plot:
+        plot(rows, args.plot, what)
+
+
+def write_csv(args: argparse.Namespace, rows: Sequence[Row]) -> None:
+    """A line for each row, where ``args`` ask for it."""
     if args.csv:
         with open(args.csv, "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, rows[0].keys())
             writer.writeheader()
             writer.writerows(rows)
-    if args.plot:
-        plot(rows, args.plot)
-    return rows
 
 
-def table(rows: List[Dict[str, Any]], control: str) -> str:
-    """Markdown: a line for each system."""
-    lines = [
-        f"| size | system | parameters | update | tokens/s | speed / {control} | peak memory | / {control} | GFLOP/s "
-        "(share of peak) |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        lines.append(
-            f"| {row['size']} | {row['system']} | {row['parameters']:,} | {row['seconds'] * 1000:.0f} ms | "
-            f"{row['tokens/s']:,.0f} | {row['speed']:.2f} | {row['memory'] / 1e6:,.0f} MB | "
-            f"{row['memory ratio']:.2f} | {row['GFLOP/s']:.0f} ({100 * row['share of peak']:.0f} %) |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def plot(rows: List[Dict[str, Any]], path: str) -> None:
+def plot(rows: Sequence[Row], path: str, what: str) -> None:
     """Bars: speed relative to the control, a group for each size."""
     from matplotlib.figure import Figure
 
@@ -120,6 +279,6 @@ def plot(rows: List[Dict[str, Any]], path: str) -> None:
         axes.bar(at, [found.get(size, 0.0) for size in sizes], width, label=system)
     axes.axhline(1.0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(sizes)), sizes)
-    axes.set_ylabel("updates relative to the control")
+    axes.set_ylabel(what)
     axes.legend()
     figure.savefig(path, dpi=110)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
 
 
@@ -60,3 +61,10 @@ def training_options(size: Size, system: str) -> List[str]:
         words += ["--task", "masked_lm", "--criterion", "masked_lm"]
         return [*words, "--tokens-per-sample", length, "--max-positions", length]
     return [*words, "--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1", "-s", "de", "-t", "en"]
+
+
+def write_dictionaries(folder: str, vocabulary: int) -> None:
+    """``dict.txt`` and those of two languages, with as many entries as a dictionary of ``vocabulary`` symbols has."""
+    for name in ("dict.txt", "dict.de.txt", "dict.en.txt"):
+        lines = "".join(f"symbol{number} 1\n" for number in range(vocabulary - 4))
+        Path(folder, name).write_text(lines, encoding="utf-8")

@@ -2,56 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
+import tempfile
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from .sizes import SIZES, STOCK, training_options
+from .processes import GateError, Say, label, same_results, started, steps_in_turn, variant
+from .sizes import SIZES, training_options
 
 #: relative difference of loss and gradients up to which two systems compute the same in float32
 TOLERANCE = 1e-4
-
-
-class GateError(Exception):
-    """Two systems that should compute the same do not, or one fails: no figure is worth reporting."""
-
-
-class Worker:
-    """A system in its own process; see :mod:`.worker`."""
-
-    def __init__(self, name: str, environment: Dict[str, str]) -> None:
-        self.name = name
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "fairseq_plugins.benchmark.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, **environment},
-        )
-
-    def ask(self, do: str, **request: Any) -> Dict[str, Any]:
-        """One request and its answer.
-
-        Raises:
-            GateError: the system failed.
-        """
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print(json.dumps({"do": do, **request}), file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
-        answer = json.loads(line) if line else {"error": f"its process ended with {self.process.wait()}"}
-        if "error" in answer:
-            raise GateError(f"{self.name}: {do}: {answer['error']}")
-        return answer
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+#: of NAME+authors: attention as the code of the neural QKV paper computed it
+AUTHORS = "authors"
 
 
 @dataclass
@@ -69,18 +31,20 @@ class Result:
 
 def measure(
     size_name: str,
-    systems: Dict[str, Sequence[str]],
+    systems: Mapping[str, Sequence[str]],
+    environments: Mapping[str, Mapping[str, str]],
     rounds: int,
     batches: int,
     threads: int,
     device: str,
-    say: Any = None,
+    say: Say = None,
 ) -> List[Result]:
     """Measure systems in turn, round by round, so that a noisy machine disturbs all alike.
 
     Args:
         size_name: one of :data:`.sizes.SIZES`.
         systems: name (``stock`` or a variant, with anything after a ``+``) -> further words of ``fairseq-train``.
+        environments: name -> variables of its process.
         rounds: timed updates of each batch.
         batches: different batches.
 
@@ -88,37 +52,34 @@ def measure(
         GateError: a ``baseline`` does not have stock fairseq's loss and gradients, or a system fails.
     """
     size = SIZES[size_name]
-    workers = {name: Worker(name, {"OMP_NUM_THREADS": str(threads)}) for name in systems}
-    try:
+    with tempfile.TemporaryDirectory() as data, started(systems, environments, threads) as running:
         gates = {}
-        for name, words in systems.items():
-            workers[name].ask(
+        for system in running:
+            system.ask(
                 "build",
-                words=[*training_options(size, variant(name)), *words],
+                kind="training",
+                words=[*training_options(size, variant(system.name)), *system.words],
+                data=data,
                 vocabulary=size.vocabulary,
                 length=size.length,
                 batches=batches,
+                authors=label(system.name) == AUTHORS,
                 threads=threads,
                 device=device,
             )
-            gates[name] = workers[name].ask("gate")
+            gates[system.name] = system.ask("gate")
         compare_gates(gates)
-        for worker in workers.values():
-            worker.ask("step")
-        found: Dict[str, List[Dict[str, float]]] = {name: [] for name in systems}
-        for turn in range(rounds * batches):
-            for name, worker in workers.items():
-                found[name].append(worker.ask("step"))
-            if say is not None:
-                say(f"{turn + 1} of {rounds * batches} updates of each system")
+        for system in running:
+            system.ask("step")
+        found = steps_in_turn(running, rounds * batches, "updates", say)
         results = []
-        for name, steps in found.items():
-            memory, counted = workers[name].ask("memory"), workers[name].ask("flops")
+        for system in running:
+            steps, memory, counted = found[system.name], system.ask("memory"), system.ask("flops")
             results.append(
                 Result(
                     size=size_name,
-                    system=name,
-                    parameters=int(gates[name]["parameters"]),
+                    system=system.name,
+                    parameters=int(gates[system.name]["parameters"]),
                     seconds=statistics.median(step["seconds"] for step in steps),
                     tokens_per_second=statistics.median(step["tokens"] / step["seconds"] for step in steps),
                     memory=memory["bytes"],
@@ -126,14 +87,6 @@ def measure(
                 )
             )
         return results
-    finally:
-        for worker in workers.values():
-            worker.close()
-
-
-def variant(name: str) -> str:
-    """``pairwise`` of ``pairwise+bf16``: the same variant may be measured with several options."""
-    return name.split("+")[0]
 
 
 def compare_gates(gates: Dict[str, Dict[str, Any]]) -> None:
@@ -144,8 +97,7 @@ def compare_gates(gates: Dict[str, Dict[str, Any]]) -> None:
     """
     reference: Dict[str, str] = {}
     for name, gate in gates.items():
-        kind = STOCK if variant(name) == "baseline" else variant(name)
-        first = reference.setdefault(kind, name)
+        first = reference.setdefault(same_results(name), name)
         problem = difference(gates[first], gate)
         if problem:
             raise GateError(f"{name} does not compute what {first} does: {problem}; no speed is reported")

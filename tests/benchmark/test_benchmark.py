@@ -3,37 +3,38 @@
 import csv
 import json
 import re
-import subprocess
-import sys
 
 import pytest
-from pipeline_tools import ROOT, environment
 
-from fairseq_plugins.benchmark.training import GateError, compare_gates
-
-
-def benchmark(*arguments, status=0):
-    command = [sys.executable, str(ROOT / "scripts/benchmark.py"), *map(str, arguments), "--cpu"]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout + done.stderr
+from fairseq_plugins.benchmark.processes import GateError, started
+from fairseq_plugins.benchmark.report import comparisons
+from fairseq_plugins.benchmark.sizes import SIZES, training_options
+from fairseq_plugins.benchmark.training import compare_gates, difference
+from fairseq_plugins.benchmark.updates import Training
+from fairseq_plugins.benchmark.worker import Memory
 
 
-def test_updates_side_by_side(tmp_path):
+def test_updates_side_by_side(benchmark, tmp_path):
     files = ["--csv", tmp_path / "t.csv", "--json", tmp_path / "t.json", "--plot", tmp_path / "t.png"]
-    systems = "stock,baseline,pairwise"
-    shown = benchmark("train", "--sizes", "tiny", "--systems", systems, "--rounds", 1, "--batches", 1, *files)
+    systems = "stock,baseline,neuralqkv,neuralqkv+authors"
+    options = ["--sizes", "tiny", "--systems", systems, "--rounds", 1, "--batches", 1]
+    fewer = [word for name in systems.split(",") for word in ("--set", f"{name}=--max-tokens 256")]
+    shown = benchmark("train", *options, *fewer, "--env", "baseline=MALLOC_MMAP_MAX_=0", *files)
     with open(tmp_path / "t.csv", encoding="utf-8", newline="") as file:
         rows = {row["system"]: row for row in csv.DictReader(file)}
     assert list(rows) == systems.split(",")
     assert json.loads((tmp_path / "t.json").read_text())[0]["system"] == "stock"
     assert (tmp_path / "t.png").stat().st_size > 1000
-    assert rows["stock"]["parameters"] == rows["baseline"]["parameters"] > rows["pairwise"]["parameters"]
+    parameters = [int(row["parameters"]) for row in rows.values()]
+    assert parameters[0] == parameters[1] < parameters[2] == parameters[3]
     for name, row in rows.items():
         assert f"| tiny | {name} |" in shown
         assert float(row["tokens/s"]) > 0
         assert float(row["memory"]) > 4 * 4 * float(row["parameters"])  # weights, gradients, two moments
     assert float(rows["stock"]["speed"]) == 1.0
+    assert "1 thread (--threads)\nbaseline: MALLOC_MMAP_MAX_=0\n" in shown
+    for pair in ("baseline | stock", "neuralqkv | baseline", "neuralqkv | neuralqkv+authors"):
+        assert f"| {pair} |" in shown
 
 
 def gate(loss=2.0, **gradients):
@@ -51,26 +52,98 @@ def gate(loss=2.0, **gradients):
 def test_no_speed_without_equal_results(other, problem):
     """The baseline stands beside stock fairseq, and a variant with other options beside itself without them."""
     compare_gates({"stock": gate(), "baseline": gate(b=0.500001), "pairwise": other, "pairwise+x": other})
-    for names in (("stock", "baseline"), ("baseline", "baseline+fused"), ("pairwise", "pairwise+fused")):
+    for names in (("stock", "baseline"), ("baseline", "baseline+fused"), ("neuralqkv", "neuralqkv+authors")):
         with pytest.raises(GateError, match=re.escape(f"{names[1]} does not compute what {names[0]} does: {problem}")):
             compare_gates(dict(zip(names, (gate(), other))))
 
 
-def test_unequal_systems_and_failing_ones_are_an_error():
-    """A baseline with other smoothing has other gradients than stock fairseq, though at the start the same loss."""
-    options = ["--systems", "stock,baseline", "--set", "baseline=--label-smoothing 0.2"]
+def test_other_options_have_other_gradients(tmp_path):
+    """A baseline with other smoothing: at the start its loss is nearly stock fairseq's."""
+    size = SIZES["tiny"]._replace(vocabulary=100, max_tokens=128)
+
+    def measured(system, *more):
+        words = [*training_options(size, system), *more]
+        return Training(words, str(tmp_path), size.vocabulary, size.length, 1, False, 1, "cpu", Memory("cpu")).gate()
+
+    stock = measured("stock")
+    assert difference(stock, measured("baseline")) is None
+    smoothed = measured("baseline", "--label-smoothing", "0.2")
+    assert "the gradient of " in difference(stock, {**smoothed, "loss": stock["loss"]})
+
+
+def test_a_system_that_fails_is_an_error(benchmark):
+    options = ["--systems", "baseline", "--set", "baseline=--no-such-option"]
     shown = benchmark("train", "--sizes", "tiny", *options, status=1)
-    assert "baseline does not compute what stock does: the gradient of" in shown
+    assert re.search("baseline: build: its process ended with 2: .*unrecognized arguments: --no-such-option", shown)
     assert "tokens/s" not in shown
-    options = ["--systems", "baseline", "--set", "baseline=--attention-kernel nonsense"]
-    assert "baseline: build:" in benchmark("train", "--sizes", "tiny", *options, status=1)
 
 
-def test_attention_alone(tmp_path):
-    shown = benchmark(
-        "attention", "--lengths", 16, "--rounds", 1, "--mixings", "dense,top-r", "--json", tmp_path / "a.json"
-    )
+def test_every_system_stands_beside_its_own_controls():
+    """Half of the tokens a second at one and a half times the operations is a third more time than they explain."""
+    speeds = {"stock": (90, 10), "baseline": (100, 10), "neuralqkv": (50, 15), "neuralqkv+authors": (40, 15)}
+    rows = [{"system": name, "tokens/s": speed, "FLOP/token": flops} for name, (speed, flops) in speeds.items()]
+    rows.append({"system": "neuralqkv+bf16", "tokens/s": 60, "FLOP/token": 15})
+    found = {(row["system"], row["control"]): (row["speed"], row["FLOPs"]) for row in comparisons(rows)}
+    assert found == {
+        ("baseline", "stock"): (pytest.approx(100 / 90), 1.0),
+        ("neuralqkv", "baseline"): (0.5, 1.5),
+        ("neuralqkv", "neuralqkv+authors"): (1.25, 1.0),
+        ("neuralqkv+bf16", "neuralqkv"): (pytest.approx(1.2), 1.0),
+    }
+    assert [row["control"] for row in comparisons(rows[1:3])] == ["baseline"]
+
+
+def test_a_process_that_is_gone_is_an_error():
+    with started({"stock": []}, {}, threads=1) as (system,):
+        system.process.kill()
+        system.process.wait()
+        with pytest.raises(GateError, match="stock: build: its process ended with -9"):
+            system.ask("build")
+
+
+def test_a_process_has_the_variables_of_its_system():
+    with started({"stock": [], "baseline": []}, {"baseline": {"MALLOC_MMAP_MAX_": "0"}}, threads=3) as running:
+        found = []
+        for system in running:
+            with open(f"/proc/{system.process.pid}/environ", encoding="utf-8") as file:
+                found.append(file.read().split("\0"))
+    assert all("OMP_NUM_THREADS=3" in variables for variables in found)
+    assert ["MALLOC_MMAP_MAX_=0" in variables for variables in found] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--systems", "stock,nonsense+x"], "--systems nonsense+x: choose from stock, baseline, "),
+        (["train", "--systems", "ctranslate2"], "--systems ctranslate2: choose from stock, baseline, "),
+        (["train", "--sizes", "tiny,huge"], "--sizes huge: choose from tiny, iwslt, wmt-base, wmt-big, roberta-base"),
+        (["generate", "--sizes", "roberta-base"], "--sizes roberta-base: choose from tiny, iwslt, wmt-base, wmt-big"),
+        (["generate", "--set", "symmetric=--lenpen 2"], "--set symmetric=--lenpen 2: symmetric is none of --systems"),
+        (["train", "--env", "baseline=A"], "--env baseline=A: write NAME=VAR=VALUE, NAME one of --systems stock,"),
+        (["generate", "--env", "pairwise=A=1"], "--env pairwise=A=1: write NAME=VAR=VALUE, NAME one of --systems"),
+        (["generate", "--checkpoint", "model.pt"], "--checkpoint and --data go together"),
+    ],
+)
+def test_options_that_mean_nothing_are_said(arguments, message, script, capsys):
+    parser = script.build_parser()
+    args = parser.parse_args(arguments)
+    with pytest.raises(SystemExit):
+        script.check(args, parser) or script.read_systems(args, parser)
+    assert f"error: {message}" in capsys.readouterr().err
+
+
+def test_options_of_one_system(script):
+    parser = script.build_parser()
+    options = ["--set", "baseline+x=--lenpen 2 --remove-bpe", "--env", "baseline+x=A=b=c", "--env", "baseline+x=B="]
+    args = parser.parse_args(["generate", "--systems", "stock,baseline+x,ctranslate2+int8", *options])
+    systems, environments = script.read_systems(args, parser)
+    assert systems == {"stock": [], "baseline+x": ["--lenpen", "2", "--remove-bpe"], "ctranslate2+int8": []}
+    assert environments == {"baseline+x": {"A": "b=c", "B": ""}}
+
+
+def test_attention_alone(benchmark, tmp_path):
+    shown = benchmark("attention", "--lengths", 16, "--rounds", 1, "--mixings", "top-r", "--json", tmp_path / "a.json")
     rows = {row["mixing"]: row for row in json.loads((tmp_path / "a.json").read_text())}
-    assert list(rows) == ["sdpa", "dense", "top-r"]
+    assert list(rows) == ["sdpa", "top-r"]
     assert rows["sdpa"]["ratio"] == 1.0
     assert "| 16 | top-r |" in shown

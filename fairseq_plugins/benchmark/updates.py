@@ -1,0 +1,175 @@
+"""One system that trains: a fairseq Trainer with random batches."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any, Dict, List, Tuple
+
+import torch
+
+from .authors import replace_attention
+from .sizes import write_dictionaries
+from .worker import Memory
+
+
+def build_task(words: List[str], vocabulary: int, data: str) -> Tuple[Any, Any]:
+    """The configuration and the task of ``fairseq-train data words...``.
+
+    Args:
+        words: of ``fairseq-train``, after the data.
+        vocabulary: entries of the dictionaries, which are written.
+        data: a folder.
+    """
+    from fairseq import options, tasks
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    write_dictionaries(data, vocabulary)
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), [data, *words]))
+    return cfg, tasks.setup_task(cfg.task)
+
+
+class Training:
+    """A fairseq Trainer with random batches of realistic lengths.
+
+    Args:
+        words: of ``fairseq-train``, after the data.
+        data: a folder for the dictionaries.
+        vocabulary, length, batches: see :class:`.sizes.Size`; ``batches`` differ and are taken in turn.
+        authors: attention is computed as the code of the neural QKV paper did: :mod:`.authors`.
+        threads: of the CPU.
+        device: ``cpu`` or ``cuda``.
+        memory: of this process.
+    """
+
+    def __init__(
+        self,
+        words: List[str],
+        data: str,
+        vocabulary: int,
+        length: int,
+        batches: int,
+        authors: bool,
+        threads: int,
+        device: str,
+        memory: Memory,
+    ) -> None:
+        from fairseq.trainer import Trainer
+
+        torch.set_num_threads(threads)
+        self.device, self.process_memory = device, memory
+        cfg, self.task = build_task([*words, *(["--cpu"] if device == "cpu" else [])], vocabulary, data)
+        torch.manual_seed(cfg.common.seed)
+        self.model = self.task.build_model(cfg.model)
+        if authors:
+            replace_attention(self.model)
+        criterion = self.task.build_criterion(cfg.criterion)
+        self.trainer = Trainer(cfg, self.task, self.model, criterion)
+        self.trainer.begin_epoch(1)
+        self.batches = make_batches(self.task, cfg.dataset.max_tokens, length, batches)
+        self.taken = 0
+
+    def step(self) -> Dict[str, float]:
+        """One update: seconds, and the tokens that it was of."""
+        batch = self.batches[self.taken % len(self.batches)]
+        self.taken += 1
+        self.synchronise()
+        start = time.perf_counter()
+        self.trainer.train_step([batch])
+        self.synchronise()
+        return {"seconds": time.perf_counter() - start, "tokens": batch["ntokens"]}
+
+    def gate(self) -> Dict[str, Any]:
+        """Loss and the norm of every gradient on the first batch, without dropout."""
+        from fairseq.modules.fairseq_dropout import FairseqDropout
+
+        kept = {}
+        for module in self.trainer.model.modules():
+            if isinstance(module, FairseqDropout):
+                kept[module], module.p = module.p, 0.0
+        self.trainer.model.train()
+        self.trainer.zero_grad()
+        sample, _ = self.trainer._prepare_sample(self.batches[0])
+        loss, size, _ = self.trainer.criterion(self.trainer.model, sample)
+        loss.backward()
+        gradients = {
+            name: parameter.grad.double().norm().item() / float(size)
+            for name, parameter in self.model.named_parameters()
+            if parameter.grad is not None
+        }
+        self.trainer.zero_grad()
+        for module, p in kept.items():
+            module.p = p
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        return {"loss": loss.item() / float(size), "gradients": gradients, "parameters": parameters}
+
+    def flops(self) -> Dict[str, float]:
+        """Floating-point operations of the matrix products of one update, by torch's counter; NaN before torch 2.1."""
+        tokens = self.batches[0]["ntokens"]
+        try:
+            from torch.utils.flop_counter import FlopCounterMode
+        except ImportError:
+            return {"flops": float("nan"), "tokens": tokens}
+        counter = FlopCounterMode(display=False)
+        with counter:
+            self.trainer.train_step([self.batches[0]])
+        return {"flops": float(counter.get_total_flops()), "tokens": tokens}
+
+    def memory(self) -> Dict[str, float]:
+        """Peak bytes of an update beyond what the process holds without a model: weights, optimizer, activations."""
+        self.process_memory.forget_peak()
+        self.step()
+        return {"bytes": self.process_memory.peak()}
+
+    def synchronise(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+
+def make_batches(task: Any, max_tokens: int, length: int, number: int) -> List[Dict[str, Any]]:
+    """Random batches of a task: sentences whose lengths scatter in translation, full sequences else."""
+    rng = random.Random(1)
+    words = len(task.source_dictionary)
+
+    def tokens(count: int) -> torch.Tensor:
+        return torch.tensor([rng.randrange(4, words) for _ in range(count)])
+
+    if hasattr(task, "target_dictionary") and task.target_dictionary is not None and hasattr(task.cfg, "target_lang"):
+        return [translation_batch(task, tokens, rng, max_tokens, length) for _ in range(number)]
+    return [masked_batch(task, tokens, rng, max_tokens, length) for _ in range(number)]
+
+
+def translation_batch(task: Any, tokens: Any, rng: random.Random, max_tokens: int, length: int) -> Dict[str, Any]:
+    """Sentences of about one length, as fairseq puts them together: left-padded sources, right-padded targets."""
+    from fairseq.data.language_pair_dataset import collate
+
+    about = max(4, round(rng.lognormvariate(0, 0.4) * length))
+    samples: List[Dict[str, Any]] = []
+    longest = 0
+    while True:
+        sizes = [max(2, about + rng.randint(-2, 2)) for _ in range(2)]
+        longest = max(longest, *(size + 1 for size in sizes))
+        if (len(samples) + 1) * longest > max_tokens:
+            break
+        eos = torch.tensor([task.source_dictionary.eos()])
+        source, target = (torch.cat([tokens(size), eos]) for size in sizes)
+        samples.append({"id": len(samples), "source": source, "target": target})
+    dictionary = task.source_dictionary
+    return collate(samples, pad_idx=dictionary.pad(), eos_idx=dictionary.eos())
+
+
+def masked_batch(task: Any, tokens: Any, rng: random.Random, max_tokens: int, length: int) -> Dict[str, Any]:
+    """Full sequences with 15 % of their tokens masked."""
+    dictionary = task.source_dictionary
+    rows = max(1, max_tokens // length)
+    source = tokens(rows * length).view(rows, length)
+    masked = torch.tensor([rng.random() < 0.15 for _ in range(rows * length)]).view(rows, length)
+    target = source.masked_fill(~masked, dictionary.pad())
+    source = source.masked_fill(masked, task.mask_idx)
+    return {
+        "id": torch.arange(rows),
+        "nsentences": rows,
+        "ntokens": rows * length,
+        "net_input": {"src_tokens": source, "src_lengths": torch.full((rows,), length)},
+        "target": target,
+    }
