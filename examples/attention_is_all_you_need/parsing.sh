@@ -13,7 +13,7 @@
 #   --runs DIR           where the runs go (default runs/parsing-SIZE); this one is DIR/VARIANT-seedN
 #   --max-update N       length of the training (default below)
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
-#   --gpus N, --nodes N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
+#   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh
 #
 # Prepares the data, trains, parses the test set, repairs what is no tree over its sentence, and scores it by EVALB's
 # conventions; gen.test/ then holds the parses (test.parsed) and the score (evalb.json).

@@ -10,7 +10,7 @@
 #   --runs DIR           where the runs go (default runs/wmt14-en-de-base); this one is DIR/VARIANT-seedN
 #   --max-update N       length of the training (default below)
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
-#   --gpus N, --nodes N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
+#   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh
 #
 # Published (tables 2 and 3): BLEU 27.3 on newstest2014, 25.8 and perplexity 4.92 on newstest2013, 65 million parameters;
 # 100,000 updates took 12 hours on 8 P100. The BLEU is that of tokens with compounds split, which scripts/score.sh gives

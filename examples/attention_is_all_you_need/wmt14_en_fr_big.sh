@@ -10,7 +10,7 @@
 #   --runs DIR           where the runs go (default runs/wmt14-en-fr-big); this one is DIR/VARIANT-seedN
 #   --max-update N       length of the training (default below)
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
-#   --gpus N, --nodes N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
+#   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh
 #
 # Published (table 2): BLEU 41.8 on newstest2014, of tokens; scripts/score.sh gives it beside sacreBLEU's. 300,000 updates
 # took 3.5 days on 8 P100. Made for GPUs; add "-- --fp16" or "-- --bf16" there.

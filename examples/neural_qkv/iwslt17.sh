@@ -9,7 +9,7 @@
 #   --runs DIR           where the runs go (default runs/iwslt17-de-en); this one is DIR/VARIANT-seedN
 #   --max-update N       length of the training (default below)
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
-#   --gpus N, --nodes N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
+#   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh
 #
 # Made for a GPU; add "-- --fp16" or "-- --bf16" there.
 #

@@ -9,7 +9,7 @@
 #   --runs DIR           where the runs go (default runs/multi30k-de-en); this one is DIR/VARIANT-seedN
 #   --max-update N       length of the training (default below)
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
-#   --gpus N, --nodes N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
+#   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh
 #
 # Prepares the data, trains, translates test_2016_flickr with the checkpoint of the best validation loss, scores it.
 # Took 18 to 32 minutes a run with OMP_NUM_THREADS=1 on two CPU cores that did other work besides.

@@ -15,7 +15,7 @@
 #   --max-update N       length of the training, and of the linear decay (default: 6 epochs)
 #   --table              no run: print the table of all finished runs in --runs, on the validation set, and write it as
 #                        JSON, CSV and plot
-#   --gpus N, --nodes N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
+#   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh
 #
 # The paper reports sacreBLEU on the validation set (dev2010) after 6 epochs; the test set (tst2015) is scored too. A
 # batch is 32 sentences over all devices; they are of similar length here, in random order, where the paper's are mixed.

@@ -9,7 +9,7 @@
 #   --runs DIR           where the runs go (default runs/iwslt17-de-en-32k); this one is DIR/VARIANT-seedN
 #   --max-update N       length of the training (default below)
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
-#   --gpus N, --nodes N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
+#   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh
 #
 # The paper starts from a pretrained opus-mt-de-en whose replaced projections are initialised anew, and trains it for
 # 6 epochs (AdamW, lr 5e-5, linear decay, no warm-up, batch 32, beam 4). This is the same shape and search without the

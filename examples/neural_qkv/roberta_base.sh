@@ -15,7 +15,7 @@
 #   --runs DIR           where the runs go (default runs/wikitext-103-roberta-base); this one is DIR/VARIANT-seedN
 #   --max-update N       length of the training, and of the linear decay (default: 5 epochs)
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
-#   --gpus N, --nodes N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
+#   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh
 #
 # The paper reports exp(validation loss), which the table shows as perplexity. roberta_wikitext103.sh is the same setting
 # from other weights or from scratch. Made for a GPU; add "-- --fp16" or "-- --bf16" there. --smoke without --model makes

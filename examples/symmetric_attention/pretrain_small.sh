@@ -13,7 +13,7 @@
 #   --max-update N       length of the training, and of the linear decay (default below)
 #   --warm-start FILE    begin with the weights of FILE, written by fairseq-plugins warm-start
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
-#   --gpus N, --nodes N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
+#   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh
 #
 # Made for GPUs, where it adds --fp16 (not with "-- --bf16"); 256 sequences of 512 an update on any number of them.
 # The paper's text is OSCAR, whose licence each user must accept: prepare it with fairseq-plugins apply-byte-bpe and

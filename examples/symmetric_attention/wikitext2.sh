@@ -14,7 +14,7 @@
 #   --max-update N       length of the training (default below)
 #   --warm-start FILE    begin with the weights of FILE, written by fairseq-plugins warm-start
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
-#   --gpus N, --nodes N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
+#   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh
 #
 # Every variant and seed reads the same batches in the same order; the validation masks depend on the seed alone.
 #

@@ -13,7 +13,7 @@
 #   --max-update N       length of the training (default 50,000)
 #   --warm-start FILE    begin with the weights of FILE, written by fairseq-plugins warm-start
 #   --table              no run: print the tables of all finished runs in --runs, and write them as JSON, CSV and plots
-#   --gpus N, --nodes N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
+#   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh
 #
 # The hyper-parameters of fairseq's examples/language_model README (transformer_lm, 512 tokens a block, Adam 0.9/0.98,
 # inverse square root with 4,000 warm-up updates, dropout 0.1, weight decay 0.01, 32,768 tokens an update). Made for a

@@ -13,7 +13,7 @@
 #   --max-update N       length of the training (default below)
 #   --warm-start FILE    begin with the weights of FILE, written by fairseq-plugins warm-start
 #   --table              no run: print the tables of all finished runs in --runs, and write them as JSON, CSV and plots
-#   --gpus N, --nodes N, --cpu, --processes N, --resume, --seed N, --smoke, --dry-run, --plan    as in scripts/train.sh
+#   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh
 #
 # After the training, fairseq-plugins analyse-attention takes the best checkpoint through top-r, top-r-shifted and
 # value-aware-r, and leaves tables and plots in DIR/VARIANT-seedN/analysis. A kernel is trained with, never exchanged.

@@ -1,5 +1,8 @@
 """Time and memory of attention alone: every mixing against torch's ``scaled_dot_product_attention``.
 
+With ``--causal``: a decoder's self-attention over a batch with padding, its masks included and its projections left out,
+against torch's causal attention without padding.
+
 Rounds in turn, so that a noisy machine disturbs all alike, and the median of each. Peak memory is what one call takes
 beyond its inputs, in a process of its own on the CPU, relative to one (queries x keys) float32 matrix a head.
 """
@@ -14,16 +17,20 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
+from .processes import GateError
 from .worker import resident
 
 #: tokens of a batch: what all its sequences have together
 TOKENS = 4096
 HEADS = 8
+#: difference up to which two attentions in float32 compute the same
+TOLERANCE = 1e-4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``benchmark.py attention``."""
     parser.add_argument("--lengths", default="128,512,2048", metavar="T,T,...", help="queries = keys")
+    parser.add_argument("--causal", action="store_true", help="a decoder's self-attention over a padded batch instead")
     parser.add_argument("--width", type=int, default=64, metavar="D", help="of a head (default: 64)")
     parser.add_argument("--r", type=int, default=8, help="keys a query (default: 8)")
     parser.add_argument("--mixings", metavar="NAME,...", help="of --attention-mixing (default: all)")
@@ -43,8 +50,9 @@ def run(args: argparse.Namespace, device: str) -> List[Dict[str, Any]]:
 def measure(length: int, args: argparse.Namespace, device: str) -> List[Dict[str, Any]]:
     """Time and memory of every mixing at one length."""
     calls = build_calls(length, args, device)
-    for call in calls.values():
-        call()
+    outputs = {name: call() for name, call in calls.items()}
+    if args.causal:
+        check_text(outputs["sdpa"], outputs["padded"][0])
     times: Dict[str, List[float]] = {name: [] for name in calls}
     for _ in range(args.rounds):
         for name, call in calls.items():
@@ -78,6 +86,11 @@ def build_calls(length: int, args: argparse.Namespace, device: str) -> Dict[str,
     shape = (max(1, TOKENS // length), HEADS, length, args.width)
     q, k, v = (torch.randn(shape, device=device) for _ in range(3))
     kernel, dropout = KERNEL["exp"](None), FairseqDropout(0.0).eval()
+    if args.causal:
+        return {
+            "sdpa": lambda: F.scaled_dot_product_attention(q, q, q, is_causal=True),
+            "padded": padded_self_attention(q),
+        }
 
     def of(mixing: Any) -> Callable[[], Any]:
         def call() -> Any:
@@ -91,6 +104,43 @@ def build_calls(length: int, args: argparse.Namespace, device: str) -> Dict[str,
         options = {"attention_value_aware_swaps": args.swaps} if name == "value-aware-r" else {}
         calls[name] = of(build_mixing(name, args.r, **options))
     return calls
+
+
+def padded_self_attention(q: Any) -> Callable[[], Any]:
+    """A decoder's attention of q (B, H, T, D) to itself, a quarter of each second sequence being padding at its end."""
+    import torch
+    from torch import nn
+
+    from fairseq_plugins.attention import CAUSAL, AttentionConfig, build_attention
+
+    rows, heads, length, width = q.shape
+    config = AttentionConfig(argparse.Namespace())
+    module = build_attention(config, "decoder", heads * width, heads, self_attention=True, right_padded=True).eval()
+    for role in ("q", "k", "v", "out"):
+        setattr(module, f"{role}_proj", nn.Identity())
+    x = q.permute(2, 0, 1, 3).reshape(length, rows, heads * width)
+    padding = torch.zeros(rows, length, dtype=torch.bool, device=q.device)
+    padding[1::2, -(length // 4) :] = True
+
+    def call() -> Any:
+        with torch.no_grad():
+            return module(x, x, x, padding, need_weights=False, attn_mask=CAUSAL)
+
+    return call
+
+
+def check_text(bare: Any, padded: Any) -> None:
+    """bare (B, H, T, D), padded (T, B, C): equal where there is text, since padding stands to its right.
+
+    Raises:
+        GateError: they are not.
+    """
+    rows, heads, length, width = bare.shape
+    bare, padded = bare.transpose(1, 2).reshape(rows, length, -1), padded.transpose(0, 1)
+    text = length - length // 4
+    difference = max((bare[::2] - padded[::2]).abs().max(), (bare - padded)[:, :text].abs().max()).item()
+    if difference > TOLERANCE:
+        raise GateError(f"the padded attention differs by {difference:.2g} from the bare one; no speed is reported")
 
 
 def timed(call: Callable[[], Any], device: str) -> float:
@@ -120,6 +170,7 @@ def peak_memory(name: str, length: int, args: argparse.Namespace, device: str) -
     # a fresh process: what the others' calls have left in the allocator would hide this one's
     options = ["--lengths", length, "--width", args.width, "--r", args.r, "--swaps", args.swaps]
     options += ["--mixings", args.mixings] if args.mixings else []
+    options += ["--causal"] if args.causal else []
     command = [sys.executable, sys.argv[0], "attention", *options, "--threads", args.threads, "--peak-of", name]
     done = subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE, text=True)
     return int(done.stdout.split()[-1])

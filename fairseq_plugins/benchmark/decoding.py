@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from ast import literal_eval
 from typing import Any, Dict, List, Tuple
 
 import torch
@@ -84,7 +85,10 @@ class FairseqDecoding(Decoding):
 
     def __init__(self, words: List[str], threads: int, device: str, memory: Memory) -> None:
         super().__init__(words, threads, device, memory)
-        self.models, saved = checkpoint_utils.load_model_ensemble([self.cfg.common_eval.path], task=self.task)
+        evaluation = self.cfg.common_eval
+        self.models, saved = checkpoint_utils.load_model_ensemble(
+            [evaluation.path], arg_overrides=literal_eval(evaluation.model_overrides), task=self.task
+        )
         for model in self.models:
             if self.cfg.common.fp16:
                 model.half()

@@ -280,5 +280,5 @@ def plot(rows: Sequence[Row], path: str, what: str) -> None:
     axes.axhline(1.0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(sizes)), sizes)
     axes.set_ylabel(what)
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=110)

@@ -101,7 +101,12 @@ class Training:
         for module, p in kept.items():
             module.p = p
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        return {"loss": loss.item() / float(size), "gradients": gradients, "parameters": parameters}
+        return {
+            "loss": loss.item() / float(size),
+            "gradients": gradients,
+            "parameters": parameters,
+            "bf16": bool(getattr(self.trainer.criterion, "autocast_bf16", False)),
+        }
 
     def flops(self) -> Dict[str, float]:
         """Floating-point operations of the matrix products of one update, by torch's counter; NaN before torch 2.1."""

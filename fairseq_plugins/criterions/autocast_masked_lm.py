@@ -16,9 +16,11 @@ from .bf16 import bf16_autocast
 class AutocastMaskedLmLoss(MaskedLmLoss):
     """The loss, parameters, the optimizer and validation stay in float32."""
 
+    autocast_bf16 = True
+
     def forward(self, model: Any, sample: Dict[str, Any], reduce: bool = True) -> Tuple[Tensor, Any, Dict[str, Any]]:
         """Loss, number of masked words and logging output, as fairseq's."""
-        with bf16_autocast(sample["target"].device, self.training):
+        with bf16_autocast(sample["target"].device, self.autocast_bf16 and self.training):
             return super().forward(model, sample, reduce)
 
 

@@ -5,7 +5,9 @@ import json
 import re
 
 import pytest
+import torch
 
+from fairseq_plugins.benchmark.attention import check_text
 from fairseq_plugins.benchmark.processes import GateError, started
 from fairseq_plugins.benchmark.report import comparisons
 from fairseq_plugins.benchmark.sizes import SIZES, training_options
@@ -55,6 +57,13 @@ def test_no_speed_without_equal_results(other, problem):
     for names in (("stock", "baseline"), ("baseline", "baseline+fused"), ("neuralqkv", "neuralqkv+authors")):
         with pytest.raises(GateError, match=re.escape(f"{names[1]} does not compute what {names[0]} does: {problem}")):
             compare_gates(dict(zip(names, (gate(), other))))
+
+
+def test_bfloat16_is_checked_by_its_own_measure():
+    compare_gates({"baseline": gate(), "baseline+bf16": {**gate(loss=2.02, b=0.51), "bf16": True}})
+    for wrong in (gate(loss=2.1), gate(b=0.62)):
+        with pytest.raises(GateError, match="does not compute what baseline does"):
+            compare_gates({"baseline": gate(), "baseline+bf16": {**wrong, "bf16": True}})
 
 
 def test_other_options_have_other_gradients(tmp_path):
@@ -147,3 +156,15 @@ def test_attention_alone(benchmark, tmp_path):
     assert list(rows) == ["sdpa", "top-r"]
     assert rows["sdpa"]["ratio"] == 1.0
     assert "| 16 | top-r |" in shown
+
+
+def test_padded_attention_is_checked(benchmark):
+    shown = benchmark("attention", "--causal", "--lengths", 16, "--rounds", 1)
+    assert re.search(r"^\| 16 \| padded \|", shown, re.M)
+    bare = torch.randn(2, 3, 8, 5)
+    padded = bare.permute(2, 0, 1, 3).reshape(8, 2, 15).clone()
+    padded[7, 1] = 9  # padding
+    check_text(bare, padded)
+    padded[5, 1, 0] += 0.001
+    with pytest.raises(GateError, match="differs by 0.001"):
+        check_text(bare, padded)

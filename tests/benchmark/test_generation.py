@@ -150,3 +150,9 @@ def test_ctranslate2_is_checked_against_its_own_probabilities():
         compare_hypotheses(gates, controls, [])
     with pytest.raises(GateError, match="ctranslate2 has nothing to be compared with: add stock to --systems"):
         controls_of({"ctranslate2": gate()})
+
+
+def test_options_of_the_model_reach_it(benchmark):
+    options = ["--sizes", "tiny", "--systems", "baseline", "--sentences", 4]
+    wrong = ["--set", "baseline=--model-overrides \"{'attention_kernel': 'none such'}\""]
+    assert "--attention-kernel none such: unknown choice" in benchmark("generate", *options, *wrong, status=1)

@@ -133,23 +133,33 @@ def test_custom_attention_is_called_in_every_layer_after_loading(case):
     assert len(calls) == {"transformer": 2 + 2 * 2, "roberta": 2, "transformer_lm": 2}[family_of(case)]
 
 
-def test_reloaded_in_a_fresh_process(case, tmp_path, root):
-    """Saved, loaded in another process, same output."""
-    model = build(case).eval()
-    torch.save(model.state_dict(), tmp_path / "model.pt")
+@pytest.fixture(scope="module")
+def reloaded(tmp_path_factory, root):
+    """Every case saved with its output, and what one other process, which loads them all, makes of them."""
+    folder = tmp_path_factory.mktemp("models")
+    for case in CASES:
+        model = build(case).eval()
+        with torch.no_grad():
+            torch.save((model.state_dict(), run(model)[0]), folder / f"{case}.pt")
     program = f"""
 import sys, torch
 sys.path[:0] = [{str(root)!r}, {str(root / "tests")!r}]
 import fairseq_plugins
 from builders import build, run
-model = build({case!r})
-model.load_state_dict(torch.load({str(tmp_path / "model.pt")!r}))
-with torch.no_grad():
-    torch.save(run(model.eval())[0], {str(tmp_path / "out.pt")!r})
-"""
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+for case in sys.argv[1:]:
+    model = build(case)
+    model.load_state_dict(torch.load(f"{folder}/{{case}}.pt")[0])
     with torch.no_grad():
-        assert torch.equal(run(model)[0], torch.load(tmp_path / "out.pt"))
+        torch.save(run(model.eval())[0], f"{folder}/{{case}}.out")
+"""
+    subprocess.run([sys.executable, "-c", program, *CASES], check=True, timeout=300)
+    return folder
+
+
+def test_reloaded_in_a_fresh_process(case, reloaded):
+    """Saved, loaded in another process, same output."""
+    _, expected = torch.load(reloaded / f"{case}.pt")
+    assert torch.equal(torch.load(reloaded / f"{case}.out"), expected)
 
 
 def test_every_parameter_gets_a_gradient(case):
