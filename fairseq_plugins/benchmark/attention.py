@@ -1,7 +1,7 @@
 """Time and memory of attention alone: every mixing against torch's ``scaled_dot_product_attention``.
 
-With ``--causal``: a decoder's self-attention over a batch with padding, its masks included and its projections left out,
-against torch's causal attention without padding.
+With ``--causal``: a decoder's self-attention over a batch with padding, its masks included and its projections left
+out, against torch's causal attention without padding.
 
 Rounds in turn, so that a noisy machine disturbs all alike, and the median of each. Peak memory is what one call takes
 beyond its inputs, in a process of its own on the CPU, relative to one (queries x keys) float32 matrix a head.
@@ -135,7 +135,7 @@ def check_text(bare: Any, padded: Any) -> None:
     Raises:
         GateError: they are not.
     """
-    rows, heads, length, width = bare.shape
+    rows, _, length, _ = bare.shape
     bare, padded = bare.transpose(1, 2).reshape(rows, length, -1), padded.transpose(0, 1)
     text = length - length // 4
     difference = max((bare[::2] - padded[::2]).abs().max(), (bare - padded)[:, :text].abs().max()).item()

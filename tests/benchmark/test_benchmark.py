@@ -166,5 +166,5 @@ def test_padded_attention_is_checked(benchmark):
     padded[7, 1] = 9  # padding
     check_text(bare, padded)
     padded[5, 1, 0] += 0.001
-    with pytest.raises(GateError, match="differs by 0.001"):
+    with pytest.raises(GateError, match=r"differs by 0\.001"):
         check_text(bare, padded)
