@@ -218,8 +218,8 @@ COMPARED: List[Column] = [
 def comparisons(rows: Sequence[Row]) -> List[Row]:
     """Every system beside its own controls, among what was measured, in speed and in FLOPs a token.
 
-    The baseline's control is stock fairseq, a variant's the baseline and the authors' form of it, that of NAME+LABEL
-    is NAME.
+    The baseline's control is stock fairseq, a variant's the baseline with the same label and the authors' form of it,
+    and that of NAME+LABEL is NAME, too.
     """
     by_name = {row["system"]: row for row in rows}
     found = []
@@ -234,11 +234,13 @@ def comparisons(rows: Sequence[Row]) -> List[Row]:
 
 def own_controls(name: str) -> Iterable[str]:
     """What a system is compared with beside the control of all."""
-    if label(name):
-        return [] if label(name) == updates.AUTHORS else [variant(name)]
-    if name == "baseline":
-        return [STOCK]
-    return [] if name == STOCK else ["baseline", f"{name}+{updates.AUTHORS}"]
+    kind, given = variant(name), label(name)
+    if given == updates.AUTHORS or name == STOCK:
+        return []
+    without = [kind] if given else []
+    if kind in (STOCK, "baseline"):
+        return [*without, *([STOCK] if kind == "baseline" else [])]
+    return [*without, f"baseline+{given}" if given else "baseline", f"{kind}+{updates.AUTHORS}"]
 
 
 def markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:

@@ -91,13 +91,18 @@ def test_every_system_stands_beside_its_own_controls():
     """Half of the tokens a second at one and a half times the operations is a third more time than they explain."""
     speeds = {"stock": (90, 10), "baseline": (100, 10), "neuralqkv": (50, 15), "neuralqkv+authors": (40, 15)}
     rows = [{"system": name, "tokens/s": speed, "FLOP/token": flops} for name, (speed, flops) in speeds.items()]
+    rows.append({"system": "baseline+bf16", "tokens/s": 120, "FLOP/token": 10})
     rows.append({"system": "neuralqkv+bf16", "tokens/s": 60, "FLOP/token": 15})
     found = {(row["system"], row["control"]): (row["speed"], row["FLOPs"]) for row in comparisons(rows)}
     assert found == {
         ("baseline", "stock"): (pytest.approx(100 / 90), 1.0),
         ("neuralqkv", "baseline"): (0.5, 1.5),
         ("neuralqkv", "neuralqkv+authors"): (1.25, 1.0),
+        ("baseline+bf16", "baseline"): (pytest.approx(1.2), 1.0),
+        ("baseline+bf16", "stock"): (pytest.approx(120 / 90), 1.0),
         ("neuralqkv+bf16", "neuralqkv"): (pytest.approx(1.2), 1.0),
+        ("neuralqkv+bf16", "baseline+bf16"): (0.5, 1.5),
+        ("neuralqkv+bf16", "neuralqkv+authors"): (1.5, 1.0),
     }
     assert [row["control"] for row in comparisons(rows[1:3])] == ["baseline"]
 
