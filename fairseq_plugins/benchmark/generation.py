@@ -237,7 +237,10 @@ def compare_hypotheses(
         control, is_other = gates[controls[name]], variant(name) == CTRANSLATE2
         if control["hypotheses"].keys() != gate["hypotheses"].keys():
             raise GateError(f"{name} does not translate the sentences that {controls[name]} does; no speed is reported")
-        agreements[name] = compare(control["hypotheses"], gate["hypotheses"])
+        if is_other:
+            agreements[name] = Agreement(equal_words(control["hypotheses"], gate["hypotheses"]), 0, None)
+        else:
+            agreements[name] = compare(control["hypotheses"], gate["hypotheses"])
         if name in inexact:
             continue
         found = compare(control["renormalised"], gate["hypotheses"]) if is_other else agreements[name]
@@ -249,6 +252,11 @@ def compare_hypotheses(
                 f"{found.problem}; no speed is reported"
             )
     return agreements
+
+
+def equal_words(first: Mapping[str, Any], second: Mapping[str, Any]) -> int:
+    """How many hypotheses are the same words, whatever their scores."""
+    return sum(tokens == second[sentence][0] for sentence, (tokens, _) in first.items())
 
 
 def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> Agreement:

@@ -156,3 +156,10 @@ def test_options_of_the_model_reach_it(benchmark):
     options = ["--sizes", "tiny", "--systems", "baseline", "--sentences", 4]
     wrong = ["--set", "baseline=--model-overrides \"{'attention_kernel': 'none such'}\""]
     assert "--attention-kernel none such: unknown choice" in benchmark("generate", *options, *wrong, status=1)
+
+
+def test_ctranslate2_is_counted_by_its_words():
+    """Its scores differ from stock fairseq's by what it takes out before the softmax."""
+    gates = {"stock": gate(), "ctranslate2": gate(**{"3": [["a", "b3"], -0.51]})}
+    gates["stock"]["renormalised"] = gates["ctranslate2"]["hypotheses"]
+    assert compare_hypotheses(gates, controls_of(gates), [])["ctranslate2"].equal == 100
