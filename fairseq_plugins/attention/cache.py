@@ -51,11 +51,11 @@ class KeyValueCache:
 
     def _append(self, buffer: Buffer, name: str, new: Tensor) -> Tensor:
         """The past of that name with ``new`` behind it, written into its room."""
-        past, room = buffer[name], buffer.get(ROOM[name])
+        past, room = buffer[name], room_of(buffer, name)
         assert past is not None
         rows, heads, steps, width = past.shape
         total = steps + new.size(2)
-        if room is None or room.size(2) < total or room.data_ptr() != past.data_ptr():
+        if room is None or room.size(2) < total:
             room = buffer[ROOM[name]] = past.new_empty(rows, heads, max(FIRST_ROOM, 2 * total), width)
             room[:, :, :steps] = past
         whole = room[:rows, :, :total]
@@ -89,7 +89,15 @@ class KeyValueCache:
         for name, tensor in buffer.items():
             if tensor is None or name in NOT_REORDERED:
                 continue
-            if buffer.get(ROOM.get(name, "")) is not None and rows.numel() <= tensor.size(0):
+            if room_of(buffer, name) is not None and rows.numel() <= tensor.size(0):
                 buffer[name] = reordering.move(tensor)
             else:
                 buffer[name] = tensor.index_select(0, rows)
+
+
+def room_of(buffer: Buffer, name: str) -> Optional[Tensor]:
+    """The memory (B, H, room, D) of which an entry of the buffer is the beginning; None if it is an entry by itself."""
+    past, room = buffer.get(name), buffer.get(ROOM.get(name, ""))
+    if past is None or room is None or past.data_ptr() != room.data_ptr() or past.stride() != room.stride():
+        return None
+    return room

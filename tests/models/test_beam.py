@@ -92,3 +92,20 @@ def test_only_what_differs_moves(moved):
     torch.testing.assert_close(buffer["prev_key"], expected[0], rtol=0, atol=0)
     if moved == 1:  # the values were left alone where origin says that they are equal
         torch.testing.assert_close(buffer["prev_value"], expected[1], rtol=0, atol=0)
+
+
+def test_an_entry_that_somebody_put_there_is_not_written_over():
+    """It may be the beginning of something else, or lie in memory in another order."""
+    buffer, kv = {}, KeyValueCache()
+    with torch.no_grad():
+        for _ in range(3):
+            kv.extend(buffer, *torch.randn(2, 4, 2, 1, 5), None)
+        mine = torch.randn(2, 4, 6, 5).transpose(0, 1)
+        before = mine.clone()
+        buffer["prev_key"] = mine[:, :, :3]
+        order = torch.tensor([1, 0, 3, 3])
+        kv.reorder(buffer, Reordering(order))
+        new = torch.randn(2, 4, 2, 1, 5)
+        k, _, _ = kv.extend(buffer, *new, None)
+    assert torch.equal(mine, before)
+    assert torch.equal(k, torch.cat([before[order, :, :3], new[0]], dim=2))
