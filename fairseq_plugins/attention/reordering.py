@@ -26,7 +26,6 @@ class Reordering:
     def __init__(self, rows: Tensor, origin: Optional[Tensor] = None) -> None:
         self.rows, self.origin = rows, origin
         self._sentences: Dict[int, Optional[Tensor]] = {}
-        self._kept: Dict[int, bool] = {}
         self._moves: Dict[Tuple[int, ...], Optional[Tuple[Tensor, Tensor]]] = {}
 
     def sentences(self, hypotheses: int) -> Optional[Tensor]:
@@ -43,11 +42,7 @@ class Reordering:
     def keeps_sentences(self, hypotheses: int, sentences: int) -> bool:
         """Whether every hypothesis stays with its sentence, and none of the ``sentences`` leaves."""
         found = self.sentences(hypotheses)
-        if found is None or found.numel() != sentences:
-            return False
-        if hypotheses not in self._kept:
-            self._kept[hypotheses] = bool(found.eq(torch.arange(sentences, device=found.device)).all())
-        return self._kept[hypotheses]
+        return found is not None and torch.equal(found, torch.arange(sentences, device=found.device))
 
     def move(self, past: Tensor) -> Tensor:
         """The past (R, H, S, D) in its new order of R' <= R rows, in its own memory.

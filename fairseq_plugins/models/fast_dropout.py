@@ -1,4 +1,4 @@
-"""``--fast-dropout``: dropout on CPUs whose masks cost a tenth of torch's."""
+"""``--fast-dropout``: dropout on CPUs whose masks cost a fraction of torch's."""
 
 from __future__ import annotations
 

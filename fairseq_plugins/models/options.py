@@ -26,7 +26,7 @@ def add_model_args(parser: Any) -> None:
     parser.add_argument(
         "--fast-dropout",
         action="store_true",
-        help="draw dropout's masks on CPUs several times faster than torch does; they are other random numbers than "
+        help="draw dropout's masks on CPUs faster than torch does; they are other random numbers than "
         "fairseq's, equally distributed with each probability rounded to a multiple of 1/65536",
     )
     parser.add_argument(

@@ -25,7 +25,7 @@ class Operations(TorchDispatchMode):
 
 
 def kernels(name, queries, rows=2, dropout=0.0, causal=True, padded=True):
-    """The attention kernels and batched products of one call in training mode."""
+    """The attention kernels of one call in training mode; ``_softmax`` stands for plain products."""
     module = attention(CHOICES[name], self_attention=True, right_padded=causal, dropout=dropout).train()
     x = torch.randn(queries, rows, WIDTH)
     padding = torch.zeros(rows, queries, dtype=torch.bool)
