@@ -32,6 +32,7 @@ Run nothing else meanwhile.
         --env baseline+fused=MALLOC_TRIM_THRESHOLD_=100000000000
     scripts/benchmark.py generate --systems stock,baseline,pairwise,ctranslate2,ctranslate2+int8 --beam 4
     scripts/benchmark.py generate --checkpoint runs/iwslt/checkpoint_best.pt --data data-bin/iwslt14 --batch-size 128
+    scripts/benchmark.py generate --systems stock,baseline --profile
     scripts/benchmark.py startup --rounds 9 --json startup.json
 """
 
@@ -111,6 +112,15 @@ def build_parser() -> argparse.ArgumentParser:
         )
         kind.add_argument("--rounds", type=int, default=3, metavar="N", help="timings of each batch (default: 3)")
         kind.add_argument("--plot", metavar="FILE", help="draw the ratios")
+        kind.add_argument(
+            "--profile",
+            type=int,
+            nargs="?",
+            const=12,
+            default=0,
+            metavar="N",
+            help="also profile a batch of each system, and show the N operators that take longest (default N: 12)",
+        )
     train.add_argument("--batches", type=int, default=3, metavar="N", help="different batches (default: 3)")
     generate.add_argument("--beam", type=int, default=5, metavar="N", help="(default: 5)")
     generate.add_argument("--max-tokens", type=int, default=4096, metavar="N", help="of a batch (default: 4096)")

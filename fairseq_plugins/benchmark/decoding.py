@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from ast import literal_eval
 from typing import Any, Dict, List, Tuple
 
@@ -10,32 +9,28 @@ import torch
 from fairseq import checkpoint_utils, options, tasks, utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
+from .stepping import Stepping
 from .worker import Memory
 
 #: tokens without </s>, and the score
 Hypothesis = Tuple[List[str], float]
 
 
-class Decoding:
+class Decoding(Stepping):
     """The batches of a test set, which are translated one a step.
 
     Args:
         words: of ``fairseq-generate``.
-        threads: of the CPU.
-        device: ``cpu`` or ``cuda``.
-        memory: of this process.
+        threads, device, memory: see :class:`.stepping.Stepping`.
     """
 
     def __init__(self, words: List[str], threads: int, device: str, memory: Memory) -> None:
-        torch.set_num_threads(threads)
-        self.device, self.process_memory = device, memory
+        super().__init__(threads, device, memory)
         parser = options.get_generation_parser()
         self.cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, words))
         if self.cfg.dataset.max_tokens is None and self.cfg.dataset.batch_size is None:
             self.cfg.dataset.max_tokens = 12000  # as fairseq-generate
         self.task = tasks.setup_task(self.cfg.task)
-        self.batches: List[Dict[str, Any]] = []
-        self.taken = 0
 
     def load_batches(self, max_positions: Any, task_cfg: Any = None) -> List[Dict[str, Any]]:
         """The batches of ``--gen-subset`` on the device, as ``fairseq-generate`` makes them."""
@@ -56,16 +51,10 @@ class Decoding:
         """The best hypothesis of every sentence."""
         raise NotImplementedError
 
-    def step(self) -> Dict[str, float]:
-        """Translate the next batch: seconds, sentences, and output tokens, their </s> counted."""
-        batch = self.batches[self.taken % len(self.batches)]
-        self.taken += 1
-        self.synchronise()
-        start = time.perf_counter()
+    def run(self, batch: Dict[str, Any]) -> Dict[str, float]:
+        """Translate: sentences, and output tokens, their </s> counted."""
         found = self.translate(batch)
-        self.synchronise()
-        seconds = time.perf_counter() - start
-        return {"seconds": seconds, "sentences": len(found), "tokens": sum(len(tokens) + 1 for tokens, _ in found)}
+        return {"sentences": len(found), "tokens": sum(len(tokens) + 1 for tokens, _ in found)}
 
     def gate(self) -> Dict[str, Any]:
         """All hypotheses by their sentences' numbers, the peak of memory meanwhile, and the number of batches."""
@@ -74,10 +63,6 @@ class Decoding:
         for batch in self.batches:
             found.update(zip(map(str, batch["id"].tolist()), self.translate(batch)))
         return {"hypotheses": found, "bytes": self.process_memory.peak(), "batches": len(self.batches)}
-
-    def synchronise(self) -> None:
-        if self.device == "cuda":
-            torch.cuda.synchronize()
 
 
 class FairseqDecoding(Decoding):

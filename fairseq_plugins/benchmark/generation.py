@@ -44,6 +44,7 @@ class Result:
 
     Attributes:
         control: what its hypotheses were compared with.
+        profile: of :func:`.profiling.profile`, where it was asked for.
     """
 
     size: str
@@ -54,6 +55,7 @@ class Result:
     memory: float
     control: str
     agreement: Agreement
+    profile: Optional[Dict[str, Any]] = None
 
 
 def random_models(folder: str, size_name: str, systems: Iterable[str], sentences: int) -> Models:
@@ -106,6 +108,7 @@ def measure(
     threads: int,
     device: str,
     say: Say = None,
+    profile: bool = False,
 ) -> List[Result]:
     """Measure systems in turn, batch by batch, after a translation of the whole test set whose hypotheses must agree.
 
@@ -116,6 +119,7 @@ def measure(
         environments: name -> variables of its process.
         words: of ``fairseq-generate``, for all.
         rounds: timed translations of each batch.
+        profile: one more batch of each that is fairseq goes under torch's profiler.
 
     Raises:
         GateError: systems that should have the same hypotheses have not, or one fails.
@@ -137,6 +141,8 @@ def measure(
         agreements = compare_hypotheses(gates, controls, inexact)
         batches = gates[running[0].name]["batches"]
         found = steps_in_turn(running, rounds * batches, "batches", say)
+        in_torch = [system for system in running if variant(system.name) != CTRANSLATE2]
+        profiles = {system.name: system.ask("profile") for system in in_torch} if profile else {}
     results = []
     for name, steps in found.items():
         of_batch = [steps[number::batches] for number in range(batches)]
@@ -150,6 +156,7 @@ def measure(
                 memory=gates[name]["bytes"],
                 control=controls[name],
                 agreement=agreements[name],
+                profile=profiles.get(name),
             )
         )
     return results

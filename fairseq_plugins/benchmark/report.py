@@ -17,6 +17,7 @@ import torch
 from . import generation
 from . import training as updates
 from .processes import Say, label, variant
+from .profiling import breakdown
 from .sizes import STOCK
 
 Row = Dict[str, Any]
@@ -73,8 +74,9 @@ def training(args: argparse.Namespace, systems: Systems, environments: Environme
     print(f"peak of a matrix product: {peak / 1e9:,.0f} GFLOP/s\n")
     rows: List[Row] = []
     for size in args.sizes.split(","):
+        say, profile = say_on_stderr(size), args.profile > 0
         results = updates.measure(
-            size, systems, environments, args.rounds, args.batches, args.threads, device, say_on_stderr(size)
+            size, systems, environments, args.rounds, args.batches, args.threads, device, say, profile
         )
         control = control_of(results)
         found = [
@@ -105,6 +107,7 @@ def training(args: argparse.Namespace, systems: Systems, environments: Environme
         print(markdown(found, columns))
         if compared:
             print(markdown(compared, COMPARED))
+        print_profile(results, args.profile)
         rows += found
     write(args, rows, "updates relative to the control")
     return rows
@@ -126,9 +129,9 @@ def generate(args: argparse.Namespace, systems: Systems, environments: Environme
                 words = [*words, "--gen-subset", args.gen_subset]
             else:
                 models = generation.random_models(folder, size, systems, args.sentences)
-            say = say_on_stderr(size)
+            say, profile = say_on_stderr(size), args.profile > 0
             results = generation.measure(
-                size, models, systems, environments, words, args.rounds, args.threads, device, say
+                size, models, systems, environments, words, args.rounds, args.threads, device, say, profile
             )
         control = control_of(results)
         found = [
@@ -158,6 +161,7 @@ def generate(args: argparse.Namespace, systems: Systems, environments: Environme
             ("hypotheses", agreement),
         ]
         print(markdown(found, columns))
+        print_profile(results, args.profile)
         rows += found
     write(args, rows, "speed relative to the control")
     return rows
@@ -177,6 +181,24 @@ def startup(args: argparse.Namespace, device: str) -> List[Row]:
     print(markdown(rows, columns))
     write_csv(args, rows)
     return rows
+
+
+def print_profile(results: Sequence[Measured], number: int) -> None:
+    """Where the time of one batch goes, if that was measured: the ``number`` costliest operators, a column a system."""
+    profiles: Dict[str, Dict[str, Any]] = {}
+    for result in results:
+        if result.profile is not None:
+            profiles[result.system] = result.profile
+    if not profiles:
+        return
+    print("one batch under torch's profiler; each operator without those that it calls\n")
+    rows: List[Row] = [{"what": what, **seconds} for what, seconds in breakdown(profiles, number)]
+
+    def column(system: str) -> Column:
+        whole = profiles[system]["seconds"]
+        return system, lambda row: f"{row[system] * 1000:,.0f} ms ({100 * row[system] / whole:.0f} %)"
+
+    print(markdown(rows, [("operator", lambda row: row["what"]), *(column(system) for system in profiles)]))
 
 
 def control_of(results: Sequence[Measured]) -> Measured:

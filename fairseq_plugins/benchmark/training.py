@@ -20,7 +20,11 @@ AUTHORS = "authors"
 
 @dataclass
 class Result:
-    """What was measured of one system: medians over its updates, peak bytes, operations of matrix products."""
+    """What was measured of one system: medians over its updates, peak bytes, operations of matrix products.
+
+    Attributes:
+        profile: of :func:`.profiling.profile`, where it was asked for.
+    """
 
     size: str
     system: str
@@ -29,6 +33,7 @@ class Result:
     tokens_per_second: float
     memory: float
     flops_per_token: float
+    profile: Optional[Dict[str, Any]] = None
 
 
 def measure(
@@ -40,6 +45,7 @@ def measure(
     threads: int,
     device: str,
     say: Say = None,
+    profile: bool = False,
 ) -> List[Result]:
     """Measure systems in turn, round by round, so that a noisy machine disturbs all alike.
 
@@ -49,6 +55,7 @@ def measure(
         environments: name -> variables of its process.
         rounds: timed updates of each batch.
         batches: different batches.
+        profile: one more update of each goes under torch's profiler.
 
     Raises:
         GateError: a ``baseline`` does not have stock fairseq's loss and gradients, or a system fails.
@@ -86,6 +93,7 @@ def measure(
                     tokens_per_second=statistics.median(step["tokens"] / step["seconds"] for step in steps),
                     memory=memory["bytes"],
                     flops_per_token=counted["flops"] / counted["tokens"],
+                    profile=system.ask("profile") if profile else None,
                 )
             )
         return results

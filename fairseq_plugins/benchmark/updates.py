@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import Any, Dict, List, Tuple
 
 import torch
 
 from .authors import replace_attention
 from .sizes import write_dictionaries
+from .stepping import Stepping
 from .worker import Memory
 
 
@@ -29,7 +29,7 @@ def build_task(words: List[str], vocabulary: int, data: str) -> Tuple[Any, Any]:
     return cfg, tasks.setup_task(cfg.task)
 
 
-class Training:
+class Training(Stepping):
     """A fairseq Trainer with random batches of realistic lengths.
 
     Args:
@@ -37,9 +37,7 @@ class Training:
         data: a folder for the dictionaries.
         vocabulary, length, batches: see :class:`.sizes.Size`; ``batches`` differ and are taken in turn.
         authors: attention is computed as the code of the neural QKV paper did: :mod:`.authors`.
-        threads: of the CPU.
-        device: ``cpu`` or ``cuda``.
-        memory: of this process.
+        threads, device, memory: see :class:`.stepping.Stepping`.
     """
 
     def __init__(
@@ -56,8 +54,7 @@ class Training:
     ) -> None:
         from fairseq.trainer import Trainer
 
-        torch.set_num_threads(threads)
-        self.device, self.process_memory = device, memory
+        super().__init__(threads, device, memory)
         cfg, self.task = build_task([*words, *(["--cpu"] if device == "cpu" else [])], vocabulary, data)
         torch.manual_seed(cfg.common.seed)
         self.model = self.task.build_model(cfg.model)
@@ -67,17 +64,11 @@ class Training:
         self.trainer = Trainer(cfg, self.task, self.model, criterion)
         self.trainer.begin_epoch(1)
         self.batches = make_batches(self.task, cfg.dataset.max_tokens, length, batches)
-        self.taken = 0
 
-    def step(self) -> Dict[str, float]:
-        """One update: seconds, and the tokens that it was of."""
-        batch = self.batches[self.taken % len(self.batches)]
-        self.taken += 1
-        self.synchronise()
-        start = time.perf_counter()
+    def run(self, batch: Dict[str, Any]) -> Dict[str, float]:
+        """One update, and the tokens that it is of."""
         self.trainer.train_step([batch])
-        self.synchronise()
-        return {"seconds": time.perf_counter() - start, "tokens": batch["ntokens"]}
+        return {"tokens": batch["ntokens"]}
 
     def gate(self) -> Dict[str, Any]:
         """Loss and the norm of every gradient on the first batch, without dropout."""
@@ -125,10 +116,6 @@ class Training:
         self.process_memory.forget_peak()
         self.step()
         return {"bytes": self.process_memory.peak()}
-
-    def synchronise(self) -> None:
-        if self.device == "cuda":
-            torch.cuda.synchronize()
 
 
 def make_batches(task: Any, max_tokens: int, length: int, number: int) -> List[Dict[str, Any]]:

@@ -10,6 +10,7 @@ import torch
 
 from fairseq_plugins.benchmark.attention import check_text
 from fairseq_plugins.benchmark.processes import GateError, started
+from fairseq_plugins.benchmark.profiling import breakdown, is_operator, profile
 from fairseq_plugins.benchmark.report import comparisons
 from fairseq_plugins.benchmark.sizes import SIZES, training_options
 from fairseq_plugins.benchmark.training import compare_gates, difference
@@ -22,7 +23,8 @@ def test_updates_side_by_side(benchmark, tmp_path):
     systems = "stock,baseline,neuralqkv,neuralqkv+authors"
     options = ["--sizes", "tiny", "--systems", systems, "--rounds", 1, "--batches", 1]
     fewer = [word for name in systems.split(",") for word in ("--set", f"{name}=--max-tokens 256")]
-    shown = benchmark("train", *options, *fewer, "--env", "baseline=MALLOC_MMAP_MAX_=0", *files)
+    asked = ["--env", "baseline=MALLOC_MMAP_MAX_=0", "--profile", 3]
+    shown = benchmark("train", *options, *fewer, *asked, *files)
     with open(tmp_path / "t.csv", encoding="utf-8", newline="") as file:
         rows = {row["system"]: row for row in csv.DictReader(file)}
     assert list(rows) == systems.split(",")
@@ -38,6 +40,9 @@ def test_updates_side_by_side(benchmark, tmp_path):
     assert "1 thread (--threads)\nbaseline: MALLOC_MMAP_MAX_=0\n" in shown
     for pair in ("baseline | stock", "neuralqkv | baseline", "neuralqkv | neuralqkv+authors"):
         assert f"| {pair} |" in shown
+    lines = shown[shown.index(f"| operator | {' | '.join(systems.split(','))} |") :].splitlines()
+    assert [line.split("|")[1].strip() for line in lines[5:8]] == ["other operators", "between operators", "in all"]
+    assert any(line.startswith(("| aten::mm |", "| aten::addmm |")) for line in lines[2:5])
 
 
 def gate(loss=2.0, **gradients):
@@ -182,3 +187,37 @@ def test_padded_attention_is_checked(benchmark):
     padded[5, 1, 0] += 0.001
     with pytest.raises(GateError, match=r"differs by 0\.001"):
         check_text(bare, padded)
+
+
+def test_a_profile_adds_up():
+    """The seconds of a step are those of its operators and what is between them."""
+    x = torch.randn(300, 300)
+
+    def step():
+        time.sleep(0.02)
+        return (x @ x).softmax(-1)
+
+    found = profile(step, "cpu", lambda: None)
+    assert {"aten::mm", "aten::_softmax"} <= found["operators"].keys()
+    assert all(is_operator(name) for name in found["operators"])
+    lines = dict(breakdown({"a": found, "b": {"seconds": 1.0, "operators": {"aten::mm": 0.75}}}, 1))
+    assert list(lines)[1:] == ["other operators", "between operators", "in all"]
+    assert lines["between operators"]["a"] > 0.02
+    parts = list(lines.values())
+    for system in ("a", "b"):
+        assert sum(part[system] for part in parts[:-1]) == pytest.approx(lines["in all"][system])
+    assert [part["b"] for part in parts] == [0.75, 0.0, 0.25, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("aten::mm", True),
+        ("mkldnn::_linear_pointwise", True),
+        ("autograd::engine::evaluate_function: MmBackward0", False),
+        ("forward", False),
+        ("void at::native::vectorized_elementwise_kernel<4, at::native::CUDAFunctor>", False),
+    ],
+)
+def test_what_is_an_operator(name, expected):
+    assert is_operator(name) == expected

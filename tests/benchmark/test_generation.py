@@ -23,8 +23,20 @@ VARIANTS = ("stock", "baseline", "neuralqkv", "symmetric", "pairwise", "matched"
 def test_random_models_side_by_side(benchmark, tmp_path):
     files = ["--csv", tmp_path / "g.csv", "--json", tmp_path / "g.json", "--plot", tmp_path / "g.png"]
     systems = "stock,baseline" + ",ctranslate2+int8" * HAS_CTRANSLATE2
-    options = ["--sizes", "tiny", "--systems", systems, "--rounds", 1, "--sentences", 20, "--max-tokens", 300]
-    shown = benchmark("generate", *options, *files)
+    options = [
+        "--sizes",
+        "tiny",
+        "--systems",
+        systems,
+        "--rounds",
+        1,
+        "--sentences",
+        20,
+        "--max-tokens",
+        300,
+        "--profile",
+    ]
+    shown = benchmark("generate", *options, *files, "--profile")
     with open(tmp_path / "g.csv", encoding="utf-8", newline="") as file:
         rows = {row["system"]: row for row in csv.DictReader(file)}
     assert list(rows) == systems.split(",")
@@ -36,6 +48,7 @@ def test_random_models_side_by_side(benchmark, tmp_path):
         assert float(row["sentences/s"]) > 0
         assert float(row["memory"]) > 4e6
     assert "20 of 20 as stock" in shown
+    assert "| operator | stock | baseline |\n" in shown
     assert rows["stock"]["tokens"] == rows["baseline"]["tokens"]
 
 
