@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .dropped import dropped_attention
 from .masks import AttentionMask
-from .stages import KERNEL, Kernel, scaled_scores
+from .stages import KERNEL, DropoutMasks, Kernel, scaled_scores
 
 #: torch < 2.0 has no fused attention
 HAS_SDPA = hasattr(F, "scaled_dot_product_attention")
@@ -34,7 +35,17 @@ class ExpKernel(Kernel):
         weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
         return (weights if dead is None else weights.masked_fill(dead, 0.0)), indices
 
-    def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Optional[Tensor]:
+    def dense(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: AttentionMask,
+        dropout: float,
+        masks: Optional[DropoutMasks] = None,
+    ) -> Optional[Tensor]:
+        if masks is not None:
+            return dropped_attention(q, k, v, mask, masks)
         if not HAS_SDPA or (q.device.type == "cpu" and (dropout > 0 or _few_queries(q))):
             return None  # with dropout, torch's CPU attention takes its unfused path
         if mask.causal and mask.key_padding is None:

@@ -9,7 +9,7 @@ from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor
 
 from .masks import AttentionMask
-from .stages import MIXING, Kernel, Mixing
+from .stages import MIXING, DropoutMasks, Kernel, Mixing
 
 
 @MIXING.register("dense")
@@ -30,7 +30,7 @@ class DenseMixing(Mixing):
     ) -> Tuple[Tensor, Optional[Tensor]]:
         if not need_weights:
             drops = dropout.training or dropout.apply_during_inference
-            out = kernel.dense(q, k, v, mask, dropout.p if drops else 0.0)
+            out = kernel.dense(q, k, v, mask, dropout.p if drops else 0.0, dropout_masks(dropout, q, k))
             if out is not None:
                 return out, None
         return super().attend(kernel, q, k, v, mask, dropout, need_weights)
@@ -39,3 +39,14 @@ class DenseMixing(Mixing):
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
     ) -> Tuple[Tensor, Tensor]:
         return torch.matmul(dropout(weights.to(v.dtype)), v), weights
+
+
+def dropout_masks(dropout: FairseqDropout, q: Tensor, k: Tensor) -> Optional[DropoutMasks]:
+    """Masks for the weights of q (B, H, T, D) and k (B, H, S, D) that a kernel draws block by block, if it should.
+
+    It should where a query has more weights than a head is wide: fewer take less memory than its values do.
+    """
+    draw = getattr(dropout, "masks", None)
+    if draw is None or k.size(2) <= q.size(3):
+        return None
+    return draw(q, q.numel() // q.size(3) * k.size(2))

@@ -5,7 +5,7 @@ Shapes, here and in every choice: B batch, H heads, T queries, S keys, D width o
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Tuple, Type, TypeVar
+from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Type, TypeVar
 
 import torch
 from fairseq.modules.fairseq_dropout import FairseqDropout
@@ -59,6 +59,17 @@ class Compatibility(nn.Module):
         raise NotImplementedError
 
 
+class DropoutMasks(Protocol):
+    """What one call of dropout draws."""
+
+    #: what is kept is multiplied by it
+    scale: float
+
+    def draw(self, size: int) -> Tensor:
+        """uint8 (size,), 0 = dropped, 1 = kept; every call draws others."""
+        ...
+
+
 class Kernel(nn.Module):
     """Stage 3, normalise: attention weights ``alpha_i = kappa(q, k_i) / sum_j kappa(q, k_j)`` over the allowed keys."""
 
@@ -71,8 +82,19 @@ class Kernel(nn.Module):
         """(B, H, T, S), at least float32; each row sums to 1, or is 0 where a query has no allowed key."""
         raise NotImplementedError
 
-    def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Optional[Tensor]:
-        """The mixture of all values (B, H, T, D) without materialised weights, or None where there is no such form."""
+    def dense(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: AttentionMask,
+        dropout: float,
+        masks: Optional[DropoutMasks] = None,
+    ) -> Optional[Tensor]:
+        """The mixture of all values (B, H, T, D) without materialised weights, or None where there is no such form.
+
+        ``dropout`` is the probability; ``masks``, if given, draws what is dropped.
+        """
         return None
 
     def largest(self, q: Tensor, k: Tensor, mask: AttentionMask, r: int) -> Tuple[Tensor, Tensor]:

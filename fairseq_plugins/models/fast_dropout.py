@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import Any, Optional, Tuple
 
 import numpy as np
 import torch
 from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor
+
+from fairseq_plugins.attention.bits import pack, unpack
 
 #: a probability is a multiple of one in so many
 STEPS = 1 << 16
@@ -31,17 +33,25 @@ class FastDropout(FairseqDropout):
     """
 
     def forward(self, x: Tensor, inplace: bool = False) -> Tensor:
+        masks = None if inplace else self.masks(x, x.numel())
+        if masks is None:
+            return super().forward(x, inplace)
+        # the layout that an elementwise operation gives its output
+        strides = torch.empty_like(x, device="meta").stride()
+        return _ScaleKept.apply(x, pack(masks.draw(x.numel())), strides, masks.scale)
+
+    def masks(self, x: Tensor, elements: int) -> Optional[KeptMasks]:
+        """The masks of a call for so many elements on x's device, or None where the call drops as ``F.dropout``."""
         dropped = round(self.p * STEPS)
         if (
             not (self.training or self.apply_during_inference)
             or not 0 < dropped < STEPS
             or _is_compiling()
             or x.device.type != "cpu"
-            or x.numel() < LEAST_ELEMENTS
-            or inplace
+            or elements < LEAST_ELEMENTS
         ):
-            return super().forward(x, inplace)
-        return _ScaleKept.apply(x, _draw_kept(x, dropped), STEPS / (STEPS - dropped))
+            return None
+        return KeptMasks(int(torch.randint(1 << 62, (), device="cpu")), dropped)
 
 
 def set_dropout(stack: Any) -> None:
@@ -54,26 +64,41 @@ def set_dropout(stack: Any) -> None:
                 setattr(parent, name, FastDropout(child.p, child.module_name))
 
 
-def _draw_kept(x: Tensor, dropped: int) -> Tensor:
-    """uint8 in the shape and memory layout of x: 0 with probability ``dropped / 65536``, 1 else."""
-    seed = int(torch.randint(1 << 62, (), device="cpu"))
-    words = np.random.SFC64(seed).random_raw((x.numel() + 3) // 4)
-    kept = words.view(np.uint16)[: x.numel()] >= dropped
-    mask = torch.from_numpy(kept.view(np.uint8)).view(x.shape)
-    return mask if x.is_contiguous() else torch.empty_like(x, dtype=torch.uint8).copy_(mask)
+class KeptMasks:
+    """The masks of one call; the seed decides them.
+
+    Args:
+        seed: of the call.
+        dropped: in how many of 65536 cases an element is dropped.
+    """
+
+    def __init__(self, seed: int, dropped: int) -> None:
+        self._bits, self._dropped = np.random.SFC64(seed), dropped
+        #: what is kept is multiplied by it
+        self.scale = STEPS / (STEPS - dropped)
+
+    def draw(self, size: int) -> Tensor:
+        """uint8 (size,): 0 with probability ``dropped / 65536``, 1 else; every call draws others."""
+        words = self._bits.random_raw((size + 3) // 4)
+        kept = words.view(np.uint16)[:size] >= self._dropped
+        return torch.from_numpy(kept.view(np.uint8))
 
 
 class _ScaleKept(torch.autograd.Function):
-    """``x * kept * scale``, which is linear in x: its gradient is the same function of the output's."""
+    """``x * kept * scale``, which is linear in x: its gradient is the same function of the output's.
+
+    ``bits`` are packed in the order of memory of a tensor with these strides.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kept: Tensor, scale: float) -> Tensor:  # type: ignore[override]
-        ctx.save_for_backward(kept)
-        ctx.scale = scale
+    def forward(ctx: Any, x: Tensor, bits: Tensor, strides: Tuple[int, ...], scale: float) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(bits)
+        ctx.strides, ctx.scale = strides, scale
+        kept = unpack(bits, x.numel()).as_strided(x.shape, strides)
         # uint8 becomes floating point much faster than bool, and apart from the product
         return kept.to(x.dtype).mul_(x).mul_(scale)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None]:  # type: ignore[override]
-        (kept,) = ctx.saved_tensors
-        return _ScaleKept.apply(grad, kept, ctx.scale), None, None
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None, None]:  # type: ignore[override]
+        (bits,) = ctx.saved_tensors
+        return _ScaleKept.apply(grad, bits, ctx.strides, ctx.scale), None, None, None

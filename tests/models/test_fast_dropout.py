@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from fairseq_plugins.models import fast_dropout
-from fairseq_plugins.models.fast_dropout import LEAST_ELEMENTS, FastDropout
+from fairseq_plugins.models.fast_dropout import LEAST_ELEMENTS, FastDropout, KeptMasks
 
 #: odd, and large enough for the fast masks
 SHAPE = (5, 7, 1009)
@@ -228,10 +228,10 @@ def test_every_dropout_of_a_model(family, monkeypatch):
     assert {module.p for module in dropouts[1].values()} == {0.1, 0.2, 0.3}
 
     calls = []
-    original = fast_dropout._draw_kept
-    monkeypatch.setattr(fast_dropout, "_draw_kept", lambda x, dropped: calls.append(dropped) or original(x, dropped))
+    original = KeptMasks.draw
+    monkeypatch.setattr(KeptMasks, "draw", lambda masks, size: calls.append(masks.scale) or original(masks, size))
     run(fast.train())
-    assert set(calls) == {round(p * 65536) for p in (0.1, 0.2, 0.3)}
+    assert set(calls) == {65536 / (65536 - round(p * 65536)) for p in (0.1, 0.2, 0.3)}
     assert torch.equal(run(fast.eval())[0], run(plain.eval())[0])
 
 
@@ -260,7 +260,7 @@ def test_activation_checkpointing_changes_no_gradient(monkeypatch):
             **{"fast_dropout": True, "dropout": 0.3, "attention_dropout": 0.3, "encoder_ffn_embed_dim": VOCABULARY},
             checkpoint_activations=checkpointed,
         )
-        model.train()
+        model.double().train()
         src, lengths, prev = batch()
         torch.manual_seed(6)
         model(src, lengths, prev)[0].square().sum().backward()
