@@ -88,7 +88,8 @@ class ActiveSets(NamedTuple):
         at = slot * len(slot) + torch.arange(len(slot), device=slot.device)
         self.points.view(-1, self.points.size(2)).index_copy_(0, at, points)
         self.indices.view(-1).index_copy_(0, at, indices)
-        products = (self.points * points).sum(dim=-1).double()
+        product = torch.empty_like(points)  # one for all slots, so that it stays in the caches
+        products = torch.stack([torch.mul(held, points, out=product).sum(dim=-1) for held in self.points]).double()
         self.gram.scatter_(0, slot.expand(1, len(products), -1), products[None])
         self.gram.scatter_(1, slot.expand(len(products), 1, -1), products[:, None])
 
@@ -184,3 +185,8 @@ def line_search_gain(slope: Tensor, squares: Tensor, error: Tensor) -> Tensor:
         error: ``||y||^2``.
     """
     return slope.square() / (squares + 2 * slope - error).clamp_(min=torch.finfo(error.dtype).tiny)
+
+
+def squared_norm(x: Tensor) -> Tensor:
+    """(..., D) -> (...); not ``x.square().sum()``, which writes a tensor of x's size."""
+    return torch.linalg.vector_norm(x, dim=-1).square()

@@ -15,10 +15,11 @@ from typing import Callable, List, NamedTuple, Optional, Tuple
 import torch
 from torch import Tensor
 
-from .simplex import ActiveSets
+from .largest import largest_one
+from .simplex import ActiveSets, squared_norm
 
 #: entries of one chunk's (queries, keys) matrices unless told otherwise: what caches hold, or what fills a device
-CPU_CHUNK, DEVICE_CHUNK = 2**19, 2**26
+CPU_CHUNK, DEVICE_CHUNK = 2**20, 2**26
 
 
 class Support(NamedTuple):
@@ -106,19 +107,20 @@ class _Search:
 
     def _not_worse_than(self, largest: _Largest, sets: ActiveSets, near: Tensor) -> Tensor:
         """Where the largest weights are better, the optimum over their keys; returns the mixture (N, D)."""
-        rows = (near.square().sum(dim=-1) > largest.error()).nonzero().view(-1)
+        rows = (squared_norm(near) > largest.error()).nonzero().view(-1)
         if len(rows) == 0:
             return near
         slots = len(sets.points)
         other = ActiveSets.idle(slots, self.v.size(2), self.scale[rows], self.rounding[rows])
+        first_key, flat_o = self.first_key[rows], self.flat_o[rows]
         for number in range(slots):
             index = largest.indices[number, rows]
-            points = self.flat_v.index_select(0, index + self.first_key[rows]) - self.flat_o[rows]
+            points = self.flat_v.index_select(0, index + first_key) - flat_o
             other.put(torch.full_like(index, number), points, index)
         other.activate(torch.zeros_like(rows), torch.ones_like(rows, dtype=torch.bool))
         other.correct_fully(largest.weighty[:slots, rows])
         other_near = other.nearest()
-        better = (other_near.square().sum(dim=-1) < near[rows].square().sum(dim=-1)).nonzero().view(-1)
+        better = (squared_norm(other_near) < squared_norm(near[rows])).nonzero().view(-1)
         sets.take_over(rows[better], other, better)
         return near.index_copy(0, rows[better], other_near[better])
 
@@ -127,14 +129,14 @@ class _Search:
         state = sets.state()
         self._add(sets, *self._best(sets, near))
         extended = sets.nearest()
-        worse = extended.square().sum(dim=-1) > near.square().sum(dim=-1)  # in exact arithmetic, nowhere
+        worse = squared_norm(extended) > squared_norm(near)  # in exact arithmetic, nowhere
         sets.restore(state, worse)
         return torch.where(worse[:, None], near, extended)
 
     def _keep_better(self, sets: ActiveSets, near: Tensor, other: ActiveSets) -> Tensor:
         """Take over what is nearer to 0; returns the mixture (N, D), which was ``near``."""
         other_near = other.nearest()
-        better = other_near.square().sum(dim=-1) < near.square().sum(dim=-1)
+        better = squared_norm(other_near) < squared_norm(near)
         rows = better.nonzero().view(-1)
         sets.take_over(rows, other, rows)
         return torch.where(better[:, None], other_near, near)
@@ -151,15 +153,15 @@ class _Search:
 
     def _best(self, sets: ActiveSets, near: Tensor, exclude: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
         """The key (N,) of largest :func:`.simplex.line_search_gain` from ``near`` (N, D), and whether it improves."""
-        error = near.square().sum(dim=-1)
+        error = squared_norm(near)
         near, here = near.view_as(self.o), error.view(*self.o.shape[:2], 1)
-        torch.matmul(-near, self.v.transpose(1, 2), out=self.slope)
-        self.slope.add_(here + (near * self.o).sum(dim=-1, keepdim=True)).clamp_(min=0.0)
+        level = here + (near * self.o).sum(dim=-1, keepdim=True)
+        torch.baddbmm(level, near, self.v.transpose(1, 2), alpha=-1.0, out=self.slope).clamp_(min=0.0)
         torch.add(self.squares, self.slope, alpha=2.0, out=self.gain).sub_(here)
         torch.div(self.slope.square_(), self.gain, out=self.gain)
         if exclude is not None:
             self.gain.scatter_(-1, exclude.view_as(here), 0.0)
-        gain, index = self.gain.max(dim=-1)
+        gain, index = largest_one(self.gain)
         return index.view(-1), sets.improves(gain.view(-1), error)
 
     def _swapped(self, sets: ActiveSets, turn: int) -> ActiveSets:
@@ -200,20 +202,20 @@ class _Largest:
     def take_next(self, points: Callable[[Tensor], Tensor]) -> None:
         """Take the largest weight that is left; ``points`` maps keys (N,) to their values relative to o (N, D)."""
         # one after another, and not by topk: which of equal weights comes first must not depend on r
-        weight, index = self.rest.max(dim=-1)
+        weight, index = largest_one(self.rest)
         self.rest.scatter_(-1, index[:, :, None], -1.0)
         index, weight = index.view(-1), weight.view(-1, 1).clamp(min=0.0)
         weighty = weight > 0
         self.indices[self.taken], self.weighty[self.taken] = index, weighty[:, 0]
         self.taken += 1
-        point = points(index) * weighty
+        point = points(index)
         self.mass += weight
         self.count += weighty
         self.weighted.addcmul_(point, weight)
-        self.plain += point
+        self.plain.addcmul_(point, weighty.to(weight.dtype))
 
     def error(self) -> Tensor:
         """(N,): the squared distance to o of the nearer one of renormalised and shifted weights."""
         renormalised = self.weighted / self.mass.clamp(min=torch.finfo(self.mass.dtype).tiny)
         shifted = self.weighted + self.plain * ((1.0 - self.mass) / self.count.clamp(min=1.0))
-        return torch.minimum(renormalised.square().sum(dim=-1), shifted.square().sum(dim=-1))
+        return torch.minimum(squared_norm(renormalised), squared_norm(shifted))
