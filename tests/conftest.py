@@ -25,7 +25,7 @@ from running import forked  # noqa: E402
 
 import fairseq_plugins  # noqa: E402,F401  registers everything before any fixture builds a model
 
-torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+torch.set_num_threads(1)  # whatever fresh processes have: with OpenMP's threads in this one, its forks would hang
 tqdm.tqdm.monitor_interval = 0  # its thread could hold a lock when a test forks
 
 
