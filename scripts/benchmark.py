@@ -149,6 +149,8 @@ def known_sizes(translate: bool) -> List[str]:
 
 def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Ends the program where options do not go together."""
+    if args.what == "attention" and args.causal and args.mixings:
+        parser.error("--mixings is for attention that sees all keys: leave it or --causal out")
     known = known_sizes(args.what == "generate")
     for size in getattr(args, "sizes", "iwslt").split(","):
         if size not in known:

@@ -110,7 +110,7 @@ pretrain_run() {
     )
     given --lr-scheduler "${TRAINING[@]}" ||
         options+=(--lr-scheduler polynomial_decay --total-num-update "$MAX_UPDATE")
-    if [[ "$GPUS" -gt 0 ]] && ! given --bf16 ${EXTRA[@]+"${EXTRA[@]}"}; then
+    if [[ "$GPUS" -gt 0 && "$PRESET" != fast-bf16 ]] && ! given --bf16 ${EXTRA[@]+"${EXTRA[@]}"}; then
         options+=(${GPU_TRAINING[@]+"${GPU_TRAINING[@]}"})
     fi
     [[ -z "$WARM_START" ]] || options+=(--finetune-from-model "$WARM_START")

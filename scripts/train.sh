@@ -164,6 +164,10 @@ OURS='^(transformer|transformer_lm|roberta)_(baseline|neuralqkv|symmetric|pairwi
 # apply_preset: what --preset says of the criterion, the optimizer and dropout, in TRAIN, wherever they stand there.
 apply_preset() {
     local index word option twin criterion="" optimizer="" changed=() kept=()
+    for option in --fp16 --bf16 --amp --memory-efficient-fp16 --memory-efficient-bf16; do
+        [[ "$PRESET" != fast-bf16 ]] || ! given "$option" "${TRAIN[@]}" ||
+            die "--preset fast-bf16: half precision of another kind, $option, is given: leave it out, or take --preset fast" 2
+    done
     for index in "${!TRAIN[@]}"; do
         word="${TRAIN[index]}"
         case "$word" in

@@ -186,3 +186,10 @@ def test_translation_by_the_preset(data, tmp_path):
     output = script(*arguments, "--", "--model-overrides", "{'dropout': 0.1}")
     assert "--preset fast: --model-overrides is given; name fast_inference there" in output
     assert output.count("--model-overrides") == 2
+
+
+def test_two_kinds_of_half_precision_are_refused(data, tmp_path):
+    arguments = [data / "bin", "--arch", OURS, "--save-dir", tmp_path / "run", "--cpu", "--dry-run"]
+    said = script("scripts/train.sh", *arguments, "--preset", "fast-bf16", "--", "--amp", status=2)
+    assert "error: --preset fast-bf16: half precision of another kind, --amp, is given: leave it out" in said
+    assert train(data, tmp_path / "run", "fast", "--amp")[0].amp

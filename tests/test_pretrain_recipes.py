@@ -75,6 +75,8 @@ def test_symmetric_papers_pretraining(size, layers, width, data, tmp_path):
     assert args.save_dir == str(tmp_path / "runs" / "pairwise-seed1")
     args = dry_run(recipe, "--gpus", 1, "--", "--bf16", data=data)
     assert (args.fp16, args.bf16) == (False, True)
+    args = dry_run(recipe, "--gpus", 1, "--preset", "fast-bf16", data=data)
+    assert (args.fp16, args.criterion) == (False, "autocast_masked_lm")
     args = dry_run(recipe, "--cpu", "--max-update", 700, data=data)
     assert not args.fp16
     assert (args.max_update, float(args.total_num_update)) == (700, 700)

@@ -15,10 +15,10 @@
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
 #   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh
 #
-# Made for GPUs, where it adds --fp16 (not with "-- --bf16"); 256 sequences of 512 an update on any number of them.
-# The paper's text is OSCAR, whose licence each user must accept: prepare it with fairseq-plugins apply-byte-bpe and
-# fairseq-preprocess --only-source, and give the folder with --data-dir. Of WikiText-103 the 200,000 updates are some
-# 220 epochs.
+# Made for GPUs, where it adds --fp16 (not with "-- --bf16" or --preset fast-bf16); 256 sequences of 512 an update on
+# any number of them. The paper's text is OSCAR, whose licence each user must accept: prepare it with fairseq-plugins
+# apply-byte-bpe and fairseq-preprocess --only-source, and give the folder with --data-dir. Of WikiText-103 the
+# 200,000 updates are some 220 epochs.
 #
 # Examples:
 #   examples/symmetric_attention/pretrain_small.sh --variant pairwise --gpus 4 --resume

@@ -44,7 +44,7 @@ class ExpKernel(Kernel):
         dropout: float,
         masks: Optional[DropoutMasks] = None,
     ) -> Optional[Tensor]:
-        if masks is not None:
+        if masks is not None and not (mask.bias is not None and mask.bias.requires_grad):
             return dropped_attention(q, k, v, mask, masks)
         if not HAS_SDPA or (q.device.type == "cpu" and (dropout > 0 or _few_queries(q))):
             return None  # with dropout, torch's CPU attention takes its unfused path

@@ -27,7 +27,8 @@ def add_model_args(parser: Any) -> None:
         "--fast-dropout",
         action="store_true",
         help="draw dropout's masks on CPUs faster than torch does; they are other random numbers than "
-        "fairseq's, equally distributed with each probability rounded to a multiple of 1/65536",
+        "fairseq's, equally distributed with each probability rounded to a multiple of 1/65536; of long sequences "
+        "attention then keeps no weights for the backward pass, which makes them anew",
     )
     parser.add_argument(
         "--fast-inference",

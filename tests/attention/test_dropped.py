@@ -125,6 +125,15 @@ def test_it_is_reached_where_it_saves_memory(keys, training, monkeypatch):
     assert len(calls) == (training and keys > D)
 
 
+def test_a_trained_bias_keeps_its_gradient(monkeypatch):
+    monkeypatch.setattr(fast_dropout, "LEAST_ELEMENTS", 1)
+    q, k, v = inputs()
+    bias = torch.zeros(T, S, dtype=torch.float64, requires_grad=True)
+    out, _ = DenseMixing(None).attend(ExpKernel(None), q, k, v, AttentionMask(bias=bias), FastDropout(0.2), False)
+    (gradient,) = torch.autograd.grad(out.square().sum(), bias)
+    assert gradient.abs().min() > 0
+
+
 @pytest.mark.parametrize("family", ["transformer", "transformer_lm", "roberta"])
 def test_a_model_has_as_many_attentions_in_blocks(family, monkeypatch):
     monkeypatch.setattr(fast_dropout, "LEAST_ELEMENTS", 1)

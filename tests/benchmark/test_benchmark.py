@@ -150,6 +150,7 @@ def test_a_process_has_the_variables_of_its_system():
         (["train", "--env", "baseline=A"], "--env baseline=A: write NAME=VAR=VALUE, NAME one of --systems stock,"),
         (["generate", "--env", "pairwise=A=1"], "--env pairwise=A=1: write NAME=VAR=VALUE, NAME one of --systems"),
         (["generate", "--checkpoint", "model.pt"], "--checkpoint and --data go together"),
+        (["attention", "--causal", "--mixings", "top-r"], "--mixings is for attention that sees all keys"),
     ],
 )
 def test_options_that_mean_nothing_are_said(arguments, message, script, capsys):
