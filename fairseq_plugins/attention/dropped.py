@@ -56,7 +56,7 @@ class _DroppedAttention(torch.autograd.Function):
         q, k, v, out, *bits = ctx.saved_tensors
         grad_q, grad_k, grad_v = (_like(x, x.size(2)) for x in (q, k, v))
         with full_precision(q):
-            # sum_j of weight_j times its gradient, with dropout too (FlashAttention, section 3 and appendix B.3)
+            # sum_j of weight_j times its gradient, with dropout too (FlashAttention, appendices B.2 and B.4)
             delta = (at_least_float32(grad) * at_least_float32(out)).sum(dim=-1, keepdim=True)
             grad = grad * ctx.scale
             for (place, weights), its_bits in zip(_blocks(q, k, ctx.mask), bits):
