@@ -40,5 +40,6 @@ def _unfused_attention() -> contextlib.AbstractContextManager:
 
 @functools.cache
 def _warn_if_emulated() -> None:
-    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)  # torch 1.12 cannot tell
+    if supported is not None and not supported():
         logger.warning("--autocast-bf16: this CPU has no bfloat16 products; training is faster without the option")

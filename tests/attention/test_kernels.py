@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 
+import builders
 import pytest
 import torch
 
@@ -83,20 +84,11 @@ def test_a_row_of_zeros_is_uniform_over_its_allowed_keys(name):
     assert k.grad.isfinite().all()
 
 
-def half_products():
-    """Whether this torch multiplies matrices of float16 on CPUs: 1.12 does not."""
-    try:
-        torch.bmm(*torch.ones(2, 1, 1, 1, dtype=torch.float16))
-    except RuntimeError:
-        return False
-    return True
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", ["exp", *OTHERS])
 def test_scores_of_ten_thousand_stay_finite(name, dtype):
     """Queries and keys of either sign, so that <q, k> / sqrt(D) is +-1e4; forward, weights and gradients."""
-    if dtype == torch.float16 and name == "exp" and not half_products():
+    if dtype == torch.float16 and name == "exp" and not builders.half_products():
         pytest.skip("this torch has no products of float16 on CPUs")
     size = (1e4 / WIDTH**0.5) ** 0.5
     signs = torch.tensor([1.0, -1.0, 0.5])[:, None].expand(3, WIDTH)
