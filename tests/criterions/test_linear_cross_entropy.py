@@ -126,13 +126,14 @@ needs_half_products = pytest.mark.skipif(not half_products(), reason="no product
 @pytest.mark.parametrize(("rows", "chunk_size"), [(ROWS, 3), (ROWS, 100), (1000, 1)])
 def test_half_precision(dtype, rows, chunk_size):
     """As far from the truth as fairseq's arithmetic on the same half precision inputs, and no farther."""
+    if chunk_size == 1 and not half_products():
+        pytest.skip("torch 1.12 adds up a product of one row in half precision")
     features, weight, target = inputs(dtype, rows)
     loss = linear_cross_entropy(features, weight, target, 0.1, chunk_size).loss
     stock = stock_on_half(features, weight, target)
     truth = whole(features.double(), weight.double(), target, 0.1)[0]
     assert loss.dtype == torch.float32
-    # torch 1.12 rounds a product of one row differently
-    torch.testing.assert_close(loss, stock, rtol=1e-4, atol=0)
+    torch.testing.assert_close(loss, stock, rtol=1e-6, atol=0)
     ours, stocks, exact = (torch.autograd.grad(value, (features, weight)) for value in (loss, stock, truth))
     for gradient, other, true in zip(ours, stocks, exact):
         assert gradient.dtype == dtype
