@@ -14,7 +14,7 @@ from torch import Tensor
 from .cache import Buffer
 from .masks import AttentionMask
 from .normalise import at_least_float32, full_precision, normalise
-from .stages import KERNEL, DropoutMasks, Kernel, RecurrentForm
+from .stages import KERNEL, Kernel, RecurrentForm
 
 
 @KERNEL.register("elu1")
@@ -36,15 +36,7 @@ class Elu1Kernel(Kernel):
             kappa = torch.matmul(query_features(q), key_features(k).transpose(-2, -1))
         return normalise(kappa, mask.allowed(q.size(2), q.device))
 
-    def dense(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: AttentionMask,
-        dropout: float,
-        masks: Optional[DropoutMasks] = None,
-    ) -> Optional[Tensor]:
+    def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Optional[Tensor]:
         queries, keys, width = q.size(2), k.size(2), q.size(3)
         if dropout > 0 or mask.bias is not None or queries * keys <= (queries + keys) * width:
             return None

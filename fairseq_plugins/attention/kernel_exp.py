@@ -35,17 +35,7 @@ class ExpKernel(Kernel):
         weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
         return (weights if dead is None else weights.masked_fill(dead, 0.0)), indices
 
-    def dense(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: AttentionMask,
-        dropout: float,
-        masks: Optional[DropoutMasks] = None,
-    ) -> Optional[Tensor]:
-        if masks is not None and not (mask.bias is not None and mask.bias.requires_grad):
-            return dropped_attention(q, k, v, mask, masks)
+    def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Optional[Tensor]:
         if not HAS_SDPA or (q.device.type == "cpu" and (dropout > 0 or _few_queries(q))):
             return None  # with dropout, torch's CPU attention takes its unfused path
         if mask.causal and mask.key_padding is None:
@@ -56,6 +46,11 @@ class ExpKernel(Kernel):
             allowed = bias.masked_fill(~allowed, float("-inf"))
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout)
         return out if dead is None else out.masked_fill(dead, 0.0)
+
+    def dropped(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, masks: DropoutMasks) -> Optional[Tensor]:
+        if mask.bias is not None and mask.bias.requires_grad:
+            return None
+        return dropped_attention(q, k, v, mask, masks)
 
 
 def _few_queries(q: Tensor) -> bool:

@@ -29,8 +29,12 @@ class DenseMixing(Mixing):
         need_weights: bool,
     ) -> Tuple[Tensor, Optional[Tensor]]:
         if not need_weights:
+            masks = dropout_masks(dropout, q, k)
             drops = dropout.training or dropout.apply_during_inference
-            out = kernel.dense(q, k, v, mask, dropout.p if drops else 0.0, dropout_masks(dropout, q, k))
+            if masks is not None:
+                out = kernel.dropped(q, k, v, mask, masks)
+            else:
+                out = kernel.dense(q, k, v, mask, dropout.p if drops else 0.0)
             if out is not None:
                 return out, None
         return super().attend(kernel, q, k, v, mask, dropout, need_weights)

@@ -82,19 +82,12 @@ class Kernel(nn.Module):
         """(B, H, T, S), at least float32; each row sums to 1, or is 0 where a query has no allowed key."""
         raise NotImplementedError
 
-    def dense(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: AttentionMask,
-        dropout: float,
-        masks: Optional[DropoutMasks] = None,
-    ) -> Optional[Tensor]:
-        """The mixture of all values (B, H, T, D) without materialised weights, or None where there is no such form.
+    def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Optional[Tensor]:
+        """The mixture of all values (B, H, T, D) without materialised weights, or None where there is no such form."""
+        return None
 
-        ``dropout`` is the probability; ``masks``, if given, draws what is dropped.
-        """
+    def dropped(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, masks: DropoutMasks) -> Optional[Tensor]:
+        """:meth:`dense` with dropout whose masks are drawn part by part, or None where there is no such form."""
         return None
 
     def largest(self, q: Tensor, k: Tensor, mask: AttentionMask, r: int) -> Tuple[Tensor, Tensor]:
