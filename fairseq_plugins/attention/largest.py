@@ -27,7 +27,7 @@ def largest(weights: Tensor, r: int) -> Tuple[Tensor, Tensor]:
 
 
 def largest_one(x: Tensor) -> Tuple[Tensor, Tensor]:
-    """The largest of x (..., S) and its index, of equal ones the first; no gradient follows."""
+    """The largest of x (..., S) and its index, of equal ones the first."""
     if x.device.type != "cpu" or _compiling():
         return x.max(dim=-1)
     # on one core numpy takes a sixth of torch's time, which has no vector instructions for it

@@ -23,19 +23,7 @@ VARIANTS = ("stock", "baseline", "neuralqkv", "symmetric", "pairwise", "matched"
 def test_random_models_side_by_side(benchmark, tmp_path):
     files = ["--csv", tmp_path / "g.csv", "--json", tmp_path / "g.json", "--plot", tmp_path / "g.png"]
     systems = "stock,baseline" + ",ctranslate2+int8" * HAS_CTRANSLATE2
-    options = [
-        "--sizes",
-        "tiny",
-        "--systems",
-        systems,
-        "--rounds",
-        1,
-        "--sentences",
-        20,
-        "--max-tokens",
-        300,
-        "--profile",
-    ]
+    options = ["--sizes", "tiny", "--systems", systems, "--rounds", 1, "--sentences", 20, "--max-tokens", 300]
     shown = benchmark("generate", *options, *files, "--profile")
     with open(tmp_path / "g.csv", encoding="utf-8", newline="") as file:
         rows = {row["system"]: row for row in csv.DictReader(file)}
