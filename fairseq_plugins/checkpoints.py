@@ -17,7 +17,7 @@ import torch
 from omegaconf import OmegaConf, open_dict
 
 from . import safe_load
-from .compat import DUPLICATE_PARAMETERS
+from .compat.encoder_layer import DUPLICATE_PARAMETERS
 
 #: the names that fairseq gives its checkpoints; averages and other files beside them are none to resume from
 _NAMES = re.compile(r"checkpoint(\d+|_\d+_\d+|_last|_best|\.best_.+)\.pt")

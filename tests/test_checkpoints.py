@@ -14,7 +14,7 @@ from fairseq import checkpoint_utils
 
 from fairseq_plugins import checkpoints, cli, safe_load
 from fairseq_plugins.checkpoints import CheckpointError, convert_checkpoint, latest_checkpoint
-from fairseq_plugins.compat import DUPLICATE_PARAMETERS
+from fairseq_plugins.compat.encoder_layer import DUPLICATE_PARAMETERS
 
 BASELINE = tiny_training.KINDS["adam"].replace("transformer_", "transformer_baseline_")
 NEURAL = tiny_training.KINDS["adam"].replace("transformer_", "transformer_neuralqkv_")

@@ -31,6 +31,7 @@ from fairseq.modules.transformer_layer import TransformerEncoderLayerBase
 from omegaconf import OmegaConf
 
 from fairseq_plugins import compat, safe_load
+from fairseq_plugins.compat.encoder_layer import DUPLICATE_PARAMETERS
 from fairseq_plugins.safe_load import TRUST_VARIABLE, UntrustedCheckpointError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -117,8 +118,8 @@ def test_a_repair_that_fails_is_reported_and_does_not_stop_the_others(monkeypatc
     def moved():
         raise AttributeError("fairseq moved it")
 
-    monkeypatch.setitem(compat._FUNCTIONS, "moved", (moved, "none known"))
-    monkeypatch.setattr(compat, "_STATES", {})
+    monkeypatch.setitem(compat.registry._FUNCTIONS, "moved", (moved, "none known"))
+    monkeypatch.setattr(compat.registry, "_STATES", {})
     compat.apply()
     assert "moved it" in {repair.name: repair.state for repair in compat.repairs()}["moved"]
     assert "moved" in caplog.text
@@ -384,7 +385,7 @@ def test_training_is_bit_identical_to_stock(kind, stock, corpus, tmp_path):
     kept = {name: value for name, value in theirs["model"].items() if name in ours["model"]}
     assert same(dict(ours["model"]), kept)
     dropped = set(theirs["model"]) - set(kept)
-    hidden = [name for name in dropped if name.rpartition(".")[2] in compat.DUPLICATE_PARAMETERS]
+    hidden = [name for name in dropped if name.rpartition(".")[2] in DUPLICATE_PARAMETERS]
     assert len(dropped) == len(hidden) in (0, 8)
     assert ours["extra_state"]["val_loss"] == theirs["extra_state"]["val_loss"]
 
@@ -530,7 +531,7 @@ def test_only_the_layers_own_duplicates_are_dropped():
     layer = TransformerEncoderLayerBase(encoder_config())
     old = layer.state_dict()
     duplicated = OrderedDict(old)
-    for name in compat.DUPLICATE_PARAMETERS:
+    for name in DUPLICATE_PARAMETERS:
         duplicated[name] = torch.zeros(1)
     parent, nested = torch.nn.ModuleDict({"layers": layer}), {f"layers.{k}": v for k, v in duplicated.items()}
     parent.load_state_dict(nested)
@@ -579,7 +580,7 @@ def test_hydra_is_quiet_and_only_hydra():
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("always")
             if silenced:
-                compat.hydra_warnings()
+                compat.messages.hydra_warnings()
             convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, ["data", "--path", "x"]))
             warnings.warn("somebody else's warning", stacklevel=1)
         return [str(warning.message) for warning in seen]
@@ -620,7 +621,7 @@ def test_one_package_by_many_roads(first, tmp_path):
     for name in ("same", "different"):
         shutil.copytree(package, tmp_path / name / "fairseq_plugins", ignore=shutil.ignore_patterns("__pycache__"))
     changed = tmp_path / "different" / "fairseq_plugins"
-    (changed / "compat.py").write_text("# another version\n")
+    (changed / "cli.py").write_text("# another version\n")
     roads = [package, f"{package}/", os.path.relpath(package, tmp_path), link, tmp_path / "same" / "fairseq_plugins"]
     start = "import" if first == "import" else os.path.relpath(package, tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(ROOT) if first == "import" else ""}

@@ -12,7 +12,7 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from torch import Tensor
 
 from fairseq_plugins.checkpoints import CheckpointError
-from fairseq_plugins.compat import DUPLICATE_PARAMETERS
+from fairseq_plugins.compat.encoder_layer import DUPLICATE_PARAMETERS
 from fairseq_plugins.transfer.state import architecture, model_options, read
 
 PathLike = Union[str, Path]
