@@ -9,7 +9,7 @@ from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor
 
 from .masks import AttentionMask
-from .stages import MIXING, DropoutMasks, Kernel, Mixing
+from .stages import MIXING, DropoutMasks, Kernel, Mixing, dropped_share
 
 
 @MIXING.register("dense")
@@ -30,11 +30,10 @@ class DenseMixing(Mixing):
     ) -> Tuple[Tensor, Optional[Tensor]]:
         if not need_weights:
             masks = dropout_masks(dropout, q, k)
-            drops = dropout.training or dropout.apply_during_inference
             if masks is not None:
                 out = kernel.dropped(q, k, v, mask, masks)
             else:
-                out = kernel.dense(q, k, v, mask, dropout.p if drops else 0.0)
+                out = kernel.dense(q, k, v, mask, dropped_share(dropout))
             if out is not None:
                 return out, None
         return super().attend(kernel, q, k, v, mask, dropout, need_weights)

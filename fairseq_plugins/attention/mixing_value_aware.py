@@ -13,7 +13,7 @@ from .caratheodory import exact_support
 from .masks import AttentionMask
 from .normalise import full_precision
 from .sparse import SparseMixing, flat_indices, mix_few
-from .stages import MIXING, Kernel
+from .stages import MIXING, Kernel, dropped_share
 from .support_search import Support, value_aware_support
 
 
@@ -49,8 +49,7 @@ class ValueAware(SparseMixing):
         dropout: FairseqDropout,
         need_weights: bool,
     ) -> Tuple[Tensor, Optional[Tensor]]:
-        drops = dropout.p > 0 and (dropout.training or dropout.apply_during_inference)
-        if min(self.rs(v.size(1))) > v.size(3) and not need_weights and not drops:
+        if min(self.rs(v.size(1))) > v.size(3) and not need_weights and not dropped_share(dropout):
             return self.dense.attend(kernel, q, k, v, mask, dropout, need_weights)
         return super().attend(kernel, q, k, v, mask, dropout, need_weights)
 

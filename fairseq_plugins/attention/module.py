@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .cache import Buffer, KeyValueCache
 from .masks import CAUSAL, AttentionMask
 from .reordering import Reordering
-from .stages import Compatibility, Kernel, Mixing, Projection, RecurrentForm, scaled_scores
+from .stages import Compatibility, Kernel, Mixing, Projection, RecurrentForm, dropped_share, scaled_scores
 
 IncrementalState = Dict[str, Dict[str, Optional[Tensor]]]
 
@@ -129,6 +129,7 @@ class StagedMultiheadAttention(nn.Module):
         q = self._split_heads(self.q_proj(query))
         if incremental_state is not None:
             needs_keys = need_weights or need_head_weights or before_softmax or attn_mask is not None
+            needs_keys = needs_keys or dropped_share(self.dropout_module) > 0
             recurrent = self._recurrent_form(buffer, needs_keys)
             if recurrent is not None:
                 k, v, padding = self._keys_and_values(query, key, value, key_padding_mask, q)
@@ -203,7 +204,9 @@ class StagedMultiheadAttention(nn.Module):
             return None
         recurrent = self.kernel.recurrent()
         if recurrent is not None and needs_keys and buffer:
-            raise ValueError("the steps before this one kept no keys: ask for weights or masks from the first step on")
+            raise ValueError(
+                "the steps before this one kept no keys: ask for weights, masks or dropout from the first step on"
+            )
         return None if needs_keys else recurrent
 
     def _project_out(self, out: Tensor) -> Tensor:

@@ -70,6 +70,11 @@ class DropoutMasks(Protocol):
         ...
 
 
+def dropped_share(dropout: FairseqDropout) -> float:
+    """The probability with which ``dropout`` drops now: 0 in evaluation, unless fairseq keeps dropout there too."""
+    return dropout.p if dropout.training or dropout.apply_during_inference else 0.0
+
+
 class Kernel(nn.Module):
     """Stage 3, normalise: attention weights ``alpha_i = kappa(q, k_i) / sum_j kappa(q, k_j)`` over the allowed keys."""
 
@@ -100,7 +105,10 @@ class Kernel(nn.Module):
         return kept / total.masked_fill(total == 0, 1.0), indices
 
     def recurrent(self) -> Optional[RecurrentForm]:
-        """How causal self-attention over all keys is decoded with a state of constant size; None: it is not."""
+        """How causal self-attention over all keys is decoded with a state of constant size; None: it is not.
+
+        The state holds no weights that dropout could drop.
+        """
         return None
 
 
