@@ -17,6 +17,8 @@ class ReluKernel(Kernel):
     A query whose scores are all 0 or less attends uniformly; see :func:`.normalise.normalise`.
     """
 
+    ignores_keys = True
+
     def weights(self, q: Tensor, k: Tensor, mask: AttentionMask) -> Tensor:
         with full_precision(q):
             scores = mask.biased(scaled_scores(at_least_float32(q), at_least_float32(k)))

@@ -79,6 +79,8 @@ class Kernel(nn.Module):
     """Stage 3, normalise: attention weights ``alpha_i = kappa(q, k_i) / sum_j kappa(q, k_j)`` over the allowed keys."""
 
     Options: Optional[type] = None
+    #: an allowed key may have weight 0, as a rule and not by rounding
+    ignores_keys = False
 
     def __init__(self, options: Any) -> None:
         super().__init__()

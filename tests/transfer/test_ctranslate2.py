@@ -115,6 +115,20 @@ def test_every_shape_has_the_same_log_probabilities(shape, words, tmp_path):
         torch.testing.assert_close(torch.tensor(result.log_probs).double(), expected, atol=1e-4, rtol=0)
 
 
+def test_attention_is_that_of_the_aligned_layer_and_heads(words, tmp_path):
+    model = saved(tmp_path / "model.pt", "transformer_baseline_tiny", alignment_layer=0, alignment_heads=3)
+    export_ctranslate2(tmp_path / "model.pt", tmp_path / "out", words)
+    dictionary = Dictionary.load(str(words))
+    source = dictionary.symbols[4:9]
+    (found,) = load_translator(tmp_path / "out").translate_batch(
+        [source], beam_size=1, max_decoding_length=4, return_attention=True
+    )
+    tokens = torch.tensor([[*map(dictionary.index, source), EOS]])
+    prev = torch.tensor([[EOS, *map(dictionary.index, found.hypotheses[0][:-1])]])
+    expected = model(tokens, torch.tensor([6]), prev)[1]["attn"][0][0, :, :-1]  # CTranslate2 leaves </s> out
+    torch.testing.assert_close(torch.tensor(found.attention[0]), expected, atol=1e-4, rtol=0)
+
+
 def test_float64_weights_become_float32(words, tmp_path):
     saved(tmp_path / "model.pt", "transformer_pairwise_tiny")
     state = safe_load.load_checkpoint(tmp_path / "model.pt")

@@ -61,12 +61,14 @@ def transformer_spec(model: Any, weights: Weights) -> Any:
     encoder = specs.TransformerEncoderSpec(
         cfg.encoder.layers, cfg.encoder.attention_heads, pre_norm=model.encoder.layer_norm is not None, **shared
     )
+    layer, heads = (vars(cfg).get(name) for name in ("alignment_layer", "alignment_heads"))
     decoder = specs.TransformerDecoderSpec(
         cfg.decoder.layers,
         cfg.decoder.attention_heads,
         pre_norm=cfg.decoder.normalize_before,
         no_final_norm=model.decoder.layer_norm is None,
-        alignment_heads=0,
+        alignment_layer=-1 if layer is None else layer,
+        alignment_heads=heads or 0,  # 0 = all
         **shared,
     )
     for name, stack, spec in (("encoder", model.encoder, encoder), ("decoder", model.decoder, decoder)):
