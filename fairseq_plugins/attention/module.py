@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .cache import Buffer, KeyValueCache
 from .masks import CAUSAL, AttentionMask
+from .pruning import PrunableHeads
 from .reordering import Reordering
 from .stages import Compatibility, Kernel, Mixing, Projection, RecurrentForm, dropped_share, scaled_scores
 
@@ -23,7 +24,7 @@ IncrementalState = Dict[str, Dict[str, Optional[Tensor]]]
 
 
 @with_incremental_state
-class StagedMultiheadAttention(nn.Module):
+class StagedMultiheadAttention(PrunableHeads, nn.Module):
     """Multi-head attention whose four stages are choices.
 
     Args:

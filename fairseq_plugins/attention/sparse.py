@@ -72,6 +72,9 @@ class SparseMixing(Mixing):
             raise ValueError(f"--attention-r {self.text}: {len(self.layer_rs)} layers given, the model has {layers}")
         self.layer = layer if len(self.layer_rs) == layers else 0
 
+    def treats_heads_alike(self) -> bool:
+        return all(len(rs) == 1 for rs in self.layer_rs)
+
     def rs(self, heads: int) -> List[int]:
         """r of each head."""
         if self.layer is None:

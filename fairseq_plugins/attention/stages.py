@@ -44,7 +44,7 @@ class Compatibility(nn.Module):
     """Stage 2, compare: queries and keys -> scores.
 
     Every choice is given as a change of q and k after which ``score = <q, k> / sqrt(D)``: so a bilinear form costs no
-    more than the plain dot product and reaches the same fused kernels.
+    more than the plain dot product and reaches the same fused kernels. Its parameters have the heads first.
     """
 
     Options: Optional[type] = None
@@ -137,6 +137,10 @@ class Mixing(nn.Module):
 
     def place(self, layer: int, layers: int) -> None:
         """Told by a model once it is built: this is layer ``layer`` of ``layers``, from 0."""
+
+    def treats_heads_alike(self) -> bool:
+        """Whether heads may change their places."""
+        return True
 
     def attend(
         self,

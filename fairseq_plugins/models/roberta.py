@@ -15,10 +15,8 @@ from fairseq_plugins.attention import StagedMultiheadAttention
 
 from .grid import as_namespace, register_family
 from .options import add_model_args, layer_config
+from .pruning import check_pruning, prune_as
 from .transformer import TransformerEncoder
-
-#: options of stock RoBERTa that reach into its own attention module, and the value that leaves them off
-STOCK_ATTENTION_ONLY = {"mha_reg_scale_factor": 0.0, "mha_heads_to_keep": -1}
 
 
 class StagedRobertaEncoder(RobertaEncoder):
@@ -51,13 +49,22 @@ class StagedRobertaModel(RobertaModel):
     @classmethod
     def build_model(cls, args: Any, task: Any) -> StagedRobertaModel:
         args = copy(as_namespace(args))  # what is set here belongs to the model, not to the checkpoint's configuration
-        for name, off in STOCK_ATTENTION_ONLY.items():
-            if getattr(args, name, off) != off:
-                raise ValueError(f"--{name.replace('_', '-')} is for stock RoBERTa's attention only: leave it out")
         base_architecture(args)
         if getattr(args, "max_positions", None) is None:
             args.max_positions = getattr(args, "tokens_per_sample", None) or task.max_positions()
-        return cls(args, StagedRobertaEncoder(args, task.source_dictionary))
+        model = cls(args, StagedRobertaEncoder(args, task.source_dictionary))
+        check_pruning(args, model.encoder.sentence_encoder.layers)
+        return model
+
+    def _get_adaptive_head_loss(self) -> Any:
+        """As fairseq's, over whatever parameters are a head's own."""
+        layers = self.encoder.sentence_encoder.layers
+        return float(self.args.mha_reg_scale_factor) * sum(layer.self_attn.head_sizes().sum() for layer in layers)
+
+    def upgrade_state_dict_named(self, state_dict: Any, name: str) -> None:
+        super().upgrade_state_dict_named(state_dict, name)
+        layers = f"{name}.encoder.sentence_encoder.layers" if name else "encoder.sentence_encoder.layers"
+        prune_as(self.args, self.encoder.sentence_encoder.layers, state_dict, layers)
 
 
 def init_parameters(module: nn.Module) -> None:

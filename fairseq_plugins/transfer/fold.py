@@ -53,8 +53,10 @@ def fold_state(state: Dict[str, Any], source: str) -> List[str]:
         fold_weights(weights)
 
     checkpoint.set_options(state, attention_compatibility="dot", match_parameters_of=None)
-    # a matched model's feed-forward width is in no option
+    # a matched or pruned model's feed-forward width is in no option
     checkpoint.set_options(state, **_feed_forward_widths(state["model"]))
+    if family == "roberta":
+        checkpoint.set_options(state, ffn_blocks_to_remove=-1)
     stock = stock_name(family, size)
     checkpoint.to_stock_options(state, stock, source)
     checkpoint.drop_training(state)

@@ -117,13 +117,6 @@ def test_xavier_survives_the_blanket_initialisation():
     assert layer.fc1.weight.std().item() == pytest.approx(0.02, rel=0.08)
 
 
-@pytest.mark.parametrize("option", [{"mha_reg_scale_factor": 0.1}, {"mha_heads_to_keep": 1}])
-def test_options_of_stock_attention_are_refused(option):
-    with pytest.raises(ValueError, match="--mha-"):
-        build("roberta_symmetric", **option)
-    build("roberta_symmetric", mha_reg_scale_factor=0.0, mha_heads_to_keep=-1)
-
-
 # --- heads and loading ------------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,8 @@ FIXED = {
     "encoder_learned_pos": True,
     "no_token_positional_embeddings": False,
     "spectral_norm_classification_head": False,
+    "mha_heads_to_keep": -1,
+    "ffn_blocks_to_remove": -1,
 }
 #: what fairseq's RoBERTa is: Hugging Face's option -> the only value that it has there (missing ones are taken for it)
 REQUIRED = {

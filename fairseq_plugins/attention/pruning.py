@@ -1,0 +1,95 @@
+"""Attention without some of its heads, by the methods that fairseq's trainer calls for RoBERTa's ``AdaPruning``.
+
+H heads of width D; C is the model's width.
+"""
+
+from __future__ import annotations
+
+from typing import Any, List, Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from .stages import Compatibility, Mixing
+
+
+class PrunableHeads:
+    """Mixed into attention: what belongs to a head, how large it is, and its removal.
+
+    Queries, keys and values of a head are D rows of their linear map, or of the last one of their network: what is
+    before it serves all heads and stays. A projection that makes queries and keys counts once. A head's compatibility
+    (pairwise factors) belongs to it too, and D columns of the output's first linear map go with it, but do not count.
+    """
+
+    num_heads: int
+    head_dim: int
+    embed_dim: int
+    q_proj: nn.Module
+    k_proj: Optional[nn.Module]
+    v_proj: nn.Module
+    out_proj: nn.Module
+    compatibility: Compatibility
+    mixing: Mixing
+
+    def head_sizes(self) -> Tensor:
+        """(H,), the sum of the absolute values of each head's own parameters: what makes its q, k and v, and S."""
+        owned: List[Tensor] = list(self.compatibility.parameters())
+        for linear in self._head_maps():
+            owned += [linear.weight, linear.bias]
+        sums = [parameter.reshape(self.num_heads, -1).abs().sum(dim=1) for parameter in owned]
+        return torch.stack(sums).sum(dim=0)
+
+    def keep_heads(self, heads: List[int]) -> None:
+        """Go on with these heads, in this order; the parameters are new ones, which no optimizer knows.
+
+        Raises:
+            ValueError: the mixing treats heads differently, and a checkpoint would not say which ones are left.
+        """
+        check_heads_alike(self.mixing)
+        rows = torch.cat([torch.arange(head * self.head_dim, (head + 1) * self.head_dim) for head in heads])
+        for linear in self._head_maps():
+            linear.weight, linear.bias = _taken(linear.weight, rows, 0), _taken(linear.bias, rows, 0)
+            linear.out_features = len(rows)
+        out = _linear_maps(self.out_proj)[0]
+        out.weight, out.in_features = _taken(out.weight, rows, 1), len(rows)
+        for name, parameter in list(self.compatibility.named_parameters()):
+            setattr(self.compatibility, name, _taken(parameter, torch.tensor(heads), 0))
+        self.num_heads, self.embed_dim = len(heads), len(rows)
+
+    def _head_maps(self) -> List[nn.Linear]:
+        return [_linear_maps(module)[-1] for module in (self.q_proj, self.k_proj, self.v_proj) if module is not None]
+
+    def _get_reserve_head_index(self, num_heads_to_keep: int) -> List[Tuple[int, int]]:
+        """As fairseq: first and last row of the heads that are largest, the largest first."""
+        sizes = self.head_sizes().tolist()
+        largest = sorted(range(self.num_heads), key=sizes.__getitem__, reverse=True)[:num_heads_to_keep]
+        return [(head * self.head_dim, (head + 1) * self.head_dim) for head in largest]
+
+    def _adaptive_prune_heads(self, reserve_head_index: List[Tuple[int, int]]) -> None:
+        """As fairseq: :meth:`keep_heads` by their rows."""
+        self.keep_heads([start // self.head_dim for start, _ in reserve_head_index])
+
+    def _set_skip_embed_dim_check(self) -> None:
+        """fairseq's attention checks its width before each call; this one does not."""
+
+
+def check_heads_alike(mixing: Any) -> None:
+    """Whether heads may be pruned.
+
+    Raises:
+        ValueError: they may not.
+    """
+    if not mixing.treats_heads_alike():
+        raise ValueError(
+            "--mha-heads-to-keep: a checkpoint does not say which heads are left, and --attention-r gives each head "
+            "its own r: give one for all heads"
+        )
+
+
+def _linear_maps(module: nn.Module) -> List[nn.Linear]:
+    return [part for part in module.modules() if isinstance(part, nn.Linear)]
+
+
+def _taken(parameter: Tensor, indices: Tensor, dim: int) -> nn.Parameter:
+    taken = parameter.detach().index_select(dim, indices.to(parameter.device))
+    return nn.Parameter(taken, requires_grad=parameter.requires_grad)

@@ -1,0 +1,95 @@
+"""Heads that are removed: what is left is attention whose output reads nothing of them, whatever the stages."""
+
+import copy
+from argparse import Namespace
+
+import pytest
+import torch
+from torch import nn
+
+from fairseq_plugins.attention import CAUSAL, AttentionConfig, build_attention
+
+HEADS, WIDTH = 3, 12
+CHOICES = {
+    "plain": {},
+    "roberta_networks": {"attention_projection": "neural", "neural_qkv_shape": "roberta"},
+    "all_networks": {"attention_projection": "neural", "neural_qkv_projections": "q,k,v,out"},
+    "symmetric": {"attention_compatibility": "symmetric"},
+    "pairwise": {"attention_compatibility": "pairwise"},
+    "pairwise_networks": {"attention_compatibility": "pairwise", "attention_projection": "neural"},
+    "elu1": {"attention_kernel": "elu1"},
+    "value_aware": {"attention_mixing": "value-aware-r", "attention_r": "2"},
+}
+#: parameters that belong to heads and count in their size, beside the linear case's
+LAST = {"roberta_networks": "2", "all_networks": "3", "pairwise_networks": "3"}
+
+
+def attention(name, **options):
+    config = AttentionConfig(Namespace(attention_init="xavier", **{**CHOICES.get(name, {}), **options}))
+    made = build_attention(config, "encoder", WIDTH, HEADS, self_attention=True).double()
+    for parameter in made.parameters():
+        nn.init.normal_(parameter)
+    return made
+
+
+def own(made, name):
+    """The parameters that make a head, with the heads first: by their names, as the documentation says it."""
+    linear = [f"{role}_proj" for role in ("q", "k", "v") if getattr(made, f"{role}_proj") is not None]
+    for role in linear:
+        network = isinstance(getattr(made, role), nn.Sequential)
+        prefix = f"{role}.{LAST[name]}" if network else role
+        yield from (made.get_parameter(f"{prefix}.{kind}") for kind in ("weight", "bias"))
+    if "pairwise" in name:
+        yield made.compatibility.pairwise_factors
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_what_is_left_reads_nothing_of_the_pruned(name):
+    made = attention(name)
+    zeroed = copy.deepcopy(made)
+    kept, depth = [2, 0], WIDTH // HEADS
+    first = next(part for part in zeroed.out_proj.modules() if isinstance(part, nn.Linear))
+    with torch.no_grad():
+        first.weight[:, depth : 2 * depth] = 0
+    made._adaptive_prune_heads([(head * depth, (head + 1) * depth) for head in kept])
+    made._set_skip_embed_dim_check()
+    x = torch.randn(5, 2, WIDTH, dtype=torch.float64)
+    pad = torch.tensor([[False] * 5, [True, False, False, False, True]])
+    for given in ({}, {"key_padding_mask": pad}, {"attn_mask": CAUSAL}):
+        out, weights = made(x, x, x, need_head_weights=True, **given)
+        expected, of_all = zeroed(x, x, x, need_head_weights=True, **given)
+        torch.testing.assert_close(out, expected, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(weights, of_all[kept], rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(made(x, x, x, need_weights=False, **given)[0], expected, rtol=1e-10, atol=1e-10)
+    state = {}
+    steps = [made(x[t : t + 1], None, None, incremental_state=state, need_weights=False)[0] for t in range(5)]
+    torch.testing.assert_close(torch.cat(steps), zeroed(x, x, x, attn_mask=CAUSAL)[0], rtol=1e-10, atol=1e-10)
+    out.sum().backward()
+    assert all(parameter.grad is not None for parameter in made.parameters())
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_sizes_are_those_of_what_makes_a_head(name):
+    made = attention(name)
+    expected = torch.zeros(HEADS, dtype=torch.float64)
+    for parameter in own(made, name):
+        for head, part in enumerate(parameter.detach().chunk(HEADS)):
+            expected[head] += part.abs().sum()
+    torch.testing.assert_close(made.head_sizes().detach(), expected)
+    order = expected.argsort(descending=True).tolist()
+    depth = WIDTH // HEADS
+    assert made._get_reserve_head_index(2) == [(head * depth, (head + 1) * depth) for head in order[:2]]
+
+
+def test_frozen_parameters_stay_frozen():
+    made = attention("pairwise")
+    made.q_proj.weight.requires_grad_(False)
+    made.keep_heads([1])
+    assert [n for n, p in made.named_parameters() if not p.requires_grad] == ["q_proj.weight"]
+
+
+def test_heads_with_an_r_of_their_own_are_not_pruned():
+    made = attention("sparse", attention_mixing="top-r", attention_r="2,1:2:3")
+    with pytest.raises(ValueError, match="--attention-r gives each head its own r"):
+        made.keep_heads([1])
+    assert made.num_heads == HEADS
