@@ -15,7 +15,10 @@ from fairseq_plugins.attention.stages import KERNEL, MIXING
 
 @dataclass
 class AlignmentOptions(FairseqDataclass):
-    """Which weights of cross-attention are a ``transformer`` model's word alignments, in training and generation."""
+    """Which weights of cross-attention are a ``transformer`` model's word alignments, in training and generation.
+
+    Training computes them where the task loads alignments, or an option is given.
+    """
 
     alignment_layer: Optional[int] = field(
         default=None, metadata={"help": "the decoder layer that aligns words, 0 = the lowest (default: the last)"}

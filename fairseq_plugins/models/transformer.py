@@ -11,7 +11,7 @@ from torch import nn
 
 from fairseq_plugins.attention import CAUSAL, StagedMultiheadAttention
 
-from .alignment import add_alignment_args, read_alignment
+from .alignment import AlignmentOptions, add_alignment_args, read_alignment
 from .beam import ReorderedEncoderOut, keys_to_read, reordering_of
 from .conventions import add_convention_args, read_conventions, set_activation, set_positions
 from .fast_dropout import set_dropout
@@ -50,8 +50,10 @@ class TransformerDecoder(TransformerDecoderBase):
         set_positions(self)
         set_dropout(self)
         self.returns_attention = True
-        self.guided = bool(vars(self.cfg).get("guided_alignment"))
-        self.alignment = read_alignment(self.cfg, self.guided)
+        guided = bool(vars(self.cfg).get("guided_alignment"))
+        self.alignment = read_alignment(self.cfg, guided)
+        # who names a layer or heads has a loss that reads them
+        self.trains_attention = guided or self.alignment != AlignmentOptions()
         conventions = read_conventions(self.cfg)
         self.starts_with_bos = conventions.decoder_start_symbol == "bos"
         self.output_bias = None
@@ -80,7 +82,7 @@ class TransformerDecoder(TransformerDecoderBase):
     ) -> Any:
         if alignment_layer is None and alignment_heads is None:
             alignment_layer, alignment_heads = self.alignment.alignment_layer, self.alignment.alignment_heads
-            if not (self.guided if self.training else self.returns_attention):
+            if not (self.trains_attention if self.training else self.returns_attention):
                 alignment_layer = -1  # no layer: nobody reads attention weights, and without them attention is fused
         if incremental_state is not None and isinstance(encoder_out, ReorderedEncoderOut):
             encoder_out = keys_to_read(self, encoder_out, incremental_state)

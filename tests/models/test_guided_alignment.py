@@ -119,6 +119,18 @@ def test_weights_in_training_are_those_applied(case):
     assert grad.abs().max() > 0
 
 
+@pytest.mark.parametrize(
+    "options", [{"alignment_layer": 0}, {"alignment_heads": 2}, {"full_context_alignment": True}], ids=str
+)
+def test_a_loss_of_ones_own_has_the_weights_that_the_options_name(options):
+    model, stock = build("transformer_baseline_tiny", **options).train(), build("transformer_tiny").train()
+    stock.load_state_dict(model.state_dict())
+    src, lengths, prev = batch()
+    given = {"encoder_out": stock.encoder(src, lengths), **options}
+    expected = stock.decoder(prev, **given)[1]["attn"][0]
+    torch.testing.assert_close(model(src, lengths, prev)[1]["attn"][0][prev != 1], expected[prev != 1])
+
+
 def test_guided_training_of_our_own_choices():
     task = translation_task(load_alignments=True)
     for case in ("transformer_pairwise_neural_everywhere", "transformer_elu1"):

@@ -33,7 +33,7 @@ def decoded(model):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", [*BASELINES, *SHORTCUTS])
-@pytest.mark.parametrize("speed", [{}, {"fast_dropout": True}])
+@pytest.mark.parametrize("speed", [{}, {"fast_dropout": True}, {"fast_inference": True}])
 def test_evaluation_that_keeps_dropout_is_training(name, speed):
     model = build(name, **DROPOUT, **speed)
     roads = [lambda: run(model)[0]] + ([] if family_of(name) == "roberta" else [lambda: decoded(model)])
