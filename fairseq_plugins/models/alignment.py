@@ -50,7 +50,7 @@ def read_alignment(cfg: Any, guided: bool) -> AlignmentOptions:
     options = AlignmentOptions()
     for item in fields(AlignmentOptions):
         value = vars(cfg).get(item.name)
-        if value is not None:
+        if item.name != "_name" and value is not None:
             setattr(options, item.name, value)
     layer, layers = options.alignment_layer, cfg.decoder.layers
     if layer is not None and not 0 <= layer < layers:
