@@ -32,6 +32,7 @@ def place(name):
         ("Unknown", set()),
         ("", set()),
         ([], set()),
+        ([None, "MultiheadAttention"], ATTENTION),
     ],
     ids=str,
 )
