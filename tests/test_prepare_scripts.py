@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from fairseq_plugins.toy.generate import Pair, generate
+from fairseq_plugins.toy import Pair, generate
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ("multi30k", "iwslt17", "toy")

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from fairseq_plugins.corpus import CorpusError, write_whole
-from fairseq_plugins.toy.generate import generate
+from fairseq_plugins.toy import generate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from fairseq_plugins import cli, safe_load
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.commands import apply_sentencepiece
 from fairseq_plugins.models.conventions import MarianPositionalEmbedding
-from fairseq_plugins.toy.generate import generate
+from fairseq_plugins.toy import generate
 from fairseq_plugins.transfer import models
 from fairseq_plugins.transfer import state as checkpoint
 

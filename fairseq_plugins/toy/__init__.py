@@ -1,1 +1,0 @@
-"""A toy German-English corpus from our own grammar: :mod:`lexicon`, :mod:`grammar`, :mod:`generate`."""
