@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import replace
 
 import pytest
 
@@ -214,8 +213,8 @@ SENTENCES = [
      "main subject", "der Mann, der die Frau anruft, lacht", "the man who calls the woman laughs"),
     (Clause(noun("Hund", relative=Clause(ICH, verb("sehen"), objects=acc("Hund")), role="acc"), verb("schlafen")),
      "main subject", "der Hund, den ich sehe, schläft", "the dog that I see sleeps"),
-    (Clause(replace(noun("Kind", plural=True), relative=Clause(noun("Frau"), verb("helfen"), objects=dat("Kind")),
-                    role="dat"), verb("arbeiten"), place=noun("Garten", adjective=("schön", "beautiful"))), "main place",
+    (Clause(noun("Kind", plural=True, relative=Clause(noun("Frau"), verb("helfen"), objects=dat("Kind")), role="dat"),
+            verb("arbeiten"), place=noun("Garten", adjective=("schön", "beautiful"))), "main place",
      "im schönen Garten arbeiten die Kinder, denen die Frau hilft,",
      "in the beautiful garden the children whom the woman helps work"),
 ]  # fmt: skip
