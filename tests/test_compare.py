@@ -11,7 +11,9 @@ import sys
 import pytest
 from pipeline_tools import ROOT, environment, sentences
 
-from fairseq_plugins import cli, results
+from fairseq_plugins import cli
+from fairseq_plugins.report.runs import read_log
+from fairseq_plugins.report.statistics import mean_deviation
 
 
 def write_run(folder, hypotheses, reference, seed=1, parameters="1,234", losses=((10, 5.0), (20, 4.5)), **more):
@@ -54,11 +56,11 @@ def runs(tmp_path):
 
 def test_mean_and_deviation():
     # by hand: mean 4; squared distances 4 + 0 + 4 = 8; 8 / (3 - 1) = 4; root 2
-    assert results.mean_deviation([2.0, 4.0, 6.0]) == (4.0, 2.0)
+    assert mean_deviation([2.0, 4.0, 6.0]) == (4.0, 2.0)
     # mean 35.5, distances 0.5 and 0.5: root of 0.5 / 1
-    mean, deviation = results.mean_deviation([35.0, 36.0])
+    mean, deviation = mean_deviation([35.0, 36.0])
     assert (mean, deviation) == (35.5, pytest.approx(math.sqrt(0.5), abs=1e-15))
-    assert results.mean_deviation([7.25]) == (7.25, None)
+    assert mean_deviation([7.25]) == (7.25, None)
 
 
 def sacrebleu_command(*arguments):
@@ -147,7 +149,7 @@ def test_plot(runs, tmp_path, capsys):
 
 def test_curve_of_a_resumed_run(tmp_path):
     write_run(tmp_path / "a", ["x"], tmp_path / "ref", losses=((10, 5.0), (20, 4.5), (10, 5.5), (30, 4.0)))
-    parameters, curve = results.read_log(str(tmp_path / "a" / "train.log"))
+    parameters, curve = read_log(str(tmp_path / "a" / "train.log"))
     assert parameters == 1234
     assert curve == [(10, 5.5), (20, 4.5), (30, 4.0)]
 
@@ -215,5 +217,5 @@ def test_reference_can_have_moved(tmp_path, capsys):
 
 def test_results_know_nothing_of_models():
     """The statistics are usable without torch."""
-    source = (ROOT / "fairseq_plugins" / "results.py").read_text()
-    assert "torch" not in source
+    for path in (ROOT / "fairseq_plugins" / "report").glob("*.py"):
+        assert "torch" not in path.read_text()

@@ -6,7 +6,9 @@ import math
 
 import pytest
 
-from fairseq_plugins import cli, losses
+from fairseq_plugins import cli
+from fairseq_plugins.report import losses
+from fairseq_plugins.report.runs import read_run
 
 #: in bits, as fairseq logs them
 BITS = {"baseline": [8.0, 6.0, 5.0, 5.5], "pairwise": [7.0, 5.0, 4.0, 4.5]}
@@ -59,7 +61,7 @@ def test_table(runs, capsys):
     bounds = [name for name in pairwise if name.startswith("first update below")]
     assert [baseline[bound] for bound in bounds] == ["-, -", "-, -"]
     assert [pairwise[bound] for bound in bounds] == ["300, 300", "300, 300"]
-    later = losses.summary("x", [losses.load_run(run) for run in runs[:2]], [4.1 * math.log(2)])
+    later = losses.summary("x", [read_run(run) for run in runs[:2]], [4.1 * math.log(2)])
     assert [list(run["first_below"].values()) for run in later["runs"]] == [[300], [None]]
     # 150 s and 210 s
     assert baseline["training time"] == "3.0 min"
@@ -119,7 +121,7 @@ def test_what_users_get_wrong(runs, tmp_path, capsys):
     refused(capsys, "the runs of 'baseline' differ in size (99, 1234567 parameters)", *runs, other)
     refused(capsys, "are both 'pairwise' with seed 1", runs[0], runs[0])
     (other / "done").unlink()
-    refused(capsys, "baseline-seed3/done: train with scripts/train.sh, to the end", other)
+    refused(capsys, "baseline-seed3/done: the training is not finished; go on with --resume", other)
     (other / "done").write_text("{")
     refused(capsys, "baseline-seed3/done is damaged", other)
     (other / "done").write_text("{}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from fairseq_plugins.corpus import write_whole
+from fairseq_plugins.report.plots import new_figure, save
+from fairseq_plugins.report.tables import as_csv
+from fairseq_plugins.report.tables import markdown as table_of
 
 from .evaluate import perplexity
 from .sweep import DENSE, mean_error
@@ -22,7 +23,7 @@ def markdown(content: Content) -> str:
     header = ["r"]
     for name in mixings:
         header += [f"{name}: loss", "perplexity", *(["BLEU"] if bleu else []), "output error"]
-    lines = [header, ["---"] * len(header)]
+    lines = []
     dense = by_part.get((DENSE, 0))
     if dense is not None:
         for_each = [f"{dense['loss']:.3f}", f"{perplexity(dense['loss']):.2f}"]
@@ -39,13 +40,12 @@ def markdown(content: Content) -> str:
             cells += [f"{result['bleu']:.2f}"] if bleu else []
             cells.append(f"{mean_error(result):.3f}")
         lines.append(cells)
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return table_of(header, lines)
 
 
 def write_tables(content: Content, folder: Path) -> List[Path]:
     """``quality.csv``, ``errors.csv`` and ``weights.csv``; returns their paths."""
-    quality = [["mixing", "r", "loss", "perplexity", "bleu", "output_error"]]
-    errors = [["mixing", "r", "site", "layer", "head", "output_error"]]
+    quality, errors, weights = [], [], []
     for result in content["results"]:
         bleu = f"{result['bleu']:.4f}" if "bleu" in result else ""
         numbers = [f"{result['loss']:.6f}", f"{perplexity(result['loss']):.4f}", bleu, f"{mean_error(result):.6f}"]
@@ -54,19 +54,19 @@ def write_tables(content: Content, folder: Path) -> List[Path]:
             for head, error in enumerate(place["error"]):
                 where = [place["site"], str(place["layer"]), str(head)]
                 errors.append([result["mixing"], str(result["r"]), *where, f"{error:.6f}"])
-    weights = [["site", "layer", "head", "quantity", "value"]]
     for place in content["weights"] or []:
         for name, values in place.items():
             if name not in ("site", "layer"):
                 where = [place["site"], str(place["layer"])]
                 weights += [[*where, str(head), name, f"{value:.6f}"] for head, value in enumerate(values)]
-    paths = []
-    for name, rows in (("quality", quality), ("errors", errors), ("weights", weights)):
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        paths.append(folder / f"{name}.csv")
-        write_whole(paths[-1], text.getvalue().encode())
-    return paths
+    tables = {
+        "quality": as_csv(["mixing", "r", "loss", "perplexity", "bleu", "output_error"], quality),
+        "errors": as_csv(["mixing", "r", "site", "layer", "head", "output_error"], errors),
+        "weights": as_csv(["site", "layer", "head", "quantity", "value"], weights),
+    }
+    for name, text in tables.items():
+        write_whole(folder / f"{name}.csv", text.encode())
+    return [folder / f"{name}.csv" for name in tables]
 
 
 def write_plots(content: Content, folder: Path, title: str) -> List[Path]:
@@ -75,17 +75,10 @@ def write_plots(content: Content, folder: Path, title: str) -> List[Path]:
     Raises:
         ModuleNotFoundError: matplotlib is missing; the message says how to get it.
     """
-    try:
-        import matplotlib
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("no plots: matplotlib is not installed (pip install matplotlib)") from error
-    matplotlib.use("Agg")
     return [_curves(content, folder, title), _heatmaps(content, folder, title)]
 
 
 def _curves(content: Content, folder: Path, title: str) -> Path:
-    from matplotlib import pyplot
-
     mixings, _, by_part = _parts(content)
     shown: List[Tuple[str, Callable[[Content], float]]] = [
         ("loss (nats a token)", lambda result: result["loss"]),
@@ -93,7 +86,7 @@ def _curves(content: Content, folder: Path, title: str) -> Path:
     ]
     if any("bleu" in result for result in content["results"]):
         shown.append(("BLEU", lambda result: result.get("bleu", float("nan"))))
-    figure, axes = pyplot.subplots(1, len(shown), figsize=(5 * len(shown), 4), squeeze=False)
+    figure, axes = new_figure(1, len(shown), figsize=(5 * len(shown), 4), squeeze=False)
     for axis, (label, value) in zip(axes[0], shown):
         for name in mixings:
             points = [(r, value(result)) for (mixing, r), result in sorted(by_part.items()) if mixing == name]
@@ -106,13 +99,12 @@ def _curves(content: Content, folder: Path, title: str) -> Path:
         axis.grid(alpha=0.3)
     axes[0][0].legend()
     figure.suptitle(title)
-    return _save(figure, folder / "curves.png")
+    figure.tight_layout()
+    return save(figure, folder / "curves.png", dpi=130)
 
 
 def _heatmaps(content: Content, folder: Path, title: str) -> Path:
     """A row for each mixing at each r in the middle of the list, and the entropy of the weights."""
-    from matplotlib import pyplot
-
     mixings, rs, by_part = _parts(content)
     middle = rs[len(rs) // 2] if rs else 0
     panels = [("entropy (nats)", _grid(content["weights"] or [], "entropy"))]
@@ -122,7 +114,7 @@ def _heatmaps(content: Content, folder: Path, title: str) -> Path:
         if (name, middle) in by_part
     ]
     largest = max((value for _, (_, grid) in panels[1:] for row in grid for value in row), default=1.0)
-    figure, axes = pyplot.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.6), squeeze=False)
+    figure, axes = new_figure(1, len(panels), figsize=(3.6 * len(panels), 3.6), squeeze=False)
     for number, (axis, (label, (names, grid))) in enumerate(zip(axes[0], panels)):
         image = axis.imshow(grid, aspect="auto", cmap="viridis", vmin=0, vmax=largest if number else None)
         axis.set_yticks(range(len(names)), names)
@@ -130,7 +122,8 @@ def _heatmaps(content: Content, folder: Path, title: str) -> Path:
         axis.set_title(label, fontsize=9)
         figure.colorbar(image, ax=axis)
     figure.suptitle(title)
-    return _save(figure, folder / "heatmaps.png")
+    figure.tight_layout()
+    return save(figure, folder / "heatmaps.png", dpi=130)
 
 
 def _grid(found: Sequence[Dict[str, Any]], what: str) -> Tuple[List[str], List[List[float]]]:
@@ -138,17 +131,6 @@ def _grid(found: Sequence[Dict[str, Any]], what: str) -> Tuple[List[str], List[L
     heads = max((len(place[what]) for place in found), default=0)
     rows = [[*place[what], *[float("nan")] * (heads - len(place[what]))] for place in found]
     return [f"{place['site']} {place['layer']}" for place in found], rows
-
-
-def _save(figure: Any, path: Path) -> Path:
-    from matplotlib import pyplot
-
-    figure.tight_layout()
-    image = io.BytesIO()
-    figure.savefig(image, dpi=130, format="png")
-    pyplot.close(figure)
-    write_whole(path, image.getvalue())
-    return path
 
 
 def _parts(content: Content) -> Tuple[List[str], List[int], Dict[Tuple[str, int], Dict[str, Any]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import platform
 import sys
 import tempfile
@@ -13,6 +12,11 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Tuple, TypeVar
 
 import torch
+
+from fairseq_plugins.corpus import write_whole
+from fairseq_plugins.report.plots import new_figure, save
+from fairseq_plugins.report.tables import as_csv
+from fairseq_plugins.report.tables import markdown as table_of
 
 from . import generation
 from . import training as updates
@@ -267,9 +271,7 @@ def own_controls(name: str) -> Iterable[str]:
 
 def markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     """A table with a line for each row."""
-    lines = [[title for title, _ in columns], ["---"] * len(columns)]
-    lines += [[text(row) for _, text in columns] for row in rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines).replace("| --- ", "|---").replace("--- |", "---|")
+    return table_of([title for title, _ in columns], [[text(row) for _, text in columns] for row in rows]) + "\n"
 
 
 def write(args: argparse.Namespace, rows: Sequence[Row], what: str) -> None:
@@ -282,20 +284,14 @@ def write(args: argparse.Namespace, rows: Sequence[Row], what: str) -> None:
 def write_csv(args: argparse.Namespace, rows: Sequence[Row]) -> None:
     """A line for each row, where ``args`` ask for it."""
     if args.csv:
-        with open(args.csv, "w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, rows[0].keys())
-            writer.writeheader()
-            writer.writerows(rows)
+        write_whole(args.csv, as_csv(list(rows[0]), [list(row.values()) for row in rows]).encode())
 
 
 def plot(rows: Sequence[Row], path: str, what: str) -> None:
     """Bars: speed relative to the control, a group for each size."""
-    from matplotlib.figure import Figure
-
     sizes = list(dict.fromkeys(row["size"] for row in rows))
     systems = list(dict.fromkeys(row["system"] for row in rows))
-    figure = Figure(figsize=(2 + 1.2 * len(sizes) * max(2, len(systems) / 3), 4), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = new_figure(figsize=(2 + 1.2 * len(sizes) * max(2, len(systems) / 3), 4), layout="constrained")
     width = 0.8 / len(systems)
     for place, system in enumerate(systems):
         found = {row["size"]: row["speed"] for row in rows if row["system"] == system}
@@ -305,4 +301,4 @@ def plot(rows: Sequence[Row], path: str, what: str) -> None:
     axes.set_xticks(range(len(sizes)), sizes)
     axes.set_ylabel(what)
     figure.legend(loc="outside lower center", ncols=2)
-    figure.savefig(path, dpi=110)
+    save(figure, path, dpi=110)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence
 
-from fairseq_plugins.results import mean_deviation
+from fairseq_plugins.report.plots import new_figure, save
+from fairseq_plugins.report.runs import PathLike, read_json
+from fairseq_plugins.report.statistics import mean_deviation
+from fairseq_plugins.report.tables import as_csv as csv_of
+from fairseq_plugins.report.tables import markdown as table_of
 
 from .tasks import DEV_SETS
 
-PathLike = Union[str, Path]
-
 #: the columns that the papers average
 NINE = [name for name, task in DEV_SETS.items() if task.averaged]
+
+#: what to do about a file that cannot be read
+DAMAGED = "evaluate again"
 
 
 @dataclass
@@ -51,12 +53,12 @@ def load_model(folder: PathLike, name: Optional[str] = None) -> Model:
     if not folder.is_dir():
         raise ValueError(f"no folder {folder}")
     settings = folder / "settings.json"
-    model = Model(name or folder.resolve().name, _read_json(settings) if settings.is_file() else {})
+    model = Model(name or folder.resolve().name, read_json(settings, DAMAGED) if settings.is_file() else {})
     for run in sorted(path.parent for path in folder.glob("*/run.json")):
         if not (run / "evaluation.json").is_file():
             model.unfinished.append(run.name)
             continue
-        evaluation = _read_json(run / "evaluation.json")
+        evaluation = read_json(run / "evaluation.json", DAMAGED)
         for name, found in evaluation["sets"].items():
             scores = model.scores.setdefault(name, {})
             seed = evaluation["seed"]
@@ -144,13 +146,12 @@ def markdown(summary: Dict[str, Any]) -> str:
     """The table, and under it what its figures mean, what is missing and what is unusual."""
     sizes = any("parameters" in row["settings"] for row in summary["rows"])
     header = ["model", *(["parameters"] if sizes else []), average_name(summary), *summary["columns"]]
-    lines = [header, ["---"] * len(header)]
+    lines = []
     for row in summary["rows"]:
         size = [f"{row['settings']['parameters']:,}" if "parameters" in row["settings"] else "-"] if sizes else []
         cells = [_cell(row["sets"].get(name)) for name in summary["columns"]]
         lines.append([row["model"], *size, _cell(row["average"]), *cells])
-    table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-    return table + "\n\n" + "\n".join(f"- {note}" for note in _notes(summary))
+    return table_of(header, lines, _notes(summary))
 
 
 def _cell(found: Optional[Dict[str, Any]]) -> str:
@@ -203,32 +204,21 @@ def _settings_text(settings: Dict[str, Any]) -> str:
     return text + (f", {options}" if options else "")
 
 
-def write_csv(summary: Dict[str, Any]) -> str:
+def as_csv(summary: Dict[str, Any]) -> str:
     """One line a run and development set."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["model", "set", "seed", "score", "metrics"])
+    lines = []
     for row in summary["rows"]:
         for name, found in row["sets"].items():
             for run in found["seeds"]:
                 metrics = " ".join(f"{metric}={value:.4f}" for metric, value in run["metrics"].items())
-                writer.writerow([row["model"], name, run["seed"], f"{run['score']:.4f}", metrics])
-    return text.getvalue()
+                lines.append([row["model"], name, run["seed"], f"{run['score']:.4f}", metrics])
+    return csv_of(["model", "set", "seed", "score", "metrics"], lines)
 
 
-def plot(summary: Dict[str, Any], kind: str) -> bytes:
-    """Scores by column, a colour a model, the standard deviation as bars; an image of the kind ``png``, ``svg`` ...
-
-    Raises:
-        ModuleNotFoundError: matplotlib is missing.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+def plot(summary: Dict[str, Any], path: PathLike) -> None:
+    """Scores by column, a colour a model, the standard deviation as bars; the file's ending is its format."""
     columns, rows = summary["columns"], summary["rows"]
-    figure, axes = pyplot.subplots(figsize=(max(5.0, 1.1 * len(columns) + 2), 4.5))
+    figure, axes = new_figure(figsize=(max(5.0, 1.1 * len(columns) + 2), 4.5))
     for number, row in enumerate(rows):
         there = [name for name in columns if name in row["sets"]]
         # models side by side around the column's place
@@ -241,14 +231,4 @@ def plot(summary: Dict[str, Any], kind: str) -> bytes:
     axes.grid(axis="y", alpha=0.3)
     axes.legend()
     figure.tight_layout()
-    image = io.BytesIO()
-    figure.savefig(image, format=kind, dpi=150)
-    pyplot.close(figure)
-    return image.getvalue()
-
-
-def _read_json(path: Path) -> Dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); remove it and evaluate again") from error
+    save(figure, path)

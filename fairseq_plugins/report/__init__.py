@@ -1,0 +1,1 @@
+"""What runs left in their folders, as tables, statistics, files and pictures."""

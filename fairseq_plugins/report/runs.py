@@ -1,0 +1,153 @@
+"""What a training left in its folder.
+
+A run is a folder of ``scripts/train.sh``. Runs of the same name but for ``-seedN`` form a group: one model under
+several seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Tuple, TypeVar, Union
+
+PathLike = Union[str, Path]
+
+SEED_SUFFIX = re.compile(r"[-_.]seed\d+$")
+PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
+RECORD = re.compile(r"\| INFO \| (?P<tag>[^|]+) \| (?P<stats>\{.*\})\s*$")
+
+
+@dataclass
+class Run:
+    """One trained model.
+
+    Attributes:
+        curve: (updates, validation loss in bits, as fairseq's log has it), in order.
+    """
+
+    folder: str
+    name: str
+    arch: str
+    seed: int
+    parameters: int
+    updates: int
+    seconds: float
+    curve: List[Tuple[int, float]]
+
+    def as_record(self) -> Dict[str, Any]:
+        """Plain data for JSON."""
+        chosen = ("folder", "seed", "updates", "seconds")
+        return {**{name: getattr(self, name) for name in chosen}, "validation": self.curve}
+
+    def in_nats(self) -> List[Tuple[int, float]]:
+        """The curve in nats."""
+        return [(updates, bits * math.log(2)) for updates, bits in self.curve]
+
+
+AnyRun = TypeVar("AnyRun", bound=Run)
+
+
+def read_run(folder: PathLike) -> Run:
+    """Read a finished run's folder.
+
+    Raises:
+        ValueError: something is missing or damaged; the message names the file and the remedy.
+    """
+    path = Path(str(folder).rstrip("/"))
+    record = read_json(path / "run.json", "train with scripts/train.sh")
+    done = read_json(path / "done", "the training is not finished; go on with --resume")
+    parameters, curve = read_log(path / "train.log")
+    return Run(
+        folder=str(path),
+        name=SEED_SUFFIX.sub("", path.resolve().name),
+        arch=record["arch"],
+        seed=int(record["seed"]),
+        parameters=parameters,
+        updates=done["updates"],
+        seconds=done.get("seconds", math.nan),
+        curve=curve,
+    )
+
+
+def read_log(path: PathLike) -> Tuple[int, List[Tuple[int, float]]]:
+    """The number of parameters and the validation losses in fairseq's log (``--log-format json``)."""
+    parameters, curve = 0, {}
+    with open(existing(path), encoding="utf-8", errors="replace") as log:
+        for line in log:
+            match = PARAMETERS.search(line)
+            if match:
+                parameters = int(match[1].replace(",", ""))
+            match = RECORD.search(line)
+            if match and match["tag"].strip() == "valid":
+                stats = json.loads(match["stats"])
+                # A resumed run may validate twice at the same update: the later one counts.
+                curve[int(stats["valid_num_updates"])] = float(stats["valid_loss"])
+    if not parameters:
+        raise ValueError(f"{path} does not say how many parameters the model has")
+    return parameters, sorted(curve.items())
+
+
+def validated(run: AnyRun) -> AnyRun:
+    """The run, which must have validation losses.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if not run.curve:
+        raise ValueError(f"{run.folder}/train.log has no validation loss; train without --disable-validation")
+    return run
+
+
+def grouped(runs: Sequence[AnyRun]) -> Dict[str, List[AnyRun]]:
+    """Runs by name, each group in the order of its seeds.
+
+    Raises:
+        ValueError: two runs of a group have one seed, or its models differ in size.
+    """
+    groups: Dict[str, List[AnyRun]] = {}
+    for run in runs:
+        groups.setdefault(run.name, []).append(run)
+    for name, members in groups.items():
+        members.sort(key=lambda run: run.seed)
+        for first, second in zip(members, members[1:]):
+            if first.seed == second.seed:
+                raise ValueError(f"{first.folder} and {second.folder} are both '{name}' with seed {first.seed}")
+        sizes = sorted({run.parameters for run in members})
+        if len(sizes) > 1:
+            raise ValueError(f"the runs of '{name}' differ in size ({', '.join(map(str, sizes))} parameters)")
+    return groups
+
+
+def row_of(name: str, runs: Sequence[Run]) -> Dict[str, Any]:
+    """What every table says of a group, as plain data."""
+    return {"name": name, "arch": runs[0].arch, "parameters": runs[0].parameters}
+
+
+def existing(path: PathLike, *others: PathLike) -> Path:
+    """The first of the files that is there.
+
+    Raises:
+        ValueError: none is.
+    """
+    for candidate in map(Path, (path, *others)):
+        if candidate.is_file():
+            return candidate
+    raise ValueError(f"no file {path}")
+
+
+def read_json(path: PathLike, remedy: str) -> Dict[str, Any]:
+    """What a file of ours holds.
+
+    Raises:
+        ValueError: it is not there, for which ``remedy`` is said, or damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"no file {path}: {remedy}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); remove it and make it again") from error

@@ -1,0 +1,14 @@
+"""Statistics over seeds."""
+
+from __future__ import annotations
+
+import math
+from typing import Optional, Sequence, Tuple
+
+
+def mean_deviation(values: Sequence[float]) -> Tuple[float, Optional[float]]:
+    """Mean and sample standard deviation; no deviation of a single value."""
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return mean, None
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))

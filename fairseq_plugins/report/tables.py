@@ -1,0 +1,40 @@
+"""Tables as Markdown and as CSV, and how their numbers look."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from typing import Any, Iterable, Optional, Sequence, Tuple
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]], notes: Sequence[str] = ()) -> str:
+    """A table with a line for each row, and below it a list of notes."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+    below = ["", *(f"- {note}" for note in notes)] if notes else []
+    return "\n".join([*lines, *below])
+
+
+def as_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """The same for programs."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def spread(value: Tuple[float, Optional[float]], digits: int = 2) -> str:
+    """``12.34 ± 0.56`` of a mean and a deviation, which a single value has not."""
+    mean, deviation = value
+    return f"{mean:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")
+
+
+def minutes(seconds: float) -> str:
+    """``12.3 min``; a dash for a time that nobody took."""
+    return "-" if math.isnan(seconds) else f"{seconds / 60:.1f} min"
+
+
+def listed(numbers: Iterable[Any]) -> str:
+    """``1, 2, 3``."""
+    return ", ".join(map(str, numbers))

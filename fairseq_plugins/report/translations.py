@@ -1,0 +1,69 @@
+"""Runs with a translation (``scripts/generate.sh``) and its score (``scripts/score.sh``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+from sacrebleu.metrics import BLEU, CHRF
+
+from .runs import PathLike, Run, existing, read_json, read_run
+
+
+@dataclass
+class Translation(Run):
+    """One trained model and its translation of a test set."""
+
+    hypotheses: List[str]
+    references: List[str]
+    tokenizer: str
+    #: metric -> score, filled in by :func:`score`
+    scores: Dict[str, float] = field(default_factory=dict)
+
+
+def read_translation(folder: str, subset: str = "test", reference: Optional[str] = None) -> Translation:
+    """Read a run's folder.
+
+    Raises:
+        ValueError: something is missing or does not fit together; the message names the file and the remedy.
+    """
+    run = read_run(folder)
+    generated = Path(run.folder) / f"gen.{subset}"
+    found = read_json(generated / "score.json", "score it with scripts/score.sh")
+    text = existing(generated / Path(found["hypotheses"]).name, found["hypotheses"])
+    reference = reference or found["reference"]
+    hypotheses, references = _read_lines(text), _read_lines(reference)
+    if len(hypotheses) != len(references):
+        raise ValueError(f"{text} has {len(hypotheses)} lines but {reference} has {len(references)}")
+    return Translation(
+        **vars(run), hypotheses=hypotheses, references=references, tokenizer=found["metrics"]["BLEU"].get("tok", "13a")
+    )
+
+
+def score(runs: Sequence[Translation]) -> Dict[str, str]:
+    """Score every run by BLEU and chrF; returns each metric's signature.
+
+    Raises:
+        ValueError: the runs translate different references or were tokenised differently.
+    """
+    for run in runs[1:]:
+        if run.references != runs[0].references or run.tokenizer != runs[0].tokenizer:
+            raise ValueError(f"{run.folder} and {runs[0].folder} were scored on different references or tokenisers")
+    metrics = metrics_of(runs[0])
+    for run in runs:
+        for metric in metrics.values():
+            result = metric.corpus_score(run.hypotheses, None)
+            run.scores[result.name] = result.score
+    return {name: str(metric.get_signature()) for name, metric in zip(runs[0].scores, metrics.values())}
+
+
+def metrics_of(run: Translation) -> Dict[str, Any]:
+    """sacreBLEU's metrics against a run's references."""
+    references = [run.references]
+    return {"BLEU": BLEU(tokenize=run.tokenizer, references=references), "chrF": CHRF(references=references)}
+
+
+def _read_lines(path: PathLike) -> List[str]:
+    with open(existing(path), encoding="utf-8", newline="\n") as file:
+        return [line.rstrip("\n") for line in file]
