@@ -1,10 +1,14 @@
 """What the pipeline's tests share: calling a script, and a small parallel corpus."""
 
+import functools
 import os
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+from support import zygote
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,9 +23,17 @@ def environment(**extra):
     return {**kept, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **extra}
 
 
+@functools.cache
+def quick_python():
+    """A Python for scripts that need not import torch and fairseq in every command."""
+    commands = ("preprocess", "train", "generate", "interactive", "eval-lm", "validate", "score")
+    return zygote.start(Path(tempfile.mkdtemp()), ("fairseq-plugins", *(f"fairseq-{name}" for name in commands)))
+
+
 def script(name, *arguments, status=0, cwd=None, **extra):
     """Run a script of the project to its end; its stdout and stderr come back as one text after checking the status."""
     command = ["bash", str(ROOT / name), *map(str, arguments)]
+    extra = {"PYTHON": str(quick_python()), **extra}
     done = subprocess.run(
         command, env=environment(**extra), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -1,0 +1,183 @@
+"""A Python that has imported torch and fairseq before it is called: what scripts under test take for ``PYTHON``.
+
+Each command of a pipeline takes a second or two to import what the command before it imported too. Here one process
+imports it, and forks for each command; :func:`start` writes a folder of stand-ins for ``python`` and the commands beside
+it, which hand arguments, folder, environment and open files over a socket and wait for the exit status. Tests whose
+subject is the process itself (signals, memory, start-up, torchrun) take the real interpreter.
+"""
+
+from __future__ import annotations
+
+import array
+import atexit
+import contextlib
+import importlib.metadata
+import json
+import os
+import runpy
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+STAND_IN = """#!{python} -ISE
+import os, sys, array, json, signal, socket
+command = {command!r}
+words = sys.argv[1:]
+real = [{python!r}, *words] if command == "python" else [{folder!r} + "/" + command, *words]
+if command == "python" and (not words or (words[0].startswith("-") and words[0] not in ("-c", "-m", "-"))):
+    os.execv(real[0], real)
+there = socket.socket(socket.AF_UNIX)
+try:
+    there.connect({address!r})
+except OSError:
+    os.execv(real[0], real)
+request = json.dumps([command, words, os.getcwd(), dict(os.environ)]).encode()
+there.sendmsg([len(request).to_bytes(8, "little")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
+there.sendall(request)
+child = int.from_bytes(there.recv(8), "little")
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) != signal.SIG_IGN:
+        signal.signal(number, lambda number, _: os.kill(child, number))
+status = int.from_bytes(there.recv(8), "little", signed=True)
+if status < 0:
+    signal.signal(-status, signal.SIG_DFL)
+    os.kill(os.getpid(), -status)
+sys.exit(status)
+"""
+
+
+def start(folder: Path, commands: tuple) -> Path:
+    """Start the process that forks, and write the stand-ins; returns the one for ``python``.
+
+    Args:
+        folder: an empty one for socket and stand-ins.
+        commands: names of console commands of this environment that have stand-ins, too; others are linked.
+    """
+    address = str(folder / "socket")
+    server = subprocess.Popen([sys.executable, __file__, address])
+    atexit.register(server.kill)
+    own = Path(sys.executable).parent
+    for path in own.iterdir():
+        if path.name in commands or path.name == "python":
+            text = STAND_IN.format(python=sys.executable, command=path.name, address=address, folder=str(own))
+            (folder / path.name).write_text(text)
+            (folder / path.name).chmod(0o755)
+        else:
+            (folder / path.name).symlink_to(path)
+    deadline = time.monotonic() + 120
+    while not os.path.exists(address):
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError("the process that forks did not start")
+        time.sleep(0.02)
+    return folder / "python"
+
+
+def serve(address: str) -> None:
+    """Fork for each request until killed."""
+    # not the plugin: what it sets up at import belongs to the process that imports it
+    import fairseq.tasks  # noqa: F401
+    import torch
+
+    torch.set_num_threads(1)
+    entry_points = {point.name: point for point in importlib.metadata.entry_points(group="console_scripts")}
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address + ".new")
+    listener.listen(64)
+    os.rename(address + ".new", address)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    while True:
+        there, _ = listener.accept()
+        threading.Thread(target=attend, args=(there, entry_points), daemon=True).start()
+
+
+def attend(there: socket.socket, entry_points: dict) -> None:
+    """Run one command in a fork and answer its exit status; it is killed if nobody waits for it any more."""
+    with there:
+        size, ancillary, _, _ = there.recvmsg(8, socket.CMSG_SPACE(3 * 4))
+        files = array.array("i", ancillary[0][2])
+        request = b""
+        while len(request) < int.from_bytes(size, "little"):
+            request += there.recv(1 << 20)
+        child = os.fork()
+        if child == 0:
+            there.close()
+            become(*json.loads(request), files, entry_points)
+        for file in files:
+            os.close(file)
+        there.sendall(child.to_bytes(8, "little"))
+        gone = threading.Thread(target=kill_when_left, args=(there, child), daemon=True)
+        gone.start()
+        _, status = os.waitpid(child, 0)
+        with contextlib.suppress(OSError):
+            there.sendall(struct.pack("<q", os.waitstatus_to_exitcode(status)))
+
+
+def kill_when_left(there: socket.socket, child: int) -> None:
+    """Kill a child whose stand-in ended."""
+    with contextlib.suppress(OSError):
+        if there.recv(1) == b"":
+            os.kill(child, signal.SIGKILL)
+
+
+def become(command: str, words: list, cwd: str, environment: dict, files: array.array, entry_points: dict) -> None:
+    """Be the command in this process, and end."""
+    status = 1
+    try:
+        for target, file in enumerate(files):
+            os.dup2(file, target)
+        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)
+        sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)
+        os.chdir(cwd)
+        os.environ.clear()
+        os.environ.update(environment)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        run(command, words, entry_points)
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+    except KeyboardInterrupt:
+        status = 130
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            threading._shutdown()  # type: ignore[attr-defined]
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def run(command: str, words: list, entry_points: dict) -> None:
+    """What the interpreter does with its arguments, or what a console command does."""
+    path = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    if command != "python":
+        sys.argv, sys.path[:0] = [command, *words], path
+        sys.exit(entry_points[command].load()())
+    first, *rest = words
+    if first == "-m":
+        sys.path[:0] = [os.getcwd(), *path]
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    elif first in ("-c", "-"):
+        code = rest.pop(0) if first == "-c" else sys.stdin.read()
+        sys.path[:0] = ["", *path]
+        sys.argv = [first, *rest]
+        exec(compile(code, "<string>", "exec"), {"__name__": "__main__", "__builtins__": __builtins__})
+    else:
+        sys.path[:0] = [os.path.dirname(os.path.abspath(first)), *path]
+        sys.argv = words
+        runpy.run_path(first, run_name="__main__")
+
+
+if __name__ == "__main__":
+    sys.path.pop(0)
+    serve(sys.argv[1])
