@@ -4,10 +4,10 @@ Importing the package applies the repairs of :mod:`fairseq_plugins.compat` and r
 and optimizer.
 """
 
-from fairseq_plugins import compat
+from . import compat
 
 compat.apply()  # before anything of fairseq's models is built or loaded
 
-from fairseq_plugins import criterions, models, optim  # noqa: E402,F401  they register what they hold
+from . import criterions, models, optim  # noqa: E402,F401  they register what they hold
 
 __version__ = "0.1.0"

@@ -17,7 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Tuple
 
-from fairseq_plugins.corpus import CorpusError, PathLike, write_whole
+from .corpus import CorpusError, PathLike, write_whole
 
 ENCODER, MERGES = "encoder.json", "vocab.bpe"
 UNK = "<unk>"

@@ -16,8 +16,9 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 import torch
 from omegaconf import OmegaConf, open_dict
 
+from fairseq_plugins.compat.encoder_layer import DUPLICATE_PARAMETERS
+
 from . import safe_load
-from .compat.encoder_layer import DUPLICATE_PARAMETERS
 
 #: the names that fairseq gives its checkpoints; averages and other files beside them are none to resume from
 _NAMES = re.compile(r"checkpoint(\d+|_\d+_\d+|_last|_best|\.best_.+)\.pt")
@@ -225,8 +226,9 @@ def override_attention(state: Dict[str, Any], overrides: Dict[str, Any], source:
     Raises:
         CheckpointError: a stock model of a family that this plugin does not have.
     """
-    from .attention import attention_options
-    from .models.grid import is_ours
+    from fairseq_plugins.models.grid import is_ours
+
+    from .attention.config import attention_options
 
     chosen = {name: overrides[name] for name in attention_options() if name in overrides}
     if not chosen:
@@ -270,7 +272,7 @@ def _delete(config: Any, key: str) -> None:
 
 def _counterpart(name: str, to: str, source: str) -> str:
     """``transformer_tiny`` <-> ``transformer_baseline_tiny``; a size that fairseq has not is its family's default."""
-    from .models.grid import OWN_SIZES, SIZES, VARIANTS, architecture_name, stock_name
+    from fairseq_plugins.models.grid import OWN_SIZES, SIZES, VARIANTS, architecture_name, stock_name
 
     grid = [(family, size) for family, sizes in SIZES.items() for size in sizes]
     ours_of = {
@@ -300,14 +302,15 @@ def _counterpart(name: str, to: str, source: str) -> str:
 
 def forget_plugin(state: Dict[str, Any], configs: List[Any], source: str) -> None:
     """Check that the model is vanilla in spite of any option, and delete what stock fairseq does not know."""
-    from .attention import AttentionConfig, attention_options
-    from .models.conventions import convention_defaults
-    from .models.options import SPEED_OPTIONS
+    from fairseq_plugins.models.conventions import convention_defaults
+    from fairseq_plugins.models.options import SPEED_OPTIONS
+
+    from .attention.config import AttentionConfig, attention_options
 
     conventions = convention_defaults()
     for config in configs:
         options = Namespace(**(vars(config) if isinstance(config, Namespace) else dict(config)))
-        chosen, vanilla = AttentionConfig(options).choices, AttentionConfig(Namespace()).choices
+        chosen, vanilla = AttentionConfig.from_options(options).choices, AttentionConfig().choices
         changed = [stage for stage in vanilla if chosen[stage] != vanilla[stage]]
         if changed or getattr(options, "match_parameters_of", None):
             what = f"--attention-{changed[0]} {getattr(options, f'attention_{changed[0]}')}" if changed else ""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from typing import Any, Dict, Mapping
 
 import numpy as np
 import torch
 
-from fairseq_plugins.attention import AttentionConfig, StagedMultiheadAttention, build_attention
+from .attention import AttentionConfig, StagedMultiheadAttention
 
 #: prefix -> how its parameters are called there, and which choices they are
 AUTHORS: Dict[str, Dict[str, Any]] = {
@@ -70,8 +69,7 @@ def load_authors_attention(
         raise KeyError(f"no parameters of a value projection under {prefix}.")
     output_bias = parameters[biases[-1]]  # the last layer's, where the projection is a network
 
-    config = AttentionConfig(Namespace(**authors["choices"]))
-    module = build_attention(config, "encoder", output_bias.numel(), num_heads)
+    module = AttentionConfig(**authors["choices"]).build("encoder", output_bias.numel(), num_heads)
     missing = set(module.state_dict()) - set(parameters)
     if missing:
         raise KeyError(f"missing under {prefix}.: {', '.join(sorted(missing))}")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.attention.masks import AttentionMask
-from fairseq_plugins.attention.mixing_dense import DenseMixing
+from fairseq_plugins.attention.mix.dense import DenseMixing
 from fairseq_plugins.attention.stages import MIXING, Mixing
 
 M = TypeVar("M", bound=Mixing)

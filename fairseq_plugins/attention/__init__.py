@@ -1,32 +1,14 @@
-"""Attention in four stages: project -> compare -> normalise -> mix.
+"""Attention in four stages: project -> compare -> normalise -> mix. It needs torch and nothing else.
 
-Each stage has a registry of choices (:mod:`.stages`); :class:`.module.StagedMultiheadAttention` joins one choice of
-each and meets fairseq's attention contract. A new choice is one file that is imported here.
+Each stage has a registry of choices (:mod:`.stages`) and a folder with a file for each;
+:class:`.module.StagedMultiheadAttention` joins one choice of each.
 """
 
-from . import (  # noqa: F401  each import registers the choices of one file
-    compatibility_dot,
-    compatibility_pairwise,
-    compatibility_symmetric,
-    kernel_elu1,
-    kernel_exp,
-    kernel_poly,
-    kernel_relu,
-    mixing_dense,
-    mixing_top_r,
-    mixing_value_aware,
-    projection_linear,
-    projection_neural,
-)
-from .config import AttentionConfig, add_attention_args, attention_options, build_attention
-from .masks import CAUSAL
+from . import compare, mix, normalise, project  # noqa: F401  they register their choices
+from .config import AttentionConfig
+from .masks import CAUSAL, AttentionMask
 from .module import StagedMultiheadAttention
+from .multihead import MultiheadAttention
+from .stages import STAGES
 
-__all__ = [
-    "CAUSAL",
-    "AttentionConfig",
-    "StagedMultiheadAttention",
-    "add_attention_args",
-    "attention_options",
-    "build_attention",
-]
+__all__ = ["CAUSAL", "STAGES", "AttentionConfig", "AttentionMask", "MultiheadAttention", "StagedMultiheadAttention"]

@@ -3,13 +3,15 @@
 A site is where a model attends: ``encoder`` and ``decoder`` self-attention, and ``cross``-attention.
 """
 
-from dataclasses import dataclass, field, fields
-from typing import Any, Dict, List
+from __future__ import annotations
 
-from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.dataclass.utils import gen_parser_from_dataclass
+import difflib
+from argparse import Namespace
+from dataclasses import dataclass, field, fields
+from typing import Any, Dict, List, Type
 
 from .module import StagedMultiheadAttention
+from .options import read_options
 from .stages import INITS, STAGES, Stage
 
 SITES = ("encoder", "decoder", "cross")
@@ -20,7 +22,7 @@ _SITES_HELP = (
 
 
 @dataclass
-class StageOptions(FairseqDataclass):
+class StageOptions:
     """The options that pick a choice for each stage."""
 
     attention_projection: str = field(
@@ -33,9 +35,12 @@ class StageOptions(FairseqDataclass):
     attention_mixing: str = field(
         default="dense", metadata={"help": f"stage 4, output from weights and values: {_SITES_HELP}"}
     )
-    attention_init: ChoiceEnum(list(INITS)) = field(  # type: ignore[valid-type]
+    attention_init: str = field(
         default="paper",
-        metadata={"help": "initialisation of the attention: the paper's of each choice, or a named one"},
+        metadata={
+            "help": "initialisation of the attention: the paper's of each choice, or a named one",
+            "choices": INITS,
+        },
     )
 
 
@@ -64,65 +69,77 @@ def parse_sites(stage: Stage, text: str) -> Dict[str, str]:
 
 
 class AttentionConfig:
-    """Every choice and every choice's options, read from a namespace of options (missing ones take their defaults)."""
+    """A choice for each stage, at each site, and every choice's options; what is not given takes its default.
 
-    def __init__(self, args: Any) -> None:
-        self.choices = {}
-        self.options: Dict[type, Any] = {}
-        for stage in STAGES:
-            text = _get(args, f"attention_{stage.name}", DEFAULTS[stage.name])
-            self.choices[stage.name] = parse_sites(stage, text)
-            for cls in stage.option_classes():
-                self.options[cls] = _read_options(cls, args)
-        self.init = str(_get(args, "attention_init", StageOptions().attention_init))
-        if self.init not in INITS:
-            raise ValueError(f"--attention-init {self.init}: choose from {', '.join(INITS)}")
+    Args:
+        options: by the names of :func:`attention_options`, which may leave out ``attention_``.
+
+    Raises:
+        TypeError: there is no such option; the message names the nearest.
+        ValueError: an option has an unknown value.
+
+    >>> config = AttentionConfig(kernel="elu1", mixing="encoder=top-r", r=8)
+    >>> config.choices["mixing"]
+    {'encoder': 'top-r', 'decoder': 'dense', 'cross': 'dense'}
+    """
+
+    def __init__(self, **options: Any) -> None:
+        known = attention_options()
+        given = {}
+        for name, value in options.items():
+            full = name if name in known else f"attention_{name}"
+            if full not in known:
+                near = difflib.get_close_matches(full, known, 1, 0) or difflib.get_close_matches(name, known, 1, 0)
+                raise TypeError(f"attention has no option {name!r}; the nearest is {near[0]!r}")
+            given[full] = value
+        self._read(Namespace(**given))
+
+    @classmethod
+    def from_options(cls, given: Any) -> AttentionConfig:
+        """From whatever has the options' full names as attributes, and maybe many others; None is not given."""
+        config = cls.__new__(cls)
+        config._read(given)
+        return config
+
+    def _read(self, given: Any) -> None:
+        own = read_options(StageOptions, given)
+        self.init = str(own.attention_init)
+        self.choices = {stage.name: parse_sites(stage, getattr(own, f"attention_{stage.name}")) for stage in STAGES}
+        self.options: Dict[type, Any] = {
+            cls: read_options(cls, given) for cls in option_classes() if cls is not StageOptions
+        }
 
     def choice(self, stage: Stage, site: str) -> Any:
         """The class chosen for a stage at a site, and its options."""
         cls = stage[self.choices[stage.name][site]]
         return cls, self.options.get(cls.Options)
 
+    def build(
+        self,
+        site: str,
+        embed_dim: int,
+        num_heads: int,
+        attention: Type[StagedMultiheadAttention] = StagedMultiheadAttention,
+        **kwargs: Any,
+    ) -> StagedMultiheadAttention:
+        """The attention of one site, an instance of ``attention``, whose arguments ``kwargs`` are."""
+        projection, compatibility, kernel, mixing = (self.choice(stage, site) for stage in STAGES)
+        return attention(
+            embed_dim,
+            num_heads,
+            projection=projection[0](projection[1], self.init),
+            compatibility=compatibility[0](num_heads, embed_dim // num_heads, compatibility[1]),
+            kernel=kernel[0](kernel[1]),
+            mixing=mixing[0](mixing[1]),
+            **kwargs,
+        )
 
-def build_attention(
-    config: AttentionConfig, site: str, embed_dim: int, num_heads: int, **kwargs: Any
-) -> StagedMultiheadAttention:
-    """The attention of one site; ``kwargs`` are those of :class:`StagedMultiheadAttention`."""
-    projection, compatibility, kernel, mixing = (config.choice(stage, site) for stage in STAGES)
-    return StagedMultiheadAttention(
-        embed_dim,
-        num_heads,
-        projection=projection[0](projection[1], config.init),
-        compatibility=compatibility[0](num_heads, embed_dim // num_heads, compatibility[1]),
-        kernel=kernel[0](kernel[1]),
-        mixing=mixing[0](mixing[1]),
-        **kwargs,
-    )
+
+def option_classes() -> List[type]:
+    """The dataclasses of options: the stages' own, then every choice's."""
+    return [StageOptions, *dict.fromkeys(cls for stage in STAGES for cls in stage.option_classes())]
 
 
 def attention_options() -> List[str]:
     """The names of all options, of the stages and of every choice."""
-    return [item.name for cls in _option_classes() for item in fields(cls) if item.name != "_name"]
-
-
-def add_attention_args(parser: Any) -> None:
-    """Add the options of every stage and choice to an argparse parser (no defaults: the architecture sets them)."""
-    for cls in _option_classes():
-        gen_parser_from_dataclass(parser, cls(), delete_default=True, with_prefix="")
-
-
-def _option_classes() -> List[type]:
-    return [StageOptions, *dict.fromkeys(cls for stage in STAGES for cls in stage.option_classes())]
-
-
-def _read_options(cls: type, args: Any) -> Any:
-    options = cls()
-    for item in fields(cls):
-        if item.name != "_name":
-            setattr(options, item.name, _get(args, item.name, getattr(options, item.name)))
-    return options
-
-
-def _get(args: Any, name: str, default: Any) -> Any:
-    value = getattr(args, name, None)
-    return default if value is None else value
+    return [item.name for cls in option_classes() for item in fields(cls)]

@@ -1,29 +1,23 @@
 """The one attention module: project -> cache -> mask -> compare, normalise, mix -> project out.
 
-It meets the contract of ``fairseq.modules.MultiheadAttention``, whichever choices its stages hold.
+Time comes first and masks are as in fairseq, whichever choices the stages hold; what else fairseq asks of attention
+stands in :mod:`fairseq_plugins.models.attention`, and the face of ``torch.nn.MultiheadAttention`` in :mod:`.multihead`.
 Shapes: T queries, S keys, B batch, C model width, H heads, D = C / H.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Optional, Tuple, Union
 
-from fairseq.incremental_decoding_utils import with_incremental_state
-from fairseq.modules import MultiheadAttention
-from fairseq.modules.fairseq_dropout import FairseqDropout
-from fairseq.modules.quant_noise import quant_noise
 from torch import Tensor, nn
 
-from .cache import Buffer, KeyValueCache
+from .decode.cache import Buffer, KeyValueCache
+from .decode.reordering import Reordering
 from .masks import CAUSAL, AttentionMask
 from .pruning import PrunableHeads
-from .reordering import Reordering
-from .stages import Compatibility, Kernel, Mixing, Projection, RecurrentForm, dropped_share, scaled_scores
-
-IncrementalState = Dict[str, Dict[str, Optional[Tensor]]]
+from .stages import Compatibility, Dropout, Kernel, Mixing, Projection, RecurrentForm, dropped_share, scaled_scores
 
 
-@with_incremental_state
 class StagedMultiheadAttention(PrunableHeads, nn.Module):
     """Multi-head attention whose four stages are choices.
 
@@ -31,9 +25,8 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         embed_dim, num_heads: C and H; C must be a multiple of H.
         projection, compatibility, kernel, mixing: the choice of each stage.
         kdim, vdim: widths of the attended side (default C).
-        dropout: probability of dropping an attention weight.
+        dropout: probability of dropping an attention weight, or a module that drops.
         self_attention, encoder_decoder_attention: what the module is used for, as in fairseq.
-        q_noise, qn_block_size: fairseq's quantisation noise on every linear map.
         right_padded: the caller promises that under a causal mask all padding stands right of the text; padding then
             cannot reach a text position, and the key padding mask is left out of causal self-attention.
 
@@ -51,11 +44,9 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         mixing: Mixing,
         kdim: Optional[int] = None,
         vdim: Optional[int] = None,
-        dropout: float = 0.0,
+        dropout: Union[float, Dropout] = 0.0,
         self_attention: bool = False,
         encoder_decoder_attention: bool = False,
-        q_noise: float = 0.0,
-        qn_block_size: int = 8,
         right_padded: bool = False,
     ) -> None:
         super().__init__()
@@ -68,7 +59,7 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         self.beam_size = 1
         self.compatibility, self.kernel, self.mixing = compatibility, kernel, mixing
         self.cache = KeyValueCache()
-        self.dropout_module = FairseqDropout(dropout, module_name="MultiheadAttention")
+        self.dropout_module = nn.Dropout(dropout) if isinstance(dropout, (int, float)) else dropout
 
         shares_query = compatibility.shares_query_projection
         if shares_query and self.kdim != embed_dim:
@@ -80,9 +71,6 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         self.out_proj = projection.build("out", embed_dim, embed_dim)
         self.projection = projection
         self.reset_parameters()
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                quant_noise(module, q_noise, qn_block_size)
 
     def reset_parameters(self) -> None:
         """Draw all projections anew, as ``--attention-init`` says."""
@@ -98,7 +86,7 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         key: Optional[Tensor],
         value: Optional[Tensor],
         key_padding_mask: Optional[Tensor] = None,
-        incremental_state: Optional[IncrementalState] = None,
+        buffer: Optional[Buffer] = None,
         need_weights: bool = True,
         static_kv: bool = False,
         attn_mask: Any = None,
@@ -112,7 +100,7 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
             key, value: (S, B', kdim / vdim); B' = B, or B / beam where the beams of a sentence share their keys.
                 Ignored in self-attention, and with ``static_kv`` once they are cached.
             key_padding_mask: (B', S), true or non-zero = pad.
-            incremental_state: fairseq's dictionary of caches; keys and values are appended to this module's.
+            buffer: the past of incremental decoding, a dictionary that is empty at first: keys and values are appended.
             need_weights: also return the weights, averaged over the heads.
             static_kv: the keys never change: project them once.
             attn_mask: None, ``CAUSAL``, or (T, S) or (B * H, T, S): see :meth:`AttentionMask.from_fairseq`.
@@ -124,11 +112,11 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
             key gets weights 0.
         """
         queries, batch, _ = query.shape
-        buffer = self._get_input_buffer(incremental_state)
+        incremental, buffer = buffer is not None, {} if buffer is None else buffer
 
         # project, cache
         q = self._split_heads(self.q_proj(query))
-        if incremental_state is not None:
+        if incremental:
             needs_keys = need_weights or need_head_weights or before_softmax or attn_mask is not None
             needs_keys = needs_keys or dropped_share(self.dropout_module) > 0
             recurrent = self._recurrent_form(buffer, needs_keys)
@@ -136,7 +124,6 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
                 k, v, padding = self._keys_and_values(query, key, value, key_padding_mask, q)
                 q, k = self.compatibility.fold(q, k)
                 out = recurrent.step(buffer, q, k, v, None if padding is None else padding.bool())
-                self._set_input_buffer(incremental_state, buffer)
                 return self._project_out(out), None
         cached = self.cache.load(buffer) if static_kv else None
         if cached is not None:
@@ -145,10 +132,8 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
             k, v, padding = self._keys_and_values(query, key, value, key_padding_mask, q)
             if static_kv:
                 self.cache.store(buffer, k, v, padding, hypotheses=batch // k.size(0))
-            elif incremental_state is not None:
+            elif incremental:
                 k, v, padding = self.cache.extend(buffer, k, v, padding)
-        if incremental_state is not None:
-            self._set_input_buffer(incremental_state, buffer)
 
         # mask
         if self.right_padded and attn_mask is CAUSAL:
@@ -240,30 +225,6 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         """Cross-attention then keeps the keys of each sentence once for its ``beam_size`` hypotheses."""
         self.beam_size = beam_size
 
-    def reorder_incremental_state(self, incremental_state: IncrementalState, new_order: Tensor) -> IncrementalState:
-        """Follow beam search: row i of the cache becomes the former row ``new_order[i]``."""
-        return self.follow(incremental_state, Reordering(new_order))
-
-    def follow(self, incremental_state: IncrementalState, reordering: Reordering) -> IncrementalState:
-        """:meth:`reorder_incremental_state` for a reordering that the caches of all layers follow."""
-        buffer = self._get_input_buffer(incremental_state)
+    def reorder(self, buffer: Buffer, reordering: Reordering) -> None:
+        """Follow beam search: row i of the cache becomes the former row ``reordering.rows[i]``."""
         self.cache.reorder(buffer, reordering)
-        self._set_input_buffer(incremental_state, buffer)
-        return incremental_state
-
-    def cached_shape(self, incremental_state: IncrementalState) -> Optional[Tuple[int, int]]:
-        """Rows and steps of the cache; None before the first step, or where no keys are kept."""
-        k = self._get_input_buffer(incremental_state).get("prev_key")
-        return None if k is None else (k.size(0), k.size(2))
-
-    def _get_input_buffer(self, incremental_state: Optional[IncrementalState]) -> Dict[str, Optional[Tensor]]:
-        if incremental_state is None:  # the lookup's key would tie a compiled graph to this one module
-            return {}
-        return self.get_incremental_state(incremental_state, "attn_state") or {}  # type: ignore[operator]
-
-    def _set_input_buffer(self, incremental_state: IncrementalState, buffer: Dict[str, Optional[Tensor]]) -> Any:
-        return self.set_incremental_state(incremental_state, "attn_state", buffer)  # type: ignore[operator]
-
-    def upgrade_state_dict_named(self, state_dict: Dict[str, Tensor], name: str) -> None:
-        """Checkpoints from before 2019 hold q, k and v in one matrix; split it as fairseq does."""
-        MultiheadAttention.upgrade_state_dict_named(self, state_dict, name)

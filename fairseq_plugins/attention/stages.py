@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Type, TypeVar
 
 import torch
-from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor, nn
 
-from .cache import Buffer
+from .decode.cache import Buffer
 from .largest import largest
 from .masks import AttentionMask
 
@@ -70,9 +69,20 @@ class DropoutMasks(Protocol):
         ...
 
 
-def dropped_share(dropout: FairseqDropout) -> float:
-    """The probability with which ``dropout`` drops now: 0 in evaluation, unless fairseq keeps dropout there too."""
-    return dropout.p if dropout.training or dropout.apply_during_inference else 0.0
+class Dropout(Protocol):
+    """``torch.nn.Dropout``, or fairseq's, whose ``apply_during_inference`` keeps it on in evaluation."""
+
+    p: float
+    training: bool
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x with some elements set to 0 and the others scaled, or x."""
+        ...
+
+
+def dropped_share(dropout: Dropout) -> float:
+    """The probability with which ``dropout`` drops now: 0 in evaluation, unless dropout is kept there too."""
+    return dropout.p if dropout.training or getattr(dropout, "apply_during_inference", False) else 0.0
 
 
 class Kernel(nn.Module):
@@ -149,7 +159,7 @@ class Mixing(nn.Module):
         k: Tensor,
         v: Tensor,
         mask: AttentionMask,
-        dropout: FairseqDropout,
+        dropout: Dropout,
         need_weights: bool,
     ) -> Tuple[Tensor, Optional[Tensor]]:
         """Output (B, H, T, D) and, if asked for, the weights (B, H, T, S) really used.

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, device: str) -> List[Dict[str, Any]]:
     Raises:
         GateError: this torch has nothing to compare with.
     """
-    from fairseq_plugins.attention.kernel_exp import HAS_SDPA
+    from fairseq_plugins.attention.normalise.exp import HAS_SDPA
 
     if not HAS_SDPA:
         raise GateError("attention is measured beside torch's scaled_dot_product_attention: install torch 2.0 or newer")
@@ -119,11 +119,11 @@ def padded_self_attention(q: Any) -> Callable[[], Any]:
     import torch
     from torch import nn
 
-    from fairseq_plugins.attention import CAUSAL, AttentionConfig, build_attention
+    from fairseq_plugins.attention import CAUSAL, AttentionConfig
 
     rows, heads, length, width = q.shape
-    config = AttentionConfig(argparse.Namespace())
-    module = build_attention(config, "decoder", heads * width, heads, self_attention=True, right_padded=True).eval()
+    config = AttentionConfig()
+    module = config.build("decoder", heads * width, heads, self_attention=True, right_padded=True).eval()
     for role in ("q", "k", "v", "out"):
         setattr(module, f"{role}_proj", nn.Identity())
     x = q.permute(2, 0, 1, 3).reshape(length, rows, heads * width)

@@ -4,17 +4,18 @@ The options are those of fairseq's ``transformer_align``, the loss is its criter
 ``label_smoothed_cross_entropy_with_alignment``.
 """
 
-from dataclasses import dataclass, field, fields
+from argparse import Namespace
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from fairseq.dataclass import FairseqDataclass
-from fairseq.dataclass.utils import gen_parser_from_dataclass
-
+from fairseq_plugins.attention.options import read_options
 from fairseq_plugins.attention.stages import KERNEL, MIXING
+
+from .options import add_options
 
 
 @dataclass
-class AlignmentOptions(FairseqDataclass):
+class AlignmentOptions:
     """Which weights of cross-attention are a ``transformer`` model's word alignments, in training and generation.
 
     Training computes them where the task loads alignments, or an option is given.
@@ -33,7 +34,7 @@ class AlignmentOptions(FairseqDataclass):
 
 def add_alignment_args(parser: Any) -> None:
     """Add the options to an argparse parser."""
-    gen_parser_from_dataclass(parser, AlignmentOptions(), delete_default=True, with_prefix="")
+    add_options(parser, AlignmentOptions)
 
 
 def read_alignment(cfg: Any, guided: bool) -> AlignmentOptions:
@@ -47,11 +48,7 @@ def read_alignment(cfg: Any, guided: bool) -> AlignmentOptions:
         ValueError: there is no such layer, or not so many heads; or the cross-attention cannot be guided: there is
             none, or it gives weight 0 to words, and the loss takes logarithms.
     """
-    options = AlignmentOptions()
-    for item in fields(AlignmentOptions):
-        value = vars(cfg).get(item.name)
-        if item.name != "_name" and value is not None:
-            setattr(options, item.name, value)
+    options = read_options(AlignmentOptions, Namespace(**vars(cfg)))
     layer, layers = options.alignment_layer, cfg.decoder.layers
     if layer is not None and not 0 <= layer < layers:
         raise ValueError(f"--alignment-layer {layer}: choose from 0, the lowest, to {layers - 1}, the last")

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import torch
 from torch import Tensor
 
-from fairseq_plugins.attention.reordering import Reordering
+from fairseq_plugins.attention.decode.reordering import Reordering
 
 EncoderOut = Dict[str, List[Tensor]]
 

@@ -4,34 +4,40 @@ The options' defaults are fairseq's. Marian's (Junczys-Dowmunt et al., ACL 2018 
 ``MarianMTModel`` implements them) make the weights of its models, opus-mt among them, compute the same here.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Dict
 
 import numpy as np
 import torch
-from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.modules import SinusoidalPositionalEmbedding
 from torch import Tensor, nn
+
+from fairseq_plugins.attention.options import read_options
+
+from .options import add_options
 
 POSITIONS = ("fairseq", "marian")
 START_SYMBOLS = ("eos", "bos")
 
 
 @dataclass
-class ConventionOptions(FairseqDataclass):
+class ConventionOptions:
     """What a ``transformer`` model may do as Marian does it."""
 
-    sinusoidal_positions: ChoiceEnum(list(POSITIONS)) = field(  # type: ignore[valid-type]
+    sinusoidal_positions: str = field(
         default="fairseq",
         metadata={
             "help": "fairseq: frequencies 10000^(-i/(d/2-1)), the first word's position is 2; marian: frequencies "
-            "10000^(-2i/d), the first word's position is 0"
+            "10000^(-2i/d), the first word's position is 0",
+            "choices": POSITIONS,
         },
     )
-    decoder_start_symbol: ChoiceEnum(list(START_SYMBOLS)) = field(  # type: ignore[valid-type]
+    decoder_start_symbol: str = field(
         default="eos",
-        metadata={"help": "what the decoder reads for the </s> at the start of its input: eos, </s> itself; bos, <s>"},
+        metadata={
+            "help": "what the decoder reads for the </s> at the start of its input: eos, </s> itself; bos, <s>",
+            "choices": START_SYMBOLS,
+        },
     )
     output_bias: bool = field(
         default=False, metadata={"help": "a bias on the output logits, which is loaded and not trained"}
@@ -40,32 +46,14 @@ class ConventionOptions(FairseqDataclass):
 
 def convention_defaults() -> Dict[str, Any]:
     """What stock fairseq does, by the options' names."""
-    names = [item.name for item in fields(ConventionOptions) if item.name != "_name"]
-    return {name: getattr(ConventionOptions(), name) for name in names}
+    return asdict(ConventionOptions())
 
 
 def add_convention_args(parser: Any) -> None:
     """Add the options, and ``swish`` to the choices of ``--activation-fn``, to an argparse parser."""
-    gen_parser_from_dataclass(parser, ConventionOptions(), delete_default=True, with_prefix="")
+    add_options(parser, ConventionOptions)
     action = next(action for action in parser._actions if action.dest == "activation_fn")
     action.choices = [*action.choices, "swish"]
-
-
-def read_conventions(args: Any) -> ConventionOptions:
-    """The options of a namespace; missing ones take their defaults.
-
-    Raises:
-        ValueError: an option has an unknown value.
-    """
-    options = ConventionOptions()
-    for item in fields(ConventionOptions):
-        value = getattr(args, item.name, None)
-        if value is not None:
-            setattr(options, item.name, value)
-    for name, known in (("sinusoidal_positions", POSITIONS), ("decoder_start_symbol", START_SYMBOLS)):
-        if getattr(options, name) not in known:
-            raise ValueError(f"--{name.replace('_', '-')} {getattr(options, name)}: choose from {', '.join(known)}")
-    return options
 
 
 def set_activation(layer: Any, name: str) -> None:
@@ -81,7 +69,7 @@ def set_positions(stack: Any) -> None:
         ValueError: its positions are learned.
     """
     stock = stack.embed_positions
-    if stock is None or read_conventions(stack.cfg).sinusoidal_positions == "fairseq":
+    if stock is None or read_options(ConventionOptions, stack.cfg).sinusoidal_positions == "fairseq":
         return
     if not isinstance(stock, SinusoidalPositionalEmbedding):
         raise ValueError("--sinusoidal-positions marian goes with no learned positions: leave one of them out")

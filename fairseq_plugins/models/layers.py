@@ -9,15 +9,14 @@ from fairseq.modules import transformer_layer
 from fairseq.modules.checkpoint_activations import checkpoint_wrapper
 from torch import Tensor, nn
 
-from fairseq_plugins.attention import StagedMultiheadAttention, build_attention
-
+from .attention import FairseqAttention, build_attention
 from .compiled import CompilableLayer, check_compiler
 
 
 class TransformerEncoderLayer(CompilableLayer, transformer_layer.TransformerEncoderLayerBase):
     """fairseq's encoder layer; ``cfg.attention`` says which attention it holds."""
 
-    def build_self_attention(self, embed_dim: int, cfg: Any) -> StagedMultiheadAttention:
+    def build_self_attention(self, embed_dim: int, cfg: Any) -> FairseqAttention:
         return build_attention(
             cfg.attention,
             "encoder",
@@ -36,7 +35,7 @@ class TransformerDecoderLayer(CompilableLayer, transformer_layer.TransformerDeco
 
     def build_self_attention(
         self, embed_dim: int, cfg: Any, add_bias_kv: bool = False, add_zero_attn: bool = False
-    ) -> StagedMultiheadAttention:
+    ) -> FairseqAttention:
         if add_bias_kv or add_zero_attn:
             raise ValueError("staged attention has neither add_bias_kv nor add_zero_attn")
         return build_attention(
@@ -49,7 +48,7 @@ class TransformerDecoderLayer(CompilableLayer, transformer_layer.TransformerDeco
             **_common(self, cfg, cfg.decoder),
         )
 
-    def build_encoder_attention(self, embed_dim: int, cfg: Any) -> StagedMultiheadAttention:
+    def build_encoder_attention(self, embed_dim: int, cfg: Any) -> FairseqAttention:
         return build_attention(
             cfg.attention,
             "cross",
@@ -98,5 +97,5 @@ def place_layers(layers: nn.ModuleList) -> None:
     """Tell every attention which layer it is in."""
     for number in range(len(layers)):  # iterating would drop layers, where LayerDrop is on
         for module in layers[number].modules():
-            if isinstance(module, StagedMultiheadAttention):
+            if isinstance(module, FairseqAttention):
                 module.mixing.place(number, len(layers))

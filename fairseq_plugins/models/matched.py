@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fairseq_plugins.attention import AttentionConfig, build_attention
+from fairseq_plugins.attention import AttentionConfig
 
 from .grid import FAMILY_SITES, VARIANTS, preset
 
@@ -26,7 +26,7 @@ def match_parameters(cfg: Any, family: str, variant: str) -> None:
     given = {
         name: value for name, value in vars(cfg).items() if not name.startswith("attention_") and value is not None
     }
-    target = AttentionConfig(Namespace(**{**preset(family, variant), **given}))
+    target = AttentionConfig.from_options(Namespace(**{**preset(family, variant), **given}))
 
     sites = set(FAMILY_SITES[family])
     if cfg.no_cross_attention:
@@ -44,5 +44,5 @@ def _attention_size(cfg: Any, config: AttentionConfig, site: str) -> int:
     side = cfg.encoder if site == "encoder" else cfg.decoder
     keys = cfg.encoder.embed_dim if site == "cross" else side.embed_dim
     with torch.random.fork_rng(devices=[]):  # the model's own initialisation must not depend on this count
-        attention = build_attention(config, site, side.embed_dim, side.attention_heads, kdim=keys, vdim=keys)
+        attention = config.build(site, side.embed_dim, side.attention_heads, kdim=keys, vdim=keys)
     return sum(parameter.numel() for parameter in attention.parameters())

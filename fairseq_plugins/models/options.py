@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import field, fields, make_dataclass
+from typing import Any, get_type_hints
 
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.models.transformer import TransformerConfig
 
-from fairseq_plugins.attention import AttentionConfig, add_attention_args
+from fairseq_plugins.attention import AttentionConfig
+from fairseq_plugins.attention.config import option_classes
 
 from .grid import VARIANTS
 from .matched import match_parameters
@@ -15,9 +19,21 @@ from .matched import match_parameters
 SPEED_OPTIONS = ("fast_dropout", "fast_inference", "compile_layers")
 
 
+def add_options(parser: Any, cls: type) -> None:
+    """Add the fields of an options dataclass to an argparse parser, without defaults: the architecture sets them."""
+    parts = []
+    for item in fields(cls):
+        choices = item.metadata.get("choices")
+        kind: Any = ChoiceEnum(list(choices)) if choices else get_type_hints(cls)[item.name]
+        parts.append((item.name, kind, field(default=item.default, metadata=dict(item.metadata))))
+    known = make_dataclass(cls.__name__, parts, bases=(FairseqDataclass,))
+    gen_parser_from_dataclass(parser, known(), delete_default=True, with_prefix="")
+
+
 def add_model_args(parser: Any) -> None:
     """Add the options of attention, of the control of equal size and of speed to an argparse parser."""
-    add_attention_args(parser)
+    for cls in option_classes():
+        add_options(parser, cls)
     parser.add_argument(
         "--match-parameters-of",
         choices=sorted(VARIANTS),
@@ -51,7 +67,7 @@ def layer_config(args: Any, family: str) -> TransformerConfig:
     """fairseq's config with ``attention`` parsed and feed-forward widths matched; given such a config, itself."""
     cfg = TransformerConfig.from_namespace(args)
     if not isinstance(vars(cfg).get("attention"), AttentionConfig):
-        cfg.attention = AttentionConfig(cfg)
+        cfg.attention = AttentionConfig.from_options(cfg)
         variant = vars(cfg).get("match_parameters_of")
         if variant is not None:
             match_parameters(cfg, family, str(variant))

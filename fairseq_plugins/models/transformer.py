@@ -9,11 +9,13 @@ import torch
 from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase, TransformerModel
 from torch import nn
 
-from fairseq_plugins.attention import CAUSAL, StagedMultiheadAttention
+from fairseq_plugins.attention import CAUSAL
+from fairseq_plugins.attention.options import read_options
 
 from .alignment import AlignmentOptions, add_alignment_args, read_alignment
+from .attention import FairseqAttention
 from .beam import ReorderedEncoderOut, keys_to_read, reordering_of
-from .conventions import add_convention_args, read_conventions, set_activation, set_positions
+from .conventions import ConventionOptions, add_convention_args, set_activation, set_positions
 from .fast_dropout import set_dropout
 from .fast_inference import prepare_for_inference
 from .grid import as_namespace, register_family
@@ -54,7 +56,7 @@ class TransformerDecoder(TransformerDecoderBase):
         self.alignment = read_alignment(self.cfg, guided)
         # who names a layer or heads has a loss that reads them
         self.trains_attention = guided or self.alignment != AlignmentOptions()
-        conventions = read_conventions(self.cfg)
+        conventions = read_options(ConventionOptions, self.cfg)
         self.starts_with_bos = conventions.decoder_start_symbol == "bos"
         self.output_bias = None
         if conventions.output_bias:
@@ -99,7 +101,7 @@ class TransformerDecoder(TransformerDecoderBase):
         """As fairseq's, but what moves is found once for all layers."""
         reordering = reordering_of(self, incremental_state, new_order)
         for module in self.modules():
-            if isinstance(module, StagedMultiheadAttention):
+            if isinstance(module, FairseqAttention):
                 module.follow(incremental_state, reordering)
             elif hasattr(module, "reorder_incremental_state"):
                 module.reorder_incremental_state(incremental_state, new_order)

@@ -7,7 +7,7 @@ import torch
 from builders import batch, build
 
 from fairseq_plugins.analysis.measure import ErrorOfMixing, Weights, build_mixing, mixed, places
-from fairseq_plugins.attention.mixing_dense import DenseMixing
+from fairseq_plugins.attention.mix.dense import DenseMixing
 
 SRC, LENGTHS, PREV = batch()
 

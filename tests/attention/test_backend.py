@@ -6,7 +6,7 @@ from test_contract import CHOICES, FUSED, WIDTH, attention
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairseq_plugins.attention import CAUSAL
-from fairseq_plugins.attention.kernel_exp import FEW_QUERIES, MANY_HEADS
+from fairseq_plugins.attention.normalise.exp import FEW_QUERIES, MANY_HEADS
 
 FLASH = "_scaled_dot_product_flash_attention_for_cpu"
 pytestmark = pytest.mark.skipif(not hasattr(torch.ops.aten, FLASH), reason="torch < 2.2 has no such kernel")

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairseq_plugins.attention import CAUSAL, AttentionConfig, build_attention
+from fairseq_plugins.attention import CAUSAL, AttentionConfig
+from fairseq_plugins.attention.decode.reordering import Reordering
 from fairseq_plugins.attention.masks import AttentionMask
 from fairseq_plugins.attention.naive import naive_attention
 
@@ -47,8 +48,8 @@ def options(request):
 
 
 def attention(options, **kwargs):
-    config = AttentionConfig(Namespace(**{"attention_init": "xavier", **options}))
-    return build_attention(config, "encoder", WIDTH, HEADS, **kwargs)
+    config = AttentionConfig.from_options(Namespace(**{"attention_init": "xavier", **options}))
+    return config.build("encoder", WIDTH, HEADS, **kwargs)
 
 
 def random(*shape, dtype=torch.float64):
@@ -169,7 +170,7 @@ def test_incremental_self_attention_with_reordered_beams(options, padded):
         full, _ = module(history, history, history, history_pad, attn_mask=CAUSAL, need_weights=False)
         torch.testing.assert_close(out[0], full[-1], rtol=0, atol=1e-12)
         order = torch.randperm(batch)
-        module.reorder_incremental_state(state, order)
+        module.reorder(state, Reordering(order))
         history, history_pad, x, pad = history[:, order], history_pad[order], x[:, order], pad[order]
 
 
@@ -198,9 +199,9 @@ def test_incremental_cross_attention_shares_keys_across_beams(options, beam):
         if step == 1:
             order = order[[0, 2, 3]]  # a finished sentence leaves
         order = torch.stack([group[torch.randperm(beam)] for group in order]).view(-1)
-        module.reorder_incremental_state(state, order)
+        module.reorder(state, Reordering(order))
         rows = rows[order]
-    buffer = module._get_input_buffer(state)
+    buffer = state
     assert buffer["prev_key"].size(0) == len(rows) // beam
 
 

@@ -6,10 +6,10 @@ import builders
 import pytest
 import torch
 
-from fairseq_plugins.attention import AttentionConfig, build_attention
-from fairseq_plugins.attention.kernel_elu1 import linear_attention
+from fairseq_plugins.attention import AttentionConfig
 from fairseq_plugins.attention.masks import AttentionMask
 from fairseq_plugins.attention.naive import naive_attention
+from fairseq_plugins.attention.normalise.elu1 import linear_attention
 from fairseq_plugins.attention.stages import KERNEL
 
 OTHERS = ["relu", "poly", "elu1"]
@@ -155,16 +155,16 @@ def test_an_additive_mask_is_refused_where_there_are_no_scores():
 
 
 def attention(**kwargs):
-    config = AttentionConfig(Namespace(attention_kernel="elu1"))
-    return build_attention(config, "decoder", 2 * WIDTH, 2, self_attention=True, **kwargs).double().eval()
+    config = AttentionConfig.from_options(Namespace(attention_kernel="elu1"))
+    return config.build("decoder", 2 * WIDTH, 2, self_attention=True, **kwargs).double().eval()
 
 
 def test_decoding_keeps_a_state_of_constant_size():
     module, state, sizes = attention(), {}, []
     for _ in range(5):
         x = random(1, 3, 2 * WIDTH, requires_grad=False)
-        module(x, x, x, incremental_state=state, need_weights=False)
-        sizes.append({name: tuple(t.shape) for name, t in module._get_input_buffer(state).items()})
+        module(x, x, x, buffer=state, need_weights=False)
+        sizes.append({name: tuple(t.shape) for name, t in state.items()})
     assert sizes == [{"key_sums": (3, 2, WIDTH + 1, WIDTH + 1)}] * 5
 
 
@@ -173,11 +173,11 @@ def test_decoding_that_asks_for_weights_keeps_the_keys():
     x = random(4, 3, 2 * WIDTH, requires_grad=False)
     for t in range(4):
         step = x[t : t + 1]
-        out, weights = module(step, step, step, incremental_state=state, need_weights=t != 1)
+        out, weights = module(step, step, step, buffer=state, need_weights=t != 1)
         expected, _ = module(x[: t + 1], x[: t + 1], x[: t + 1], attn_mask=None)
         torch.testing.assert_close(out[0], expected[-1], rtol=0, atol=1e-12)
     assert weights.shape == (3, 1, 4)
     state = {}
-    module(x[:1], x[:1], x[:1], incremental_state=state, need_weights=False)
+    module(x[:1], x[:1], x[:1], buffer=state, need_weights=False)
     with pytest.raises(ValueError, match="kept no keys"):
-        module(x[1:2], x[1:2], x[1:2], incremental_state=state, need_weights=True)
+        module(x[1:2], x[1:2], x[1:2], buffer=state, need_weights=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fairseq_plugins.attention import CAUSAL, AttentionConfig, build_attention
+from fairseq_plugins.attention import CAUSAL, AttentionConfig
 
 HEADS, WIDTH = 3, 12
 CHOICES = {
@@ -25,8 +25,8 @@ LAST = {"roberta_networks": "2", "all_networks": "3", "pairwise_networks": "3"}
 
 
 def attention(name, **options):
-    config = AttentionConfig(Namespace(attention_init="xavier", **{**CHOICES.get(name, {}), **options}))
-    made = build_attention(config, "encoder", WIDTH, HEADS, self_attention=True).double()
+    config = AttentionConfig.from_options(Namespace(attention_init="xavier", **{**CHOICES.get(name, {}), **options}))
+    made = config.build("encoder", WIDTH, HEADS, self_attention=True).double()
     for parameter in made.parameters():
         nn.init.normal_(parameter)
     return made
@@ -62,7 +62,7 @@ def test_what_is_left_reads_nothing_of_the_pruned(name):
         torch.testing.assert_close(weights, of_all[kept], rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(made(x, x, x, need_weights=False, **given)[0], expected, rtol=1e-10, atol=1e-10)
     state = {}
-    steps = [made(x[t : t + 1], None, None, incremental_state=state, need_weights=False)[0] for t in range(5)]
+    steps = [made(x[t : t + 1], None, None, buffer=state, need_weights=False)[0] for t in range(5)]
     torch.testing.assert_close(torch.cat(steps), zeroed(x, x, x, attn_mask=CAUSAL)[0], rtol=1e-10, atol=1e-10)
     out.sum().backward()
     assert all(parameter.grad is not None for parameter in made.parameters())

@@ -1,12 +1,9 @@
 """Symmetric and pairwise attention: keys are the query projection of the attended side."""
 
-from argparse import Namespace
-
 import pytest
 import torch
-from fairseq.optim.adam import Adam
 
-from fairseq_plugins.attention import CAUSAL, AttentionConfig, build_attention
+from fairseq_plugins.attention import CAUSAL, AttentionConfig
 
 HEADS, WIDTH = 2, 12
 SHARED = ("symmetric", "pairwise")
@@ -16,8 +13,8 @@ def attention(compatibility, init="xavier", **options):
     kwargs = {
         name: options.pop(name) for name in ("self_attention", "kdim", "encoder_decoder_attention") if name in options
     }
-    config = AttentionConfig(Namespace(attention_compatibility=compatibility, attention_init=init, **options))
-    return build_attention(config, "encoder", WIDTH, HEADS, **kwargs).double()
+    config = AttentionConfig(compatibility=compatibility, init=init, **options)
+    return config.build("encoder", WIDTH, HEADS, **kwargs).double()
 
 
 def scores(module, x, y):
@@ -105,8 +102,8 @@ def test_no_key_projection_exists(compatibility):
     assert size(dot) - size(module) == WIDTH**2 + WIDTH - extra
     assert not any(name.startswith("k_proj") for name in module.state_dict())
     x, state = torch.randn(1, 2, WIDTH, dtype=torch.float64), {}
-    module(x, x, x, incremental_state=state)
-    cached = module._get_input_buffer(state)["prev_key"]
+    module(x, x, x, buffer=state)
+    cached = state["prev_key"]
     torch.testing.assert_close(cached[:, :, 0].flatten(1), module.q_proj(x)[0], rtol=0, atol=0)
 
 
@@ -121,8 +118,8 @@ def test_other_key_width_is_refused():
 
 @pytest.mark.parametrize(("init", "std"), [("normal", 1.0), ("scaled", 16**-0.5)])
 def test_random_inits(init, std):
-    config = AttentionConfig(Namespace(attention_compatibility="pairwise", attention_pairwise_init=init))
-    factors = build_attention(config, "encoder", 128, 8).compatibility.pairwise_factors
+    config = AttentionConfig.from_options(Namespace(attention_compatibility="pairwise", attention_pairwise_init=init))
+    factors = config.build("encoder", 128, 8).compatibility.pairwise_factors
     assert factors.shape == (8, 16, 16)
     assert factors.std().item() == pytest.approx(std, rel=0.05)
     assert abs(factors.mean().item()) < 0.1 * std
@@ -139,14 +136,3 @@ def test_identity_init_begins_as_symmetric_attention():
 def test_unknown_init_is_named():
     with pytest.raises(ValueError, match="--attention-pairwise-init zeros: choose from normal, identity, scaled"):
         attention("pairwise", attention_pairwise_init="zeros")
-
-
-def test_the_factors_are_under_weight_decay():
-    """As in the paper's code: fairseq's Adam decays S like any other weight."""
-    module = attention("pairwise")
-    before = module.compatibility.pairwise_factors.detach().clone()
-    optimizer = Adam(module.parameters(), lr=0.1, weight_decay=0.5)
-    for parameter in module.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
-    torch.testing.assert_close(module.compatibility.pairwise_factors.detach(), before * (1 - 0.1 * 0.5))

@@ -3,15 +3,14 @@
 import pytest
 import torch
 from brute_force import best_errors, random_weights
-from fairseq.modules.fairseq_dropout import FairseqDropout
 
-from fairseq_plugins.attention import mixing_top_r, mixing_value_aware  # noqa: F401  registers
-from fairseq_plugins.attention.kernel_exp import ExpKernel
-from fairseq_plugins.attention.kernel_relu import ReluKernel
 from fairseq_plugins.attention.largest import largest
 from fairseq_plugins.attention.masks import AttentionMask
-from fairseq_plugins.attention.mixing_dense import DenseMixing
-from fairseq_plugins.attention.sparse import SparseOptions, parse_r
+from fairseq_plugins.attention.mix import top_r as mixing_top_r  # noqa: F401  registers
+from fairseq_plugins.attention.mix.dense import DenseMixing
+from fairseq_plugins.attention.mix.sparse import SparseOptions, parse_r
+from fairseq_plugins.attention.normalise.exp import ExpKernel
+from fairseq_plugins.attention.normalise.relu import ReluKernel
 from fairseq_plugins.attention.stages import MIXING
 
 SPARSE = ("top-r", "top-r-shifted", "value-aware-r")
@@ -24,7 +23,7 @@ def sparse(name, r):
 
 
 def no_dropout():
-    return FairseqDropout(0.0).eval()
+    return torch.nn.Dropout(0.0).eval()
 
 
 def qkv(queries=KEYS, dtype=torch.float64):
@@ -187,7 +186,7 @@ def test_dropout_is_of_chosen_weights(name, r):
     torch.testing.assert_close(more, 3 * out, rtol=0, atol=1e-12)
     assert torch.equal(used, same)
     q, k, _ = qkv()
-    call = (ExpKernel(None), q, k, v, AttentionMask(), FairseqDropout(0.5).train(), False)
+    call = (ExpKernel(None), q, k, v, AttentionMask(), torch.nn.Dropout(0.5).train(), False)
     assert not torch.equal(sparse(name, r).attend(*call)[0], sparse(name, r).attend(*call)[0])
 
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from brute_force import affine_weights, best_errors, random_weights
 
-from fairseq_plugins.attention import mixing_top_r, mixing_value_aware  # noqa: F401  registers
-from fairseq_plugins.attention.caratheodory import exact_support
 from fairseq_plugins.attention.masks import AttentionMask
-from fairseq_plugins.attention.sparse import SparseOptions
+from fairseq_plugins.attention.mix import top_r as mixing_top_r  # noqa: F401  registers
+from fairseq_plugins.attention.mix.caratheodory import exact_support
+from fairseq_plugins.attention.mix.sparse import SparseOptions
+from fairseq_plugins.attention.mix.support_search import value_aware_support
 from fairseq_plugins.attention.stages import MIXING
-from fairseq_plugins.attention.support_search import value_aware_support
 
 KINDS = ("skewed", "flat", "equal", "zeros")
 DOUBLE = torch.float64

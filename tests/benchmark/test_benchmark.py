@@ -8,8 +8,8 @@ import time
 import pytest
 import torch
 
-from fairseq_plugins.attention import kernel_exp
-from fairseq_plugins.attention.kernel_exp import HAS_SDPA
+from fairseq_plugins.attention.normalise import exp as kernel_exp
+from fairseq_plugins.attention.normalise.exp import HAS_SDPA
 from fairseq_plugins.benchmark.attention import check_text
 from fairseq_plugins.benchmark.processes import GateError, started
 from fairseq_plugins.benchmark.profiling import breakdown, is_operator, profile

@@ -7,9 +7,10 @@ from fairseq.models import FairseqIncrementalDecoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairseq_plugins.attention import StagedMultiheadAttention, cache
-from fairseq_plugins.attention.cache import KeyValueCache
-from fairseq_plugins.attention.reordering import Reordering
+from fairseq_plugins.attention import StagedMultiheadAttention
+from fairseq_plugins.attention.decode import cache
+from fairseq_plugins.attention.decode.cache import KeyValueCache
+from fairseq_plugins.attention.decode.reordering import Reordering
 
 
 def caches(model, state):

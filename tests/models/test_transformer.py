@@ -8,7 +8,8 @@ from builders import TRANSLATION_CASES, batch, build, translation_task
 from fairseq import options
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
-from fairseq_plugins.attention import StagedMultiheadAttention, cache
+from fairseq_plugins.attention import StagedMultiheadAttention
+from fairseq_plugins.attention.decode import cache
 
 
 @pytest.fixture(params=TRANSLATION_CASES)

@@ -3,14 +3,7 @@
 import pytest
 from test_trees import QUIRKS, read
 
-from fairseq_plugins.parsing.linearise import (
-    category,
-    delinearise,
-    delinearise_all,
-    linearise,
-    linearise_all,
-    simplify,
-)
+from fairseq_plugins.parsing.linearise import category, delinearise, delinearise_all, linearise, linearise_all, simplify
 from fairseq_plugins.parsing.toy import generate
 from fairseq_plugins.parsing.trees import Tree, bracketed, leaves
 

@@ -1,9 +1,9 @@
 """A Python that has imported torch and fairseq before it is called: what scripts under test take for ``PYTHON``.
 
-Each command of a pipeline takes a second or two to import what the command before it imported too. Here one process
-imports it, and forks for each command; :func:`start` writes a folder of stand-ins for ``python`` and the commands beside
-it, which hand arguments, folder, environment and open files over a socket and wait for the exit status. Tests whose
-subject is the process itself (signals, memory, start-up, torchrun) take the real interpreter.
+Each command of a pipeline takes a second or two to import what the one before it imported too. Here one process
+imports it and forks for each command; :func:`start` writes a folder of stand-ins for ``python`` and its commands, which
+hand arguments, folder, environment and open files over a socket and wait for the exit status. Tests whose subject is
+the process itself (signals, memory, start-up, torchrun) take the real interpreter.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ try:
 except OSError:
     os.execv(real[0], real)
 request = json.dumps([command, words, os.getcwd(), dict(os.environ)]).encode()
-there.sendmsg([len(request).to_bytes(8, "little")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
+files = array.array("i", [0, 1, 2])
+there.sendmsg([len(request).to_bytes(8, "little")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
 there.sendall(request)
 child = int.from_bytes(there.recv(8), "little")
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -131,8 +132,9 @@ def become(command: str, words: list, cwd: str, environment: dict, files: array.
     try:
         for target, file in enumerate(files):
             os.dup2(file, target)
-        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)
-        sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115  they stay open to the end
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
         os.chdir(cwd)
         os.environ.clear()
         os.environ.update(environment)

@@ -8,17 +8,15 @@ from typing import Any, Callable, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
-from fairseq.dataclass import FairseqDataclass
-from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor
 
-from .masks import AttentionMask
-from .mixing_dense import DenseMixing
-from .stages import Kernel, Mixing
+from ..masks import AttentionMask
+from ..stages import Dropout, Kernel, Mixing
+from .dense import DenseMixing
 
 
 @dataclass
-class SparseOptions(FairseqDataclass):
+class SparseOptions:
     """Options of ``--attention-mixing top-r``, ``top-r-shifted`` and ``value-aware-r``."""
 
     attention_r: str = field(
@@ -53,7 +51,7 @@ def parse_r(text: str) -> List[List[int]]:
 
 
 class SparseMixing(Mixing):
-    """A mixing of at most r keys a query; with r for every key it is :class:`.mixing_dense.DenseMixing`.
+    """A mixing of at most r keys a query; with r for every key it is :class:`.dense.DenseMixing`.
 
     Raises:
         ValueError: an option has no meaning, or does not fit the model's layers or heads; the message names it.
@@ -91,7 +89,7 @@ class SparseMixing(Mixing):
         k: Tensor,
         v: Tensor,
         mask: AttentionMask,
-        dropout: FairseqDropout,
+        dropout: Dropout,
         need_weights: bool,
     ) -> Tuple[Tensor, Optional[Tensor]]:
         if min(self.rs(v.size(1))) >= v.size(2):

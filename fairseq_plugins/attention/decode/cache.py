@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Dict, Optional, Tuple
 
 import torch
-from fairseq.modules import MultiheadAttention
 from torch import Tensor
 
 from .reordering import Reordering
@@ -37,15 +36,13 @@ class KeyValueCache:
         past_k, past_v = buffer.get("prev_key"), buffer.get("prev_value")
         if past_k is not None and past_v is not None:
             past_padding = buffer.get("prev_key_padding_mask")
+            if past_padding is not None or key_padding is not None:
+                parts = ((past_padding, past_k.size(2)), (key_padding, k.size(2)))
+                key_padding = torch.cat([_padding_of(part, k.size(0), steps, k.device) for part, steps in parts], dim=1)
             if k.device.type == "cpu" and not torch.is_grad_enabled():
                 k, v = self._append(buffer, "prev_key", k), self._append(buffer, "prev_value", v)
             else:
                 k, v = torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2)
-            if past_padding is not None or key_padding is not None:
-                joined = MultiheadAttention._append_prev_key_padding_mask(
-                    key_padding, past_padding, batch_size=k.size(0), src_len=k.size(2), static_kv=False
-                )
-                key_padding = joined.bool()
         self.store(buffer, k, v, key_padding)
         return k, v, key_padding
 
@@ -93,6 +90,11 @@ class KeyValueCache:
                 buffer[name] = reordering.move(tensor)
             else:
                 buffer[name] = tensor.index_select(0, rows)
+
+
+def _padding_of(padding: Optional[Tensor], rows: int, steps: int, device: torch.device) -> Tensor:
+    """(B, S) bool: nothing is padding where nobody says so."""
+    return torch.zeros(rows, steps, dtype=torch.bool, device=device) if padding is None else padding.bool()
 
 
 def room_of(buffer: Buffer, name: str) -> Optional[Tensor]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .compatibility_dot import DotProduct
-from .stages import COMPATIBILITY
+from ..stages import COMPATIBILITY
+from .dot import DotProduct
 
 
 @COMPATIBILITY.register("symmetric")

@@ -5,11 +5,11 @@ import torch
 from builders import build, run
 from torch.autograd.graph import saved_tensors_hooks
 
-from fairseq_plugins.attention import dropped
-from fairseq_plugins.attention.dropped import dropped_attention
-from fairseq_plugins.attention.kernel_exp import ExpKernel
 from fairseq_plugins.attention.masks import AttentionMask
-from fairseq_plugins.attention.mixing_dense import DenseMixing
+from fairseq_plugins.attention.mix.dense import DenseMixing
+from fairseq_plugins.attention.normalise import dropped
+from fairseq_plugins.attention.normalise.dropped import dropped_attention
+from fairseq_plugins.attention.normalise.exp import ExpKernel
 from fairseq_plugins.models import fast_dropout
 from fairseq_plugins.models.fast_dropout import FastDropout, KeptMasks
 
@@ -145,7 +145,7 @@ def test_a_model_has_as_many_attentions_in_blocks(family, monkeypatch):
     heads = {f"{side}_attention_heads": 8 for side in ("encoder", "decoder")}  # of width 3
     model = build(f"{family}_pairwise_tiny", fast_dropout=True, attention_dropout=0.2, **heads).train()
     run(model)[0].square().mean().backward()
-    assert len(calls) == sum(type(module).__name__ == "StagedMultiheadAttention" for module in model.modules())
+    assert len(calls) == sum(type(module).__name__ == "FairseqAttention" for module in model.modules())
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Callable, Optional, Tuple
 
 import torch
-from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor
 
-from .masks import AttentionMask
-from .stages import MIXING, DropoutMasks, Kernel, Mixing, dropped_share
+from ..masks import AttentionMask
+from ..stages import MIXING, Dropout, DropoutMasks, Kernel, Mixing, dropped_share
 
 
 @MIXING.register("dense")
@@ -25,7 +24,7 @@ class DenseMixing(Mixing):
         k: Tensor,
         v: Tensor,
         mask: AttentionMask,
-        dropout: FairseqDropout,
+        dropout: Dropout,
         need_weights: bool,
     ) -> Tuple[Tensor, Optional[Tensor]]:
         if not need_weights:
@@ -44,7 +43,7 @@ class DenseMixing(Mixing):
         return torch.matmul(dropout(weights.to(v.dtype)), v), weights
 
 
-def dropout_masks(dropout: FairseqDropout, q: Tensor, k: Tensor) -> Optional[DropoutMasks]:
+def dropout_masks(dropout: Dropout, q: Tensor, k: Tensor) -> Optional[DropoutMasks]:
     """Masks for the weights of q (B, H, T, D) and k (B, H, S, D) that a kernel draws block by block, if it should.
 
     It should where a query has more weights than a head is wide: fewer take less memory than its values do.

@@ -6,7 +6,7 @@ import pytest
 import torch
 from fairseq.modules.fairseq_dropout import FairseqDropout
 
-from fairseq_plugins.attention import CAUSAL, AttentionConfig, build_attention
+from fairseq_plugins.attention import CAUSAL, AttentionConfig
 from fairseq_plugins.models.fast_dropout import FastDropout
 
 HEADS, WIDTH, STEPS, SAMPLES, P = 2, 4, 6, 4000, 0.6
@@ -25,9 +25,9 @@ CHOICES = {
 def module(name, site, dropout=FairseqDropout):
     """Attention in evaluation whose output is what its heads mixed; its weights' dropout is kept."""
     cross = {"kdim": HEADS * WIDTH, "encoder_decoder_attention": True}
-    config = AttentionConfig(Namespace(attention_init="xavier", **CHOICES[name]))
-    made = build_attention(
-        config, site, HEADS * WIDTH, HEADS, dropout=P, **(cross if site == "cross" else {"self_attention": True})
+    config = AttentionConfig.from_options(Namespace(attention_init="xavier", **CHOICES[name]))
+    made = config.build(
+        site, HEADS * WIDTH, HEADS, dropout=P, **(cross if site == "cross" else {"self_attention": True})
     )
     made.out_proj = torch.nn.Identity()
     made.dropout_module = dropout(P, module_name="MultiheadAttention")
@@ -42,7 +42,7 @@ def decoded(made, x):
     """What the last of the steps x (T, B, C) of incremental decoding gives: (B, C)."""
     state = {}
     for t in range(x.size(0)):
-        out, _ = made(x[t : t + 1], None, None, incremental_state=state, need_weights=False)
+        out, _ = made(x[t : t + 1], None, None, buffer=state, need_weights=False)
     return out[0]
 
 
@@ -56,7 +56,7 @@ def beams(made, x):
     query = x[-1:].repeat_interleave(2, dim=1)
     state = {}
     for _ in range(2):  # the second step reads the cache
-        out, _ = made(query, x, x, incremental_state=state, static_kv=True, need_weights=False)
+        out, _ = made(query, x, x, buffer=state, static_kv=True, need_weights=False)
     return out[0]
 
 
@@ -94,11 +94,11 @@ def test_mean_and_variance_are_those_of_dropped_weights(name, road, dropout):
 def test_a_state_without_keys_cannot_begin_to_drop():
     made, state = module("elu1", "decoder"), {}
     x = torch.randn(1, 2, HEADS * WIDTH)
-    made(x, None, None, incremental_state=state, need_weights=False)
+    made(x, None, None, buffer=state, need_weights=False)
     for mode in (made.train, lambda: keep_dropout(made.eval())):
         mode()
         with pytest.raises(ValueError, match="dropout from the first step on"):
-            made(x, None, None, incremental_state=state, need_weights=False)
+            made(x, None, None, buffer=state, need_weights=False)
 
 
 @torch.no_grad()

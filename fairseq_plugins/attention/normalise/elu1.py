@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .cache import Buffer
-from .masks import AttentionMask
-from .normalise import at_least_float32, full_precision, normalise
-from .stages import KERNEL, Kernel, RecurrentForm
+from ..decode.cache import Buffer
+from ..masks import AttentionMask
+from ..stages import KERNEL, Kernel, RecurrentForm
+from .weights import at_least_float32, full_precision, normalise
 
 
 @KERNEL.register("elu1")

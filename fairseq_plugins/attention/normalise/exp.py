@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..masks import AttentionMask
+from ..stages import KERNEL, DropoutMasks, Kernel, scaled_scores
 from .dropped import dropped_attention
-from .masks import AttentionMask
-from .stages import KERNEL, DropoutMasks, Kernel, scaled_scores
 
 #: torch < 2.0 has no fused attention
 HAS_SDPA = hasattr(F, "scaled_dot_product_attention")

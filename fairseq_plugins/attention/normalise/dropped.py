@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .bits import pack, unpack
-from .masks import AttentionMask
-from .normalise import at_least_float32, full_precision
-from .stages import DropoutMasks, scaled_scores
+from ..bits import pack, unpack
+from ..masks import AttentionMask
+from ..stages import DropoutMasks, scaled_scores
+from .weights import at_least_float32, full_precision
 
 #: a block has about so many weights: as float32 they stay in the processor's caches
 BLOCK = 1 << 20

@@ -15,7 +15,7 @@ from typing import Callable, List, NamedTuple, Optional, Tuple
 import torch
 from torch import Tensor
 
-from .largest import largest_one
+from ..largest import largest_one
 from .simplex import ActiveSets, squared_norm
 
 #: entries of one chunk's (queries, keys) matrices unless told otherwise: what caches hold, or what fills a device

@@ -6,14 +6,13 @@ from typing import Any, Callable, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
-from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor
 
+from ..masks import AttentionMask
+from ..normalise.weights import full_precision
+from ..stages import MIXING, Dropout, Kernel, dropped_share
 from .caratheodory import exact_support
-from .masks import AttentionMask
-from .normalise import full_precision
 from .sparse import SparseMixing, flat_indices, mix_few
-from .stages import MIXING, Kernel, dropped_share
 from .support_search import Support, value_aware_support
 
 
@@ -46,7 +45,7 @@ class ValueAware(SparseMixing):
         k: Tensor,
         v: Tensor,
         mask: AttentionMask,
-        dropout: FairseqDropout,
+        dropout: Dropout,
         need_weights: bool,
     ) -> Tuple[Tensor, Optional[Tensor]]:
         if min(self.rs(v.size(1))) > v.size(3) and not need_weights and not dropped_share(dropout):

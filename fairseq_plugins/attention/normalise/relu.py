@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .masks import AttentionMask
-from .normalise import at_least_float32, full_precision, normalise
-from .stages import KERNEL, Kernel, scaled_scores
+from ..masks import AttentionMask
+from ..stages import KERNEL, Kernel, scaled_scores
+from .weights import at_least_float32, full_precision, normalise
 
 
 @KERNEL.register("relu")
 class ReluKernel(Kernel):
     """``kappa(q, k) = max(0, <q, k> / sqrt(D))``.
 
-    A query whose scores are all 0 or less attends uniformly; see :func:`.normalise.normalise`.
+    A query whose scores are all 0 or less attends uniformly; see :func:`.weights.normalise`.
     """
 
     ignores_keys = True

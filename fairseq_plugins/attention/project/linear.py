@@ -6,7 +6,7 @@ import math
 
 from torch import nn
 
-from .stages import PROJECTION, Projection, init_normal
+from ..stages import PROJECTION, Projection, init_normal
 
 
 def init_xavier(role: str, linear: nn.Linear, same_width: bool) -> None:

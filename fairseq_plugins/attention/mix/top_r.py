@@ -7,10 +7,10 @@ from typing import Callable, List, Tuple
 import torch
 from torch import Tensor
 
-from .largest import largest
-from .masks import AttentionMask
+from ..largest import largest
+from ..masks import AttentionMask
+from ..stages import MIXING, Kernel
 from .sparse import SparseMixing, mix_few
-from .stages import MIXING, Kernel
 
 
 @MIXING.register("top-r")

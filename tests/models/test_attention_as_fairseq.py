@@ -4,7 +4,7 @@ import pytest
 import torch
 from fairseq.modules import MultiheadAttention
 
-from fairseq_plugins.attention import CAUSAL, AttentionConfig, build_attention
+from fairseq_plugins.attention import CAUSAL, AttentionConfig
 
 HEADS, WIDTH = 3, 15
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
@@ -13,7 +13,7 @@ SLOW_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-5}
 
 
 def ours(dtype, **kwargs):
-    return build_attention(AttentionConfig(None), "encoder", WIDTH, HEADS, **kwargs).to(dtype)
+    return AttentionConfig().build("encoder", WIDTH, HEADS, **kwargs).to(dtype)
 
 
 def inputs(dtype, queries, keys, batch):

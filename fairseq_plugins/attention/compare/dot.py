@@ -6,7 +6,7 @@ from typing import Tuple
 
 from torch import Tensor
 
-from .stages import COMPATIBILITY, Compatibility
+from ..stages import COMPATIBILITY, Compatibility
 
 
 @COMPATIBILITY.register("dot")

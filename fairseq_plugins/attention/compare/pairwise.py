@@ -7,23 +7,23 @@ from dataclasses import dataclass, field
 from typing import Any, Tuple
 
 import torch
-from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from torch import Tensor, nn
 
-from .stages import COMPATIBILITY, Compatibility
+from ..stages import COMPATIBILITY, Compatibility
 
 PAIRWISE_INITS = ("normal", "identity", "scaled")
 
 
 @dataclass
-class PairwiseOptions(FairseqDataclass):
+class PairwiseOptions:
     """Options of ``--attention-compatibility pairwise``."""
 
-    attention_pairwise_init: ChoiceEnum(list(PAIRWISE_INITS)) = field(  # type: ignore[valid-type]
+    attention_pairwise_init: str = field(
         default="normal",
         metadata={
             "help": "initialisation of the pairwise factors S: normal, N(0, 1), the paper's; identity, which begins as "
-            "symmetric attention; scaled, N(0, 1/D), which keeps the size of the scores"
+            "symmetric attention; scaled, N(0, 1/D), which keeps the size of the scores",
+            "choices": PAIRWISE_INITS,
         },
     )
 
@@ -33,9 +33,6 @@ class Pairwise(Compatibility):
     """``score = q(x) S q(y)^T / sqrt(D)`` with one D x D matrix S a head, neither constrained symmetric nor biased.
 
     S multiplies the queries before the kernel, so that the scores cost no more than plain dot products.
-
-    Raises:
-        ValueError: the initialisation is unknown.
     """
 
     Options = PairwiseOptions
@@ -44,8 +41,6 @@ class Pairwise(Compatibility):
     def __init__(self, num_heads: int, head_dim: int, options: Any) -> None:
         super().__init__(num_heads, head_dim, options)
         self.init = str(options.attention_pairwise_init)
-        if self.init not in PAIRWISE_INITS:
-            raise ValueError(f"--attention-pairwise-init {self.init}: choose from {', '.join(PAIRWISE_INITS)}")
         self.pairwise_factors = nn.Parameter(torch.empty(num_heads, head_dim, head_dim))
         self.reset_parameters()
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from typing import FrozenSet, List, Optional
 
 import torch
-from fairseq import utils
-from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from torch import Tensor, nn
 
-from .projection_linear import LinearProjection, init_xavier
-from .stages import PROJECTION, init_normal
+from ..activations import ACTIVATIONS
+from ..stages import PROJECTION, init_normal
+from .linear import LinearProjection, init_xavier
 
 SHAPES = {
     "marian": {"projections": "q,k,out", "norm": "layernorm"},
@@ -25,12 +24,15 @@ ROLES = ("q", "k", "v", "out")
 
 
 @dataclass
-class NeuralOptions(FairseqDataclass):
+class NeuralOptions:
     """Options of ``--attention-projection neural``."""
 
-    neural_qkv_shape: ChoiceEnum(list(SHAPES)) = field(  # type: ignore[valid-type]
+    neural_qkv_shape: str = field(
         default="marian",
-        metadata={"help": "shape of the paper: marian (q, k, out; LayerNorm) or roberta (q, k, v; no norm)"},
+        metadata={
+            "help": "shape of the paper: marian (q, k, out; LayerNorm) or roberta (q, k, v; no norm)",
+            "choices": tuple(SHAPES),
+        },
     )
     neural_qkv_projections: Optional[str] = field(
         default=None,
@@ -45,7 +47,7 @@ class NeuralOptions(FairseqDataclass):
     )
     neural_qkv_activation: str = field(
         default="relu",
-        metadata={"help": f"activation of the hidden layer: {', '.join(utils.get_available_activation_fns())}"},
+        metadata={"help": f"activation of the hidden layer: {', '.join(ACTIVATIONS)}"},
     )
 
 
@@ -56,7 +58,7 @@ class Activation(nn.Module):
         super().__init__()
         self.name = name
         # neither a linear map nor a norm needs its output to be differentiated
-        self.function = torch.relu_ if name == "relu" else utils.get_activation_fn(name)
+        self.function = torch.relu_ if name == "relu" else ACTIVATIONS[name]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(x)
@@ -80,15 +82,13 @@ class NeuralProjection(LinearProjection):
 
     def __init__(self, options: NeuralOptions, init: str) -> None:
         super().__init__(options, init)
-        shape = SHAPES.get(str(options.neural_qkv_shape))
-        if shape is None:
-            raise ValueError(f"--neural-qkv-shape {options.neural_qkv_shape}: choose from {', '.join(SHAPES)}")
+        shape = SHAPES[str(options.neural_qkv_shape)]
         self.roles = parse_roles(options.neural_qkv_projections or shape["projections"])
         self.norm = options.neural_qkv_norm or shape["norm"]
         if self.norm not in ("layernorm", "none"):
             raise ValueError(f"--neural-qkv-norm {self.norm}: choose from layernorm, none")
-        if options.neural_qkv_activation not in utils.get_available_activation_fns():
-            known = ", ".join(utils.get_available_activation_fns())
+        if options.neural_qkv_activation not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
             raise ValueError(f"--neural-qkv-activation {options.neural_qkv_activation}: choose from {known}")
         if not options.neural_qkv_expansion > 0:
             raise ValueError(f"--neural-qkv-expansion {options.neural_qkv_expansion}: must be positive")

@@ -3,16 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
-from .masks import AttentionMask
-from .normalise import at_least_float32, full_precision, normalise
-from .stages import KERNEL, Kernel, scaled_scores
+from ..masks import AttentionMask
+from ..stages import KERNEL, Kernel, scaled_scores
+from .weights import at_least_float32, full_precision, normalise
 
 
 @dataclass
-class PolyOptions(FairseqDataclass):
+class PolyOptions:
     """Options of ``--attention-kernel poly``."""
 
     attention_poly_degree: int = field(
@@ -24,7 +23,7 @@ class PolyOptions(FairseqDataclass):
 class PolyKernel(Kernel):
     """``kappa(q, k) = (<q, k> / sqrt(D)) ** degree``.
 
-    A query whose scores are all 0 attends uniformly; see :func:`.normalise.normalise`.
+    A query whose scores are all 0 attends uniformly; see :func:`.weights.normalise`.
 
     Raises:
         ValueError: the degree is odd or below 2.

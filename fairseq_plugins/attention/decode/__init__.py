@@ -1,0 +1,1 @@
+"""Incremental decoding: what attention keeps of the past, and how it follows beam search."""

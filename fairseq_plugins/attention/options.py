@@ -1,0 +1,26 @@
+"""Options as plain dataclasses: how they are read, wherever they come from, and checked."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Type, TypeVar
+
+Options = TypeVar("Options")
+
+
+def read_options(cls: Type[Options], given: Any) -> Options:
+    """An options dataclass from whatever has its names as attributes; what is missing or None takes its default.
+
+    Raises:
+        ValueError: a value is none of the ``choices`` in a field's metadata; the message names the option.
+    """
+    options = cls()
+    for item in fields(cls):  # type: ignore[arg-type]  # every class that is read here is a dataclass
+        value = getattr(given, item.name, None)
+        if value is not None:
+            setattr(options, item.name, value)
+        choices = item.metadata.get("choices")
+        if choices and str(getattr(options, item.name)) not in choices:
+            known = ", ".join(choices)
+            raise ValueError(f"--{item.name.replace('_', '-')} {getattr(options, item.name)}: choose from {known}")
+    return options
