@@ -5,7 +5,7 @@ B batch, H heads, T queries, S keys.
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -34,6 +34,11 @@ class AttentionMask:
         causal: query t sees the keys 0..t (needs T == S).
         key_padding: (B, S) bool, True = pad; excluded for every query.
         bias: added to the scores, broadcastable to (B, H, T, S); -inf excludes a key.
+
+    >>> AttentionMask(causal=True, key_padding=torch.tensor([[True, False, False]])).allowed(3, "cpu").int()
+    tensor([[[[0, 0, 0],
+              [0, 1, 0],
+              [0, 1, 1]]]], dtype=torch.int32)
     """
 
     def __init__(
@@ -88,7 +93,7 @@ class AttentionMask:
             key_padding=self.key_padding, bias=None if self.bias is None else self.bias.repeat(beam, 1)
         )
 
-    def allowed(self, queries: int, device: torch.device) -> Optional[Tensor]:
+    def allowed(self, queries: int, device: Union[torch.device, str]) -> Optional[Tensor]:
         """Bool, broadcastable to (B, H, T, S), True = may be attended to; None = all."""
         allowed = None
         if self.key_padding is not None:

@@ -89,7 +89,10 @@ def test_causal_and_alone():
 
 def test_other_choices_compute_what_the_staged_module_does():
     module = MultiheadAttention(
-        WIDTH, HEADS, config=AttentionConfig(kernel="elu1", compatibility="pairwise", mixing="top-r", r=3), batch_first=True
+        WIDTH,
+        HEADS,
+        config=AttentionConfig(kernel="elu1", compatibility="pairwise", mixing="top-r", r=3),
+        batch_first=True,
     )
     x = torch.randn(B, T, WIDTH)
     first = x.transpose(0, 1)

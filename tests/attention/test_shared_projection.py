@@ -118,7 +118,7 @@ def test_other_key_width_is_refused():
 
 @pytest.mark.parametrize(("init", "std"), [("normal", 1.0), ("scaled", 16**-0.5)])
 def test_random_inits(init, std):
-    config = AttentionConfig.from_options(Namespace(attention_compatibility="pairwise", attention_pairwise_init=init))
+    config = AttentionConfig(compatibility="pairwise", pairwise_init=init)
     factors = config.build("encoder", 128, 8).compatibility.pairwise_factors
     assert factors.shape == (8, 16, 16)
     assert factors.std().item() == pytest.approx(std, rel=0.05)

@@ -4,6 +4,8 @@ import argparse
 from argparse import Namespace
 
 import torch
+from fairseq.optim.adam import Adam
+from torch import nn
 
 from fairseq_plugins.attention import STAGES, AttentionConfig
 from fairseq_plugins.models.attention import build_attention
