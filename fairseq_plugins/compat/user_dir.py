@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, List
 
-from .registry import mark, marked, repair
+from .registry import apply, mark, marked, repair
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ def user_dir_twice() -> bool:
         user_dir = getattr(args, "user_dir", None)
         if user_dir is None or not _is_this_package(user_dir):
             original(args)
+        apply()  # to a program that was imported after this package
 
     utils.import_user_module = mark(import_user_module, original)
     return True

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
 from typing import Counter as CounterType
 
-from fairseq_plugins.corpus import CorpusError, PathLike
+from fairseq_plugins.lines import CorpusError, PathLike, read_lines
 
 from .evalb import evaluate
 from .repair import KINDS, repair
@@ -30,10 +30,7 @@ def score_sequences(gold_file: PathLike, hypotheses: PathLike) -> Scored:
         CorpusError: a file cannot be read, or has not as many lines as the other.
     """
     gold = read_tree_lines(gold_file)
-    try:
-        lines = Path(hypotheses).read_text(encoding="utf-8").split("\n")[:-1]
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{hypotheses}: cannot be read ({error}); translate again") from None
+    lines = list(read_lines(hypotheses))
     if len(lines) != len(gold):
         raise CorpusError(f"{hypotheses} has {len(lines)} lines but {gold_file} has {len(gold)}; translate again")
     repaired = [repair(line.split(), leaves(tree)) for line, tree in zip(lines, gold)]

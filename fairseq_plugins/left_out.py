@@ -1,0 +1,50 @@
+"""What an evaluation did not look at, counted where the batches are made, whatever the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+class EvaluationError(ValueError):
+    """Data that cannot be evaluated as asked: one sentence with the remedy."""
+
+
+@dataclass
+class LeftOut:
+    """The sum over the batch iterators of one evaluation.
+
+    ``unit`` is what the data consist of; ``tokens`` are those of the source where there are two sides.
+    """
+
+    unit: str = "sentences"
+    total: int = 0
+    missing: int = 0
+    tokens: int = 0
+    #: most positions, of each side of pairs
+    limit: Any = None
+
+    def add(self, batches: Any) -> None:
+        """Count what is in the dataset of an ``EpochBatchIterator`` and in none of its batches, in no shard of them."""
+        absent = np.ones(len(batches.dataset), dtype=bool)
+        for batch in batches.frozen_batches:
+            absent[np.asarray(batch, dtype=np.int64)] = False
+        self.total += len(absent)
+        self.missing += int(absent.sum())
+        self.tokens += sum(int(np.ravel(batches.dataset.size(number))[0]) for number in absent.nonzero()[0])
+
+    def __bool__(self) -> bool:
+        return self.missing > 0
+
+    def __str__(self) -> str:
+        what = f"{self.missing:,} of {self.total:,} {self.unit} ({self.tokens:,} tokens)"
+        return f"{what} were left out: longer than {describe(self.limit)}"
+
+
+def describe(limit: Any) -> str:
+    """Most positions of a model in words."""
+    if isinstance(limit, (tuple, list)) and len(limit) == 2:
+        return f"the model takes (source {limit[0]}, target {limit[1]} tokens)"
+    return f"the model takes ({limit} tokens)" if limit is not None else "the model takes"
