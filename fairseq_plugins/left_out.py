@@ -38,13 +38,17 @@ class LeftOut:
     def __bool__(self) -> bool:
         return self.missing > 0
 
+    @property
+    def amount(self) -> str:
+        """How much of how much."""
+        return f"{self.missing:,} of {self.total:,} {self.unit} ({self.tokens:,} tokens)"
+
+    @property
+    def reason(self) -> str:
+        """Longer than what."""
+        if isinstance(self.limit, (tuple, list)) and len(self.limit) == 2:
+            return f"longer than the model takes (source {self.limit[0]}, target {self.limit[1]} tokens)"
+        return "longer than the model takes" + ("" if self.limit is None else f" ({self.limit} tokens)")
+
     def __str__(self) -> str:
-        what = f"{self.missing:,} of {self.total:,} {self.unit} ({self.tokens:,} tokens)"
-        return f"{what} were left out: longer than {describe(self.limit)}"
-
-
-def describe(limit: Any) -> str:
-    """Most positions of a model in words."""
-    if isinstance(limit, (tuple, list)) and len(limit) == 2:
-        return f"the model takes (source {limit[0]}, target {limit[1]} tokens)"
-    return f"the model takes ({limit} tokens)" if limit is not None else "the model takes"
+        return f"{self.amount} were left out: {self.reason}"

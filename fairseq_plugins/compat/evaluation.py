@@ -37,7 +37,7 @@ class Evaluation:
         found = LeftOut(self.left_out.unit, limit=self.left_out.limit)
         found.add(batches)
         if found.missing == found.total and not self.may_be_empty:
-            raise EvaluationError(f"there is nothing to evaluate: {found}")
+            raise EvaluationError(f"there is nothing to evaluate: {found.amount} are {found.reason}")
         self.left_out.add(batches)
 
 

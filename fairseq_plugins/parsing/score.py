@@ -72,6 +72,8 @@ def describe(score: Dict[str, Any]) -> str:
         f"average crossing {everything['average crossing']:.2f}",
         f"F1 up to 40 words {short['f1']:.2f}",
     ]
+    if everything["skipped"]:
+        parts.append(f"{everything['skipped']} of {everything['sentences']} sentences, all punctuation, left out")
     if "repaired" in score:
         kinds = ", ".join(f"{kind} {found['sentences']}" for kind, found in score["repaired"]["kinds"].items())
         parts.append(
