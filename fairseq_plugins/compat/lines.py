@@ -59,8 +59,9 @@ def repair_program(program: ModuleType) -> None:
 class Text(io.TextIOWrapper):
     """A text file whose lines end at the line feed; an error of decoding names file and line."""
 
-    def __init__(self, file: Any, encoding: Any, errors: Any):
+    def __init__(self, file: Any, mode: str, encoding: Any, errors: Any):
         super().__init__(file, encoding, errors, newline="\n")
+        self.mode = mode  # type: ignore[misc]
 
     def __next__(self) -> str:  # type: ignore[override]
         return self._checked(super().__next__)
@@ -93,7 +94,7 @@ def open_text(
     """``open``, but for text that is read without a word about its line ends."""
     if sorted(mode.replace("t", "")) != ["r"] or newline is not None or buffering != -1:
         return builtins.open(file, mode, buffering, encoding, errors, newline, closefd, opener)
-    return Text(builtins.open(file, "rb", closefd=closefd, opener=opener), encoding, errors)
+    return Text(builtins.open(file, "rb", closefd=closefd, opener=opener), mode, encoding, errors)
 
 
 def find_offsets(filename: str, num_chunks: int) -> List[int]:
