@@ -92,9 +92,10 @@ def open_text(
     opener: Any = None,
 ) -> Any:
     """``open``, but for text that is read without a word about its line ends."""
-    if sorted(mode.replace("t", "")) != ["r"] or newline is not None or buffering != -1:
+    if sorted(mode.replace("t", "")) != ["r"] or newline is not None or buffering == 0:
         return builtins.open(file, mode, buffering, encoding, errors, newline, closefd, opener)
-    return Text(builtins.open(file, "rb", closefd=closefd, opener=opener), mode, encoding, errors)
+    size = -1 if buffering == 1 else buffering  # by lines: nothing is written
+    return Text(builtins.open(file, "rb", size, closefd=closefd, opener=opener), mode, encoding, errors)
 
 
 def find_offsets(filename: str, num_chunks: int) -> List[int]:

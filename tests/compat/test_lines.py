@@ -191,6 +191,8 @@ def test_open_takes_all_that_open_takes(tmp_path):
         assert file.read() == "\r\n"
     with pytest.raises(FileNotFoundError, match="none"):
         open_text(tmp_path / "none")
+    with pytest.raises(ValueError, match="unbuffered"):
+        open_text(path, "r", 0)
     with pytest.raises(ValueError, match="mode"):
         open_text(path, "q")
 
