@@ -30,10 +30,11 @@ class LeftOut:
         """Count what is in the dataset of an ``EpochBatchIterator`` and in none of its batches, in no shard of them."""
         absent = np.ones(len(batches.dataset), dtype=bool)
         for batch in batches.frozen_batches:
-            absent[np.asarray(batch, dtype=np.int64)] = False
+            numbers = np.asarray(batch, dtype=np.int64)
+            absent[numbers[numbers < len(absent)]] = False
         self.total += len(absent)
         self.missing += int(absent.sum())
-        self.tokens += sum(int(np.ravel(batches.dataset.size(number))[0]) for number in absent.nonzero()[0])
+        self.tokens += sum(_first(batches.dataset.size(number)) for number in absent.nonzero()[0])
 
     def __bool__(self) -> bool:
         return self.missing > 0
@@ -52,3 +53,10 @@ class LeftOut:
 
     def __str__(self) -> str:
         return f"{self.amount} were left out: {self.reason}"
+
+
+def _first(size: Any) -> int:
+    """Of a sample's size, of both sides of a pair or of the pairs of several languages."""
+    if isinstance(size, dict):
+        size = next(iter(size.values()))
+    return int(size[0] if isinstance(size, (tuple, list)) else size)

@@ -50,7 +50,8 @@ def left_out_data() -> bool:
     """What is longer than the model takes is left out of an evaluation with a warning far above the result, and what
     is longer than ``--max-tokens`` ends in an ``AssertionError``.
 
-    The batches of programs that evaluate are counted, and what is asked amiss is said in a sentence.
+    The batches of programs that evaluate are counted. The errors are ``EvaluationError``, of which a program makes a
+    sentence.
     """
     from fairseq.data import data_utils
     from fairseq.data.iterators import EpochBatchIterator
@@ -82,7 +83,9 @@ def left_out_data() -> bool:
         try:
             return batch_by_size(*args, **kwargs)
         except AssertionError as error:
-            raise EvaluationError(f"{error}: give a larger --max-tokens, or split what is longer") from error
+            if "max_tokens" in str(error):
+                raise EvaluationError(f"{error}: give a larger --max-tokens, or split what is longer") from error
+            raise
 
     EpochBatchIterator.next_epoch_itr = mark(counted_epoch, next_epoch_itr)
     FairseqTask.filter_indices_by_size = mark(said_filter, filter_indices_by_size)

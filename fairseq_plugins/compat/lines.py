@@ -76,11 +76,11 @@ class Text(io.TextIOWrapper):
         try:
             return read(*size)
         except UnicodeDecodeError:
-            check(self.name, self.encoding)
+            if isinstance(self.name, str):
+                check(self.name, self.encoding)
             raise
 
 
-@functools.wraps(builtins.open)
 def open_text(
     file: Any,
     mode: str = "r",
@@ -157,9 +157,9 @@ def checked(args: Any) -> Iterator[None]:
         CorpusError: at the first byte that is not UTF-8.
     """
     prefixes = [prefix for name in ("trainpref", "validpref", "testpref") for prefix in _listed(args, name)]
-    languages = [getattr(args, name, None) for name in ("source_lang", "target_lang", "align_suffix")]
-    paths = {prefix if language is None else f"{prefix}.{language}" for prefix in prefixes for language in languages}
-    for path in sorted(paths):
+    suffixes = [f".{args.source_lang}" if args.source_lang else ""]
+    suffixes += [f".{name}" for name in (not args.only_source and args.target_lang, args.align_suffix) if name]
+    for path in [prefix + suffix for prefix in prefixes for suffix in suffixes]:
         if os.path.isfile(path):  # what is missing, fairseq says
             check(path)
     yield

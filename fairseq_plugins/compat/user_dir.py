@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 from typing import Any, List
 
-from .registry import apply, mark, marked, repair
+from .programs import ends_of_programs
+from .registry import mark, marked, repair
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def user_dir_twice() -> bool:
         user_dir = getattr(args, "user_dir", None)
         if user_dir is None or not _is_this_package(user_dir):
             original(args)
-        apply()  # to a program that was imported after this package
+        ends_of_programs()  # this one may have been imported after the package
 
     utils.import_user_module = mark(import_user_module, original)
     return True

@@ -14,8 +14,9 @@ from fairseq.data import Dictionary, data_utils, dictionary, indexed_dataset
 from fairseq_cli import interactive, preprocess
 from running import forked
 
-from fairseq_plugins import compat, lines
+from fairseq_plugins import lines
 from fairseq_plugins.compat.lines import open_text
+from fairseq_plugins.compat.programs import ends_of_programs
 from fairseq_plugins.lines import CorpusError
 
 SEPARATORS = ["\r\r", *"\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029\t\x00\xa0"]
@@ -37,12 +38,13 @@ def text(count, seed, end="\n"):
 
 @pytest.fixture(scope="module", autouse=True)
 def _repaired():
-    compat.apply()  # to the programs that this file imports
+    ends_of_programs()  # of those that this file imports
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
+    (folder / "train").write_bytes(b"\xff, which nobody asks for")
     for seed, side in enumerate(("de", "en")):
         (folder / f"train.{side}").write_bytes(text(90, seed, end="" if side == "de" else "\n"))
         (folder / f"valid.{side}").write_bytes(text(20, seed, end="\n\n"))
