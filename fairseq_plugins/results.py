@@ -16,6 +16,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.significance import PairedTest
 
+from fairseq_plugins.lines import read_lines
+
 SEED_SUFFIX = re.compile(r"[-_.]seed\d+$")
 PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
 RECORD = re.compile(r"\| INFO \| (?P<tag>[^|]+) \| (?P<stats>\{.*\})\s*$")
@@ -63,7 +65,7 @@ def load_run(folder: str, subset: str = "test", reference: Optional[str] = None)
     score = _read_json(os.path.join(generated, "score.json"), "score it with scripts/score.sh")
     text = _existing(os.path.join(generated, os.path.basename(score["hypotheses"])), score["hypotheses"])
     reference = reference or score["reference"]
-    hypotheses, references = _read_lines(text), _read_lines(reference)
+    hypotheses, references = list(read_lines(text)), list(read_lines(_existing(reference)))
     if len(hypotheses) != len(references):
         raise ValueError(f"{text} has {len(hypotheses)} lines but {reference} has {len(references)}")
     parameters, curve = read_log(os.path.join(folder, "train.log"))
@@ -186,8 +188,3 @@ def _read_json(path: str, remedy: str) -> Dict[str, Any]:
             return json.load(file)
         except ValueError as error:
             raise ValueError(f"{path} is damaged ({error}); remove it and make it again") from error
-
-
-def _read_lines(path: str) -> List[str]:
-    with open(_existing(path), encoding="utf-8", newline="\n") as file:
-        return [line.rstrip("\n") for line in file]
