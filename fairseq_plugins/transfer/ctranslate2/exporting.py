@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+import torch
 from fairseq.data import Dictionary
 from fairseq.models.transformer import TransformerModel
 
@@ -17,10 +19,22 @@ from fairseq_plugins.transfer import state as checkpoint
 from fairseq_plugins.transfer.fold import fold_weights
 from fairseq_plugins.transfer.huggingface.files import whole_folder
 from fairseq_plugins.transfer.names import attention_names, networks
+from fairseq_plugins.transfer.probe import OF_HALF_WEIGHTS, TOLERANCE, check_equal, probe_of
+from fairseq_plugins.transfer.state import Weights
 
+from .scores import ctranslate2_scores, fairseq_scores
 from .spec import ctranslate2_package, transformer_spec
 
-QUANTIZATIONS = ("float32", "int8", "float16", "bfloat16")
+#: type of weights -> how far apart log-probabilities may be by their rounding, relative to the largest: of float32
+#: CTranslate2's own arithmetic; int8 also rounds what the weights are multiplied with
+ROUNDING = {
+    "float32": TOLERANCE,
+    "int8": 0.2,
+    "float16": OF_HALF_WEIGHTS[torch.float16],
+    "bfloat16": OF_HALF_WEIGHTS[torch.bfloat16],
+}
+QUANTIZATIONS = tuple(ROUNDING)
+SCORES = "log-probabilities"
 #: options of fairseq's Transformer that add or remove layers
 UNKNOWN_OPTIONS = ("adaptive_softmax_cutoff", "base_layers", "cross_self_attention", "no_cross_attention")
 
@@ -46,31 +60,47 @@ def export_ctranslate2(
         Sentences about what was done.
 
     Raises:
-        CheckpointError: a file cannot be read, CTranslate2 has no model with these outputs, or its package is missing.
+        CheckpointError: a file cannot be read, CTranslate2 has no model with these outputs or computes others from what
+            was written, or its package is missing.
     """
     ctranslate2_package()
     state = checkpoint.read(source)
+    checkpoint.check_float(state, str(source))
     model = models.load(state, str(source))
     _check_model(model, state, str(source))
     weights = model.state_dict()
     folded = fold_weights(weights)
+    rows = {"encoder": dictionary, "decoder": target_dictionary or dictionary}
+    sides = [_symbols(rows[side], weights[f"{side}.embed_tokens.weight"].size(0), side, source) for side in rows]
+    with whole_folder(target) as folder:
+        original = models.load(state, str(source))
+        probe = probe_of(original)
+        expected = fairseq_scores(original, probe, str(source))
+        del original
+        # the rounding of small weights would hide smaller faults: first without it
+        for weights_type in dict.fromkeys(("float32", quantization)):
+            _save(model, weights, sides, folder, weights_type, str(source))
+            result = f"CTranslate2's model of {weights_type} weights"
+            found = ctranslate2_scores(folder, probe, sides, f"{source}: {result}")
+            check_equal({SCORES: expected}, {SCORES: found}, str(source), result, ROUNDING[weights_type])
+        size = sum(path.stat().st_size for path in folder.iterdir())
+    attention = len(attention_names(weights))
+    return [f"folded {len(folded)} of {attention} attention modules", f"{quantization} weights, {size / 2**20:.1f} MiB"]
+
+
+def _save(model: Any, weights: Weights, sides: List[List[str]], folder: Path, quantization: str, source: str) -> None:
+    """Write the folder's files; ``sides`` are the symbols of the source and of the target language."""
     try:
         spec = transformer_spec(model, weights)
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from None
-    rows = {"encoder": dictionary, "decoder": target_dictionary or dictionary}
-    sides = [_symbols(rows[side], weights[f"{side}.embed_tokens.weight"].size(0), side, source) for side in rows]
     spec.register_source_vocabulary(sides[0])
     spec.register_target_vocabulary(sides[1])
     spec.config.add_source_eos = True
     spec.config.decoder_start_token = "<s>" if getattr(model.decoder, "starts_with_bos", False) else "</s>"
-    with whole_folder(target) as folder:
-        spec.validate()
-        spec.optimize(quantization=quantization)
-        spec.save(str(folder))
-        size = sum(path.stat().st_size for path in folder.iterdir())
-    attention = len(attention_names(weights))
-    return [f"folded {len(folded)} of {attention} attention modules", f"{quantization} weights, {size / 2**20:.1f} MiB"]
+    spec.validate()
+    spec.optimize(quantization=quantization)
+    spec.save(str(folder))
 
 
 def _check_model(model: Any, state: Dict[str, Any], source: str) -> None:
