@@ -1,8 +1,8 @@
 """A converted model beside its original: both run the same few sentences before the result takes its final name.
 
 A converter's lists of options and parameters say what it knows; only the outputs show what it has forgotten. The
-sentences have odd lengths and are padded on the side where the family pads. Models compute in float64, so that what
-they differ by is no rounding of theirs.
+sentences have odd lengths and are padded on the side where the family pads. What rounding does to a model is measured
+on the model: most lose their last digits, some half of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Sequence
 
 import torch
 from torch import Tensor
@@ -25,10 +25,14 @@ LENGTHS = (33, 13, 7, 3)
 BOS, PAD, EOS, UNK = range(4)
 #: names of outputs, with :func:`of_head`
 LOGITS, FEATURES = "logits", "features"
-#: how far apart outputs may be, relative to the largest: what fairseq computes in float32 always (softmax, GELU) and
-#: the rounding of stored weights, where a conversion makes others
-TOLERANCE = 2e-5
-OF_HALF_WEIGHTS = {torch.float16: 2e-2, torch.bfloat16: 1e-1}
+#: conversions round other numbers than the original's measured rounding, but no more of them
+MARGIN = 10
+#: of the largest output: less is no difference
+LEAST = 1e-6
+#: a parameter -> the distance of the numbers that it can be stored as, of the same shape or one to multiply with it
+Steps = Callable[[Tensor], Tensor]
+#: what a model computes, by name
+Outputs = Dict[str, Tensor]
 
 
 @dataclass
@@ -76,25 +80,24 @@ def padded(rows: Sequence[Tensor], left: bool = False) -> Tensor:
     return torch.stack([torch.cat([gap, row] if left else [row, gap]) for row, gap in zip(rows, gaps)])
 
 
-def outputs(model: Any, probe: Probe, name: str) -> Dict[str, Tensor]:
+def outputs(model: Any, probe: Probe, name: str) -> Outputs:
     """All that a model of fairseq's computes.
 
     The logits (log-probabilities, with an adaptive softmax), text x words; of a roberta also the features that they are
-    made of, and the logits of each classification head, B x classes. The model is converted to float64, in place.
+    made of, and the logits of each classification head, B x classes.
 
     Raises:
         CheckpointError: it cannot be run; ``name`` is its name there.
     """
     adaptive = getattr(getattr(model, "decoder", None), "adaptive_softmax", None) is not None
     with running(name):
-        model.double().eval()
         answer = model(**probe.inputs)
         logits = model.get_normalized_probs(answer, log_probs=True) if adaptive else answer[0]
         found = {LOGITS: logits[probe.text]}
         if hasattr(model, "classification_heads"):
             found[FEATURES] = model(**probe.inputs, features_only=True)[0][probe.text]
-        for head in getattr(model, "classification_heads", {}):
-            found[of_head(head)] = model(**probe.inputs, classification_head_name=head)[0]
+            for head in model.classification_heads:
+                found[of_head(head)] = model(**probe.inputs, classification_head_name=head)[0]
     return found
 
 
@@ -116,45 +119,66 @@ def running(name: str) -> Iterator[None]:
         raise CheckpointError(f"{name} cannot be run on a probe, so nothing was written ({reason})") from error
 
 
-def rounding(weights: Weights) -> float:
-    """How far apart outputs may be by the rounding of these weights, relative to the largest."""
-    return max([OF_HALF_WEIGHTS.get(tensor.dtype, TOLERANCE) for tensor in weights.values()], default=TOLERANCE)
+def steps_of(weights: Weights) -> Steps:
+    """The steps of the least precise of some weights, but at least those of float32, in which fairseq computes."""
+    types = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    relative = max(torch.finfo(dtype).eps for dtype in (*types, torch.float32))
+    return lambda parameter: relative * parameter.abs()
 
 
-def check_equal(
-    expected: Dict[str, Tensor], found: Dict[str, Tensor], source: str, result: str, allowed: float = TOLERANCE
-) -> None:
-    """Check that a converted model answers as its original.
+@dataclass
+class Expected:
+    """What a converted model is to compute.
 
-    Args:
-        expected: the original's outputs.
-        found: the converted model's, for all or some of their names.
-        source: the original's file, for messages.
-        result: what it became, such as ``the folded model``.
-        allowed: difference relative to the largest output.
-
-    Raises:
-        CheckpointError: an output differs by more.
+    Attributes:
+        outputs: the original's, in float64.
+        rounding: how far they are from those of the original in float32 with weights rounded at random.
     """
-    for name, values in found.items():
-        original = expected[name].double()
-        if not original.isfinite().all():
-            raise CheckpointError(f"{source}: its {name} on a probe are not finite, so nothing was written")
-        bound = allowed * float(original.abs().max())
-        difference = float((values.double() - original).abs().max()) if values.shape == original.shape else math.inf
-        if not difference <= bound:  # nor NaN
-            raise CheckpointError(
-                f"{source}: {result} would not compute the same: on a probe the {name} differ by up to "
-                f"{difference:.2g} and rounding explains {bound:.1g}, so nothing was written"
-            )
+
+    outputs: Outputs
+    rounding: Dict[str, float]
+
+    @classmethod
+    def of(cls, model: Any, answer: Callable[[Any], Outputs], steps: Steps) -> Expected:
+        """Run a model of fairseq's by ``answer``; its weights are lost."""
+        exact = answer(model.double().eval())
+        drawn = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                noise = torch.rand(parameter.shape, generator=drawn, dtype=parameter.dtype) - 0.5
+                parameter += noise.mul_(steps(parameter))
+        rough = answer(model.float())
+        return cls(exact, {name: float((rough[name] - values).abs().max()) for name, values in exact.items()})
+
+    def check(self, found: Outputs, source: str, result: str) -> None:
+        """Check that a converted model computes it.
+
+        Args:
+            found: the converted model's outputs, all or some of them.
+            source: the original's file, for messages.
+            result: what it became, such as ``the folded model``.
+
+        Raises:
+            CheckpointError: an output differs by more than rounding explains.
+        """
+        for name, values in found.items():
+            original = self.outputs[name]
+            bound = max(MARGIN * self.rounding[name], LEAST * float(original.abs().max()))
+            if not math.isfinite(bound):
+                raise CheckpointError(f"{source}: its {name} on a probe are not finite, so nothing was written")
+            difference = float((values - original).abs().max()) if values.shape == original.shape else math.inf
+            if not difference <= bound:  # nor NaN
+                raise CheckpointError(
+                    f"{source}: {result} would not compute the same: on a probe the {name} differ by up to "
+                    f"{difference:.2g} and rounding explains {bound:.1g}, so nothing was written"
+                )
 
 
 def check_states(before: Dict[str, Any], after: Dict[str, Any], source: str, result: str) -> None:
-    """Check that two checkpoints in memory are models of the same outputs; see :func:`check_equal`."""
+    """Check that two checkpoints in memory are models of the same outputs; see :meth:`Expected.check`."""
     original = models.load(before, source)
     probe = probe_of(original)
-    expected = outputs(original, probe, source)
-    del original  # there is room for two models wherever one can be trained, but not for three
+    expected = Expected.of(original, lambda model: outputs(model, probe, source), steps_of(before["model"]))
+    del original  # room for two models is wherever one was trained, but not for three
     name = f"{source}: {result}"
-    found = outputs(models.load(after, name), probe, name)
-    check_equal(expected, found, source, result, rounding(after["model"]))
+    expected.check(outputs(models.load(after, name).double(), probe, name), source, result)

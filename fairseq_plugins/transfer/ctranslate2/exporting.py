@@ -19,21 +19,20 @@ from fairseq_plugins.transfer import state as checkpoint
 from fairseq_plugins.transfer.fold import fold_weights
 from fairseq_plugins.transfer.huggingface.files import whole_folder
 from fairseq_plugins.transfer.names import attention_names, networks
-from fairseq_plugins.transfer.probe import OF_HALF_WEIGHTS, TOLERANCE, check_equal, probe_of
+from fairseq_plugins.transfer.probe import Expected, Steps, probe_of
 from fairseq_plugins.transfer.state import Weights
 
 from .scores import ctranslate2_scores, fairseq_scores
 from .spec import ctranslate2_package, transformer_spec
 
-#: type of weights -> how far apart log-probabilities may be by their rounding, relative to the largest: of float32
-#: CTranslate2's own arithmetic; int8 also rounds what the weights are multiplied with
-ROUNDING = {
-    "float32": TOLERANCE,
-    "int8": 0.2,
-    "float16": OF_HALF_WEIGHTS[torch.float16],
-    "bfloat16": OF_HALF_WEIGHTS[torch.bfloat16],
+#: type of weights -> their steps; of int8 one matrix row has 255
+STEPS: Dict[str, Steps] = {
+    "float32": lambda weight: torch.finfo(torch.float32).eps * weight.abs(),
+    "int8": lambda weight: weight.abs().amax(-1, keepdim=True) / 127,
+    "float16": lambda weight: torch.finfo(torch.float16).eps * weight.abs(),
+    "bfloat16": lambda weight: torch.finfo(torch.bfloat16).eps * weight.abs(),
 }
-QUANTIZATIONS = tuple(ROUNDING)
+QUANTIZATIONS = tuple(STEPS)
 SCORES = "log-probabilities"
 #: options of fairseq's Transformer that add or remove layers
 UNKNOWN_OPTIONS = ("adaptive_softmax_cutoff", "base_layers", "cross_self_attention", "no_cross_attention")
@@ -73,19 +72,20 @@ def export_ctranslate2(
     rows = {"encoder": dictionary, "decoder": target_dictionary or dictionary}
     sides = [_symbols(rows[side], weights[f"{side}.embed_tokens.weight"].size(0), side, source) for side in rows]
     with whole_folder(target) as folder:
-        original = models.load(state, str(source))
-        probe = probe_of(original)
-        expected = fairseq_scores(original, probe, str(source))
-        del original
         # the rounding of small weights would hide smaller faults: first without it
         for weights_type in dict.fromkeys(("float32", quantization)):
             _save(model, weights, sides, folder, weights_type, str(source))
-            result = f"CTranslate2's model of {weights_type} weights"
-            found = ctranslate2_scores(folder, probe, sides, f"{source}: {result}")
-            check_equal({SCORES: expected}, {SCORES: found}, str(source), result, ROUNDING[weights_type])
+            _check(models.load(state, str(source)), folder, sides, weights_type, str(source))
         size = sum(path.stat().st_size for path in folder.iterdir())
     attention = len(attention_names(weights))
     return [f"folded {len(folded)} of {attention} attention modules", f"{quantization} weights, {size / 2**20:.1f} MiB"]
+
+
+def _check(original: Any, folder: Path, sides: List[List[str]], quantization: str, source: str) -> None:
+    """Check that CTranslate2 computes from a folder what fairseq computes from a model, whose weights are lost."""
+    probe, result = probe_of(original), f"CTranslate2's model of {quantization} weights"
+    expected = Expected.of(original, lambda model: {SCORES: fairseq_scores(model, probe, source)}, STEPS[quantization])
+    expected.check({SCORES: ctranslate2_scores(folder, probe, sides, f"{source}: {result}")}, source, result)
 
 
 def _save(model: Any, weights: Weights, sides: List[List[str]], folder: Path, quantization: str, source: str) -> None:

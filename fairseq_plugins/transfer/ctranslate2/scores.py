@@ -16,7 +16,7 @@ from .search import load_translator
 def fairseq_scores(model: Any, probe: Probe, source: str) -> Tensor:
     """Log-probabilities of a probe's target words and of the </s> behind each sentence, one sentence after the other.
 
-    The model is converted to float64, in place; ``source`` is its name in messages.
+    ``source`` is the model's name in messages.
     """
     read = probe.inputs["prev_output_tokens"]
     following = torch.cat([read[:, 1:], read.new_full((len(read), 1), PAD)], dim=1)

@@ -12,7 +12,7 @@ from fairseq_plugins.checkpoints import CheckpointError, PathLike
 from fairseq_plugins.transfer import models
 from fairseq_plugins.transfer import state as checkpoint
 from fairseq_plugins.transfer.fold import fold_state
-from fairseq_plugins.transfer.probe import LOGITS, check_equal, of_head, outputs, probe_of, rounding
+from fairseq_plugins.transfer.probe import LOGITS, Expected, of_head, outputs, probe_of, steps_of
 from fairseq_plugins.transfer.state import UNUSED, Weights
 
 from .config import check_options, to_config
@@ -88,12 +88,12 @@ def _check(state: Dict[str, Any], folder: Path, head: str, exported: Weights, so
     """Check that transformers computes from a folder what fairseq computes from a state."""
     original = models.load(state, source)
     probe = probe_of(original)
-    expected = outputs(original, probe, source)
+    expected = Expected.of(original, lambda model: outputs(model, probe, source), steps_of(exported))
     del original
     result = f"the {CLASSIFIER if head else MASKED_LM} of transformers"
     model = load(folder, CLASSIFIER if head else MASKED_LM, f"{source}: {result}")
     logits = roberta_outputs(model, probe.inputs["src_tokens"], probe.text, f"{source}: {result}")
-    check_equal(expected, {of_head(head) if head else LOGITS: logits}, source, result, rounding(exported))
+    expected.check({of_head(head) if head else LOGITS: logits}, source, result)
 
 
 def to_huggingface(weights: Weights, layers: int, head: str, source: str) -> Weights:

@@ -12,7 +12,7 @@ from fairseq_plugins.checkpoints import CheckpointError, PathLike
 from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.transfer import models
 from fairseq_plugins.transfer import state as checkpoint
-from fairseq_plugins.transfer.probe import FEATURES, LOGITS, check_equal, of_head, outputs, probe_of, rounding
+from fairseq_plugins.transfer.probe import FEATURES, LOGITS, Expected, of_head, outputs, probe_of, steps_of
 from fairseq_plugins.transfer.state import Weights
 
 from .config import to_arguments
@@ -81,11 +81,11 @@ def _check(folder: Path, weights: Weights, state: Dict[str, Any], arch: str) -> 
     result = f"the {arch}"
     imported = models.load(state, f"{folder}: {result}")
     probe = probe_of(imported)
-    found = outputs(imported, probe, f"{folder}: {result}")
+    ours = Expected.of(imported, lambda model: outputs(model, probe, f"{folder}: {result}"), steps_of(state["model"]))
     original = load(folder, kind, f"{folder} as transformers' {kind}", weights if is_pickle(folder) else None)
-    expected = roberta_outputs(original, probe.inputs["src_tokens"], probe.text, str(folder))
+    theirs = roberta_outputs(original, probe.inputs["src_tokens"], probe.text, str(folder))
     name = of_head(HEAD) if head else LOGITS if language_model else FEATURES
-    check_equal({name: expected}, {name: found[name]}, str(folder), result, rounding(state["model"]))
+    ours.check({name: theirs}, str(folder), result)
 
 
 def _write_beside(target: Path, files: Dict[str, str]) -> None:

@@ -13,7 +13,7 @@ from fairseq_plugins.checkpoints import CheckpointError, PathLike
 from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.transfer import models
 from fairseq_plugins.transfer import state as checkpoint
-from fairseq_plugins.transfer.probe import BOS, LOGITS, PAD, check_equal, outputs, padded, probe_of, rounding
+from fairseq_plugins.transfer.probe import BOS, LOGITS, PAD, Expected, outputs, padded, probe_of, steps_of
 from fairseq_plugins.transfer.state import Weights
 
 from .files import CONFIG, is_pickle, read_json, read_weights
@@ -80,7 +80,11 @@ def _check(folder: Path, weights: Weights, state: Dict[str, Any], rows: List[int
     result = f"the {ARCHITECTURE}"
     imported = models.load(state, f"{folder}: {result}")
     probe = probe_of(imported)
-    found = outputs(imported, probe, f"{folder}: {result}")[LOGITS]
+
+    def words(model: Any) -> Dict[str, Tensor]:
+        return {LOGITS: outputs(model, probe, f"{folder}: {result}")[LOGITS][:, BOS + 1 :]}
+
+    ours = Expected.of(imported, words, steps_of(state["model"]))
     place, pad = torch.tensor(rows), rows[PAD]
     sources = place[
         padded([row[row != PAD] for row in probe.inputs["src_tokens"]])
@@ -88,9 +92,8 @@ def _check(folder: Path, weights: Weights, state: Dict[str, Any], rows: List[int
     read = place[probe.inputs["prev_output_tokens"]]
     read[:, 0] = pad  # with which Marian begins
     original = load(folder, MARIAN, f"{folder} as transformers' {MARIAN}", weights if is_pickle(folder) else None)
-    expected = marian_outputs(original, sources, read, pad, str(folder))[probe.text][:, place]
-    words = slice(BOS + 1, None)
-    check_equal({LOGITS: expected[:, words]}, {LOGITS: found[:, words]}, str(folder), result, rounding(state["model"]))
+    theirs = marian_outputs(original, sources, read, pad, str(folder))[probe.text][:, place[BOS + 1 :]]
+    ours.check({LOGITS: theirs}, str(folder), result)
 
 
 def training_config(arguments: Sequence[str], data: str) -> Dict[str, Any]:

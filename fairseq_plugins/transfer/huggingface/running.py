@@ -9,7 +9,7 @@ from typing import Any, Iterator, Optional
 from torch import Tensor
 
 from fairseq_plugins.checkpoints import CheckpointError
-from fairseq_plugins.transfer.probe import PAD, running
+from fairseq_plugins.transfer.probe import running
 from fairseq_plugins.transfer.state import Weights
 
 from .files import INSTALL
