@@ -113,8 +113,9 @@ def load(state: Dict[str, Any], source: str) -> Any:
     positions = trained_positions(weights)
     if family(ARCH_MODEL_REGISTRY[arch]) == "roberta" and positions is not None:
         options.max_positions = positions
+    tokens = vocabularies(weights, source)
     try:
-        model = build(options, vocabularies(weights, source))
+        model = build(options, tokens)
         if any(tensor.dtype == torch.float64 for tensor in weights.values()):
             model.double()
         model.load_state_dict(weights, strict=True, model_cfg=options)  # type: ignore[call-arg]  # fairseq's own

@@ -29,7 +29,7 @@ LOGITS, FEATURES = "logits", "features"
 MARGIN = 10
 #: of the largest output: less is no difference
 LEAST = 1e-6
-#: a parameter -> the distance of the numbers that it can be stored as, of the same shape or one to multiply with it
+#: a parameter -> how far apart the numbers are that it can be stored as, in its shape or one that broadcasts to it
 Steps = Callable[[Tensor], Tensor]
 #: what a model computes, by name
 Outputs = Dict[str, Tensor]
@@ -120,8 +120,12 @@ def running(name: str) -> Iterator[None]:
 
 
 def steps_of(weights: Weights) -> Steps:
-    """The steps of the least precise of some weights, but at least those of float32, in which fairseq computes."""
-    types = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    """Those of the least precise of some weights."""
+    return float_steps(*{tensor.dtype for tensor in weights.values() if tensor.is_floating_point()})
+
+
+def float_steps(*types: torch.dtype) -> Steps:
+    """Those of the least precise of some types and float32, in which fairseq computes some things always."""
     relative = max(torch.finfo(dtype).eps for dtype in (*types, torch.float32))
     return lambda parameter: relative * parameter.abs()
 

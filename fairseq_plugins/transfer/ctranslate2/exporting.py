@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional
 import torch
 from fairseq.data import Dictionary
 from fairseq.models.transformer import TransformerModel
+from torch import Tensor
 
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.attention.config import DEFAULTS
@@ -19,18 +20,26 @@ from fairseq_plugins.transfer import state as checkpoint
 from fairseq_plugins.transfer.fold import fold_weights
 from fairseq_plugins.transfer.huggingface.files import whole_folder
 from fairseq_plugins.transfer.names import attention_names, networks
-from fairseq_plugins.transfer.probe import Expected, Steps, probe_of
+from fairseq_plugins.transfer.probe import Expected, Steps, float_steps, probe_of
 from fairseq_plugins.transfer.state import Weights
 
 from .scores import ctranslate2_scores, fairseq_scores
 from .spec import ctranslate2_package, transformer_spec
 
-#: type of weights -> their steps; of int8 one matrix row has 255
+
+def int8_steps(parameter: Tensor) -> Tensor:
+    """A matrix is stored row by row, 127 steps to its largest number; vectors stay float32."""
+    if parameter.dim() < 2:
+        return float_steps(torch.float32)(parameter)
+    return parameter.abs().amax(-1, keepdim=True) / 127
+
+
+#: type of weights -> their steps
 STEPS: Dict[str, Steps] = {
-    "float32": lambda weight: torch.finfo(torch.float32).eps * weight.abs(),
-    "int8": lambda weight: weight.abs().amax(-1, keepdim=True) / 127,
-    "float16": lambda weight: torch.finfo(torch.float16).eps * weight.abs(),
-    "bfloat16": lambda weight: torch.finfo(torch.bfloat16).eps * weight.abs(),
+    "float32": float_steps(torch.float32),
+    "int8": int8_steps,
+    "float16": float_steps(torch.float16),
+    "bfloat16": float_steps(torch.bfloat16),
 }
 QUANTIZATIONS = tuple(STEPS)
 SCORES = "log-probabilities"

@@ -86,9 +86,8 @@ def _check(folder: Path, weights: Weights, state: Dict[str, Any], rows: List[int
 
     ours = Expected.of(imported, words, steps_of(state["model"]))
     place, pad = torch.tensor(rows), rows[PAD]
-    sources = place[
-        padded([row[row != PAD] for row in probe.inputs["src_tokens"]])
-    ]  # Marian counts padding on the left
+    # on the left Marian would count padding among the positions
+    sources = place[padded([row[row != PAD] for row in probe.inputs["src_tokens"]])]
     read = place[probe.inputs["prev_output_tokens"]]
     read[:, 0] = pad  # with which Marian begins
     original = load(folder, MARIAN, f"{folder} as transformers' {MARIAN}", weights if is_pickle(folder) else None)
