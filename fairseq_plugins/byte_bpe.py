@@ -17,7 +17,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Tuple
 
-from .corpus import CorpusError, PathLike, write_whole
+from fairseq_plugins import lines
+from fairseq_plugins.corpus import CorpusError, PathLike, write_whole
 
 ENCODER, MERGES = "encoder.json", "vocab.bpe"
 UNK = "<unk>"
@@ -29,18 +30,7 @@ CHUNK = 2000
 
 def read_lines(path: PathLike) -> Iterator[str]:
     """The lines of a UTF-8 file without the white space around them, as fairseq's RoBERTa encoder takes them."""
-    try:
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    yield line.decode("utf-8").strip()
-                except UnicodeDecodeError as error:
-                    raise CorpusError(
-                        f"{path}:{number}: byte 0x{line[error.start]:02x} at column {error.start + 1} is not UTF-8; "
-                        "fetch the file again or convert it with iconv"
-                    ) from None
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror}); check the name and its permissions") from None
+    return map(str.strip, lines.read_lines(path))
 
 
 def pieces(line: str, unk: bool) -> List[str]:

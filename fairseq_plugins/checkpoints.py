@@ -6,7 +6,6 @@ import inspect
 import os
 import pickle
 import re
-import tempfile
 import zipfile
 from argparse import Namespace
 from contextlib import nullcontext
@@ -19,6 +18,7 @@ from omegaconf import OmegaConf, open_dict
 from fairseq_plugins.compat.encoder_layer import DUPLICATE_PARAMETERS
 
 from . import safe_load
+from .durable import replacing
 
 #: the names that fairseq gives its checkpoints; averages and other files beside them are none to resume from
 _NAMES = re.compile(r"checkpoint(\d+|_\d+_\d+|_last|_best|\.best_.+)\.pt")
@@ -182,11 +182,16 @@ def convert_checkpoint(source: PathLike, target: PathLike, to: str) -> List[str]
         Sentences about what was changed or dropped.
 
     Raises:
-        CheckpointError: the source cannot be read, or its architecture has no counterpart.
+        CheckpointError: the source cannot be read, its architecture has no counterpart, or the counterpart has other
+            outputs.
     """
-    check_archive(source, whole=True)
-    state = load_state(source)
+    from .transfer.probe import check_states
+    from .transfer.state import model_part, read
+
+    state = read(source)
+    original = model_part(state)
     notes = _convert(state, to, str(source))
+    check_states(original, state, str(source), f"its {to} form")
     save_state(state, Path(target))
     return notes
 
@@ -381,18 +386,11 @@ def _renumbered(optimizer: Any, parameters: List[str], dropped: set, weights: Di
 
 
 def save_state(state: Dict[str, Any], target: Path) -> None:
-    """``torch.save`` into a temporary file beside the target, to the disk, then under its name."""
+    """``torch.save`` into a file that takes the target's name when it is complete, and its folder if that is missing.
+
+    Raises:
+        DiskFullError: there is no room; what stood there is untouched.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's file is the owner's alone
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(str(target)) as stream:
+        torch.save(state, stream)

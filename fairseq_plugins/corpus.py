@@ -1,8 +1,7 @@
 """Parallel text: strict reading of the official layouts, checks that name file and line, and cleaning.
 
-A line ends at ``\\n`` and nowhere else. ``str.splitlines`` and the ``codecs`` readers that the tokenisation and
-BPE tools use also split at U+0085, U+2028, form feeds and others, which silently shifts one side of a corpus
-against the other; such characters are therefore refused (or, on request, replaced by a blank).
+A line ends as :mod:`.lines` says. The ``codecs`` readers that the tokenisation and BPE tools use also split at U+0085,
+U+2028, form feeds and others; such characters are therefore refused (or, on request, replaced by a blank).
 """
 
 from __future__ import annotations
@@ -18,10 +17,12 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import zip_longest
 from pathlib import Path
-from typing import BinaryIO, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import BinaryIO, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 from xml.parsers import expat
 
-PathLike = Union[str, Path]
+from .lines import CorpusError as CorpusError
+from .lines import PathLike as PathLike
+from .lines import decode_line
 
 #: The layouts that :func:`read_corpus` takes; ``auto`` decides by content.
 LAYOUTS = ("auto", "plain", "tags", "xml", "sgm")
@@ -41,10 +42,6 @@ _ENTITY = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#(\d{1,7})|#x([0-9a-f]{1,6}));"
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 # Everything that some tool in the chain takes for a line end or drops: C0 and C1 controls but the tab, DEL, LS, PS.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-class CorpusError(ValueError):
-    """A corpus file that cannot be used: one sentence with file, line and remedy."""
 
 
 class Sentence(NamedTuple):
@@ -114,14 +111,7 @@ def _opened(path: PathLike) -> Iterator[BinaryIO]:
 
 
 def _decode_line(line: bytes, path: PathLike, number: int, repair: bool) -> str:
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{path}:{number}: byte 0x{line[error.start]:02x} at column {error.start + 1} is not UTF-8; "
-            "fetch the file again or convert it with iconv"
-        ) from None
-    return _check_characters(text, path, number, repair)
+    return _check_characters(decode_line(line, path, number), path, number, repair)
 
 
 def _check_characters(text: str, path: PathLike, number: int, repair: bool) -> str:

@@ -2,7 +2,8 @@
 """From fairseq-generate's log to text in the order of the corpus: collect_hypotheses.py LOG OUT_DIR LANGUAGE.
 
 Writes OUT_DIR/hyp.tok and OUT_DIR/hyp.detok.LANGUAGE. Every sentence that fairseq loaded needs exactly one
-hypothesis (the best one), or this stops.
+hypothesis (the best one), or this stops. Those that it was told to leave out get an empty line each, so that all lines
+keep their places, and what the log says of them is printed.
 """
 
 import os
@@ -11,11 +12,12 @@ import sys
 
 LOADED = re.compile(r"loaded ([\d,]+) examples from: ")
 HYPOTHESIS = re.compile(r"H-(\d+)\t[^\t]*\t?(.*)")
+LEFT_OUT = re.compile(r"([\d,]+) of [\d,]+ sentences \([\d,]+ tokens\) were left out: .*")
 
 
-def read_log(path: str) -> "tuple[int, dict[int, str]]":
-    """The number of sentences loaded, and the best hypothesis of each by its number."""
-    loaded = None
+def read_log(path: str) -> "tuple[int, dict[int, str], re.Match[str] | None]":
+    """The number of sentences loaded, the best hypothesis of each by its number, and what is said of those left out."""
+    loaded = left_out = None
     hypotheses: dict[int, str] = {}
     with open(path, encoding="utf-8", newline="\n") as log:
         for line in log:
@@ -23,18 +25,23 @@ def read_log(path: str) -> "tuple[int, dict[int, str]]":
             if match and loaded is None:
                 loaded = int(match[1].replace(",", ""))
             match = HYPOTHESIS.fullmatch(line.rstrip("\n"))
+            left_out = LEFT_OUT.fullmatch(line.rstrip("\n")) or left_out
             if match:
                 # With --nbest the best comes first.
                 hypotheses.setdefault(int(match[1]), match[2])
     if loaded is None:
         sys.exit(f"generate.sh: error: {path} does not say how many sentences were loaded")
-    return loaded, hypotheses
+    return loaded, hypotheses, left_out
 
 
 def main() -> None:
     log, out, language = sys.argv[1:]
-    loaded, hypotheses = read_log(log)
+    loaded, hypotheses, left_out = read_log(log)
     missing = [number for number in range(loaded) if number not in hypotheses]
+    if left_out and int(left_out[1].replace(",", "")) == len(missing):
+        print(f"{left_out[0]}; their lines are empty")
+        hypotheses.update(dict.fromkeys(missing, ""))
+        missing = []
     if missing or len(hypotheses) != loaded:
         first = f"; the first without one is number {missing[0]} (counted from 0)" if missing else ""
         sys.exit(f"generate.sh: error: {loaded} sentences but {len(hypotheses)} hypotheses in {log}{first}")

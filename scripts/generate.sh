@@ -21,7 +21,8 @@
 #   --dry-run            print the command, write nothing
 #
 # Writes, all at once at the end: log (fairseq's own output), hyp.tok (tokenised, BPE undone), hyp.detok.L (plain text,
-# for scripts/score.sh), command.sh.
+# for scripts/score.sh), command.sh. A sentence longer than the model takes stops it; with
+# "-- --skip-invalid-size-inputs-valid-test" its line stays empty, and the last line says how many there are.
 #
 # Examples:
 #   scripts/generate.sh data-bin/toy --save-dir runs/toy
@@ -144,13 +145,13 @@ trap 'rm -rf "$work"' EXIT
 note "translating $SUBSET with $CHECKPOINT, beam $BEAM"
 start=$SECONDS
 if ! LOGLEVEL=INFO PYTHONIOENCODING=utf-8 "${GENERATE[@]}" >"$work/log" 2>"$work/errors"; then
-    tail -n 15 "$work/errors" >&2
+    tail -n 15 "$work/errors" | grep -vF ' | INFO | ' >&2 || true
     grep -E 'Error|Exception' "$work/log" | tail -n 3 >&2 || true
     die "fairseq-generate failed; its last words are above"
 fi
 cat "$work/errors" >>"$work/log"
 rm "$work/errors"
-"$PYTHON" "$ROOT/scripts/collect_hypotheses.py" "$work/log" "$work" "$LANGUAGE"
+left_out="$("$PYTHON" "$ROOT/scripts/collect_hypotheses.py" "$work/log" "$work" "$LANGUAGE")"
 {
     printf '#!/usr/bin/env bash\n'
     show_command cd "$PWD"
@@ -159,3 +160,4 @@ rm "$work/errors"
 rm -rf "$OUT"
 mv "$work" "$OUT"
 note "$(awk 'END {print NR}' "$OUT/hyp.tok") sentences in $((SECONDS - start)) s: $OUT/hyp.detok.$LANGUAGE"
+[[ -z "$left_out" ]] || note "$left_out"

@@ -400,8 +400,8 @@ apply_codes() {
 }
 
 binarise() {
-    local tests file language
-    tests="$(printf ",$OUT/bpe/%s" "${SETS[@]:2}")"
+    local tests="" file language
+    for file in "${SETS[@]:2}"; do tests+=",$OUT/bpe/$file"; done
     if [[ "$DRY_RUN" == 1 ]]; then
         show fairseq-preprocess --source-lang "$SOURCE" --target-lang "$TARGET" --joined-dictionary \
             --trainpref "$OUT/bpe/train" --validpref "$OUT/bpe/valid" --testpref "${tests:1}" \
@@ -442,7 +442,7 @@ text_stages() {
     stage codes bpe.codes "joint $BPE" learn_codes "${CLEANED[@]}"
     stage bpe bpe "no vocabulary threshold" apply_codes "$OUT/bpe.codes" "${CLEANED[@]}" "${tok[@]}"
     stage binarise bin "joined $SOURCE-$TARGET" binarise "${bpe[@]}"
-    [[ "$DRY_RUN" == 1 ]] || note "ready: fairseq-train $OUT/bin ... (reference for sacreBLEU: $OUT/raw/test.$TARGET)"
+    [[ "$DRY_RUN" == 1 ]] || note "ready: fairseq-train $(printf '%q ... (reference for sacreBLEU: %q)' "$OUT/bin" "$OUT/raw/test.$TARGET")"
 }
 
 # ------------------------------------------------------------------ finding and fetching files

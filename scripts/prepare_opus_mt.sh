@@ -68,8 +68,8 @@ encode_pieces() {
 }
 
 binarise_pieces() {
-    local tests set language command
-    tests="$(printf ",$OUT/spm/%s" "${SETS[@]:2}")"
+    local tests="" set language command
+    for set in "${SETS[@]:2}"; do tests+=",$OUT/spm/$set"; done
     command=(fairseq-preprocess --source-lang "$SOURCE" --target-lang "$TARGET" --srcdict "$OUT/model/dict.txt"
         --joined-dictionary --trainpref "$OUT/spm/train" --validpref "$OUT/spm/valid" --testpref "${tests:1}"
         --destdir "$PARTIAL/bin" --workers "$WORKERS")
@@ -124,5 +124,5 @@ for set in "${SETS[@]}"; do
     SPM+=("$OUT/spm/$set.$SOURCE" "$OUT/spm/$set.$TARGET")
 done
 stage binarise bin "joined $SOURCE-$TARGET" binarise_pieces "$OUT/model/dict.txt" "${SPM[@]}"
-[[ "$DRY_RUN" == 1 ]] || note "ready: fairseq-train $OUT/bin --finetune-from-model $OUT/model/model.pt ... (reference" \
-    "for sacreBLEU: $FROM/valid.$TARGET)"
+[[ "$DRY_RUN" == 1 ]] || note "ready: fairseq-train $(printf '%q --finetune-from-model %q' "$OUT/bin" "$OUT/model/model.pt") ..." \
+    "(reference for sacreBLEU: $(printf '%q' "$FROM/valid.$TARGET"))"

@@ -132,4 +132,4 @@ if [[ -n "$MERGES" ]]; then
     TEXT="$OUT/bpe"
 fi
 stage binarise bin "vocabulary ${MERGES:-of $VOCAB words}" binarise "$TEXT"/{train,valid,test}.{words,brackets}
-[[ "$DRY_RUN" == 1 ]] || note "ready: fairseq-train $OUT/bin ... (gold trees: $OUT/raw/test.trees)"
+[[ "$DRY_RUN" == 1 ]] || note "ready: fairseq-train $(printf '%q ... (gold trees: %q)' "$OUT/bin" "$OUT/raw/test.trees")"

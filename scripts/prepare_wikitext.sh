@@ -278,5 +278,5 @@ else
 fi
 stage encode encoded "$LAYOUT" encode "$OUT"/raw/{train,valid,test}.txt "$OUT"/bpe/{encoder.json,vocab.bpe}
 stage binarise bin "" binarise_ids "$OUT"/encoded/{train,valid,test} "$DICTIONARY"
-[[ "$DRY_RUN" == 1 ]] || note "ready: fairseq-train $OUT/bin --task masked_lm ... (text for it: --bpe gpt2" \
-    "--gpt2-encoder-json $OUT/bpe/encoder.json --gpt2-vocab-bpe $OUT/bpe/vocab.bpe)"
+[[ "$DRY_RUN" == 1 ]] || note "ready: fairseq-train $(printf '%q' "$OUT/bin") --task masked_lm ... (text for it: --bpe gpt2" \
+    "$(printf -- '--gpt2-encoder-json %q --gpt2-vocab-bpe %q' "$OUT/bpe/encoder.json" "$OUT/bpe/vocab.bpe"))"

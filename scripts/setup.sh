@@ -137,7 +137,7 @@ if [[ "$(cat "$unfinished")" != found ]] && ! "$python" -m pip --version >/dev/n
         die "$interpreter cannot make environments; install its venv module (Debian, Ubuntu: python3-venv) or name another Python with --python"
     }
 fi
-"$python" -m pip --version >/dev/null 2>&1 || die "$venv has no pip; run: $python -m ensurepip"
+"$python" -m pip --version >/dev/null 2>&1 || die "$venv has no pip; run: $(printf '%q' "$python") -m ensurepip"
 for package in $(inspect drop-damaged "$unfinished"); do note "$package was left incomplete; installing it again"; done
 clashes >"$work/clashes.before"
 
@@ -217,4 +217,4 @@ fi
 mv "$stamp.new" "$stamp"
 rm -f "$unfinished"
 printf '%s\n' "$report"
-note "ready after ${SECONDS} s; use it with: source $venv/bin/activate"
+note "ready after ${SECONDS} s; use it with: source $(printf '%q' "$venv/bin/activate")"

@@ -129,6 +129,26 @@ def build(case, task=None, **overrides):
     return build_model(args, task or TASKS[family]())
 
 
+def save(path, case, task=None, dtype=torch.float32, heads=None, noise=0.2, **overrides):
+    """A checkpoint of :func:`build`'s model with all parameters away from their initial values; returns the model.
+
+    ``heads`` are classes by the names of classification heads.
+    """
+    family = family_of(case)
+    model = build(case, task, **overrides)
+    for name, classes in (heads or {}).items():
+        model.register_classification_head(name, num_classes=classes)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += noise * torch.randn_like(parameter)
+    chosen = {"arch": case, **SMALL[family], **CASES.get(case, {}), **overrides}
+    config = Namespace(**chosen, _name=chosen["arch"])
+    cfg = {"model": config, "task": {"_name": TASKS[family].__name__.replace("_task", "")}}
+    state = {"model": model.to(dtype).state_dict(), "args": None, "cfg": cfg, "last_optimizer_state": {}}
+    torch.save(state, path)
+    return model.eval()
+
+
 def batch(lengths=(7, 5, 2), targets=(6, 3, 5), seed=0, left_pad_source=True):
     """src_tokens, src_lengths, prev_output_tokens of unequal lengths; sources padded left, targets right."""
     words, d = torch.Generator().manual_seed(seed), dictionary()

@@ -16,8 +16,6 @@ import torch
 from fairseq import checkpoint_utils, options
 from pipeline_tools import ROOT, environment, script, sentences, snapshot, write_pair
 
-from fairseq_plugins.commands import average_checkpoints
-
 ARCH = "transformer_neuralqkv_tiny"
 TINY = [
     *("--encoder-layers", "1", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "16"),
@@ -426,44 +424,6 @@ def test_score_names_the_file_and_the_counts(tmp_path):
     assert "is empty" in script("scripts/score.sh", tmp_path / "hyp", tmp_path / "ref", status=1)
     assert "two files" in script("scripts/score.sh", tmp_path / "hyp", status=2)
     assert snapshot(tmp_path) == ["hyp", "ref"]
-
-
-def checkpoint(path, **model):
-    history = [{"criterion_name": "x", "optimizer_name": "x", "lr_scheduler_state": {}, "num_updates": 1}]
-    extra_state = {"epoch": 1, "train_iterator": {"epoch": 1}}
-    state = {"model": model, "optimizer_history": history, "extra_state": extra_state, "last_optimizer_state": {"x": 1}}
-    torch.save({**state, "args": None, "cfg": None, "task_state": {}}, path)
-
-
-def test_average_is_the_mean(tmp_path):
-    # 1 + 1e-8 is lost in float32 sums but not in float64 ones: ten summands would drift
-    values = [torch.tensor([0.1 * number, 1.0, -number], dtype=torch.float32) for number in range(1, 4)]
-    for number, value in enumerate(values, start=9):
-        half = torch.tensor([60000.0, 1.0], dtype=torch.float16)
-        checkpoint(tmp_path / f"checkpoint{number}.pt", w=value, half=half, version=torch.tensor([number]))
-    paths = average_checkpoints.last_checkpoints(str(tmp_path), 3)
-    assert [os.path.basename(path) for path in paths] == ["checkpoint9.pt", "checkpoint10.pt", "checkpoint11.pt"]
-    state = average_checkpoints.average(paths)
-    expected = (values[0].double() + values[1].double() + values[2].double()) / 3
-    assert torch.equal(state["model"]["w"], expected.float())
-    # a sum in float16 would overflow
-    assert state["model"]["half"].dtype == torch.float16
-    assert torch.equal(state["model"]["half"], torch.tensor([60000.0, 1.0], dtype=torch.float16))
-    assert state["model"]["version"].item() == 11
-    assert state["last_optimizer_state"] is None
-
-
-def test_average_refuses_different_models(tmp_path):
-    checkpoint(tmp_path / "a.pt", w=torch.zeros(2))
-    checkpoint(tmp_path / "b.pt", w=torch.zeros(3))
-    checkpoint(tmp_path / "c.pt", w=torch.zeros(2), v=torch.zeros(1))
-    a, b, c = (str(tmp_path / name) for name in ("a.pt", "b.pt", "c.pt"))
-    with pytest.raises(ValueError, match=r"w is \(2,\) in .*a\.pt but \(3,\) in .*b\.pt"):
-        average_checkpoints.average([a, b])
-    with pytest.raises(ValueError, match=r"v is in only one of .*a\.pt and .*c\.pt"):
-        average_checkpoints.average([a, c])
-    with pytest.raises(ValueError, match="holds 0 checkpoints"):
-        average_checkpoints.last_checkpoints(str(tmp_path), 2)
 
 
 def test_average_sh(data, undisturbed, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -170,13 +171,16 @@ def test_only_what_changed_is_made_again(prepared: Path, captions: Path, tmp_pat
 
 
 def test_toy(tmp_path: Path) -> None:
-    out = tmp_path / "with a blank" / "töy"
+    out = tmp_path / "with a blank" / "töy (100%s)"
     result = prepare("toy", "--out", out, *SMALL_TOY, "--bpe", 100, "--source-lang", "en", "--target-lang", "de")
     succeeded(result)
     pairs = generate(1, {"test": 10, "valid": 10, "train": 150})
     for split in ("train", "valid", "test"):
         assert (out / "raw" / f"{split}.de").read_text(encoding="utf-8") == "".join(p.de + "\n" for p in pairs[split])
         assert (out / "bin" / f"{split}.en-de.de.bin").stat().st_size > 0
+    quoted = re.search(r"ready: fairseq-train (.*) \.\.\. \(reference for sacreBLEU: (.*)\)\n", result.stderr)
+    copied = subprocess.run(["bash", "-c", f"printf '%s\\n' {quoted[1]} {quoted[2]}"], capture_output=True, text=True)
+    assert copied.stdout == f"{out}/bin\n{out}/raw/test.de\n"
 
 
 def _release(folder: Path, sentences: Dict[str, List[Pair]], direction: str = "en-de") -> None:

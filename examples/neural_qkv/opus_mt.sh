@@ -85,7 +85,7 @@ opus_options() {
         MODEL=opus-mt-de-en
     fi
     [[ -z "$MODEL" || -f "$MODEL/config.json" || "$DRY_RUN" == 1 ]] ||
-        die "no config.json in $MODEL; fetch the model with: huggingface-cli download Helsinki-NLP/opus-mt-de-en --local-dir $MODEL"
+        die "no config.json in $MODEL; fetch the model with: huggingface-cli download Helsinki-NLP/opus-mt-de-en --local-dir $(printf '%q' "$MODEL")"
 }
 
 # run_command WORD...: run it, or show it.

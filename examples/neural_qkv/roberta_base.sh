@@ -89,7 +89,7 @@ model_options() {
         MODEL=roberta-base
     fi
     [[ -z "$MODEL" || -f "$MODEL/config.json" || "$DRY_RUN" == 1 ]] ||
-        die "no config.json in $MODEL; fetch the model with: huggingface-cli download FacebookAI/roberta-base --local-dir $MODEL"
+        die "no config.json in $MODEL; fetch the model with: huggingface-cli download FacebookAI/roberta-base --local-dir $(printf '%q' "$MODEL")"
 }
 
 # run_command WORD...: run it, or show it.

@@ -11,6 +11,8 @@ from fairseq import checkpoint_utils, utils
 from fairseq.criterions.masked_lm import MaskedLmLoss
 from fairseq.dataclass.configs import GenerationConfig
 
+from fairseq_plugins.left_out import LeftOut
+
 from .measure import Observer, Place
 
 
@@ -25,9 +27,10 @@ class Evaluation:
         batches: only as many (all if None).
         tokens_per_sample: of a language model's blocks (default: those of its training).
         device: to compute on.
+        skip: leave out what is longer than the model takes; ``left_out`` counts it.
 
     Raises:
-        ValueError: the split has no batch.
+        ValueError: something is longer than the model takes, or the split has no batch.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Evaluation:
         batches: Optional[int],
         tokens_per_sample: Optional[int],
         device: torch.device,
+        skip: bool = False,
     ) -> None:
         overrides: Dict[str, Any] = {"data": data, "attention_mixing": "dense"}
         if tokens_per_sample is not None:
@@ -48,20 +52,29 @@ class Evaluation:
         self.criterion = self.task.build_criterion(cfg.criterion).to(device).eval()
         self.split, self.max_tokens, self.device = split, max_tokens, device
         self.task.load_dataset(split)
+        self.left_out = LeftOut(
+            limit=utils.resolve_max_positions(self.task.max_positions(), self.model.max_positions())
+        )
         self.samples = self._samples(batches)
+        if self.left_out and not skip:
+            raise ValueError(
+                f"{data}: {self.left_out.amount} of {split} are {self.left_out.reason}; give a smaller "
+                "--tokens-per-sample (language models), or leave them out with --skip-invalid-size-inputs-valid-test"
+            )
         if not self.samples:
-            raise ValueError(f"{data}: no batch in {split}; are its sentences longer than the model's positions?")
+            raise ValueError(f"{data}: no batch in {split}: its sentences are {self.left_out.reason}")
 
     def _samples(self, batches: Optional[int]) -> List[Any]:
         iterator = self.task.get_batch_iterator(
             self.task.dataset(self.split),
             max_tokens=self.max_tokens,
-            max_positions=utils.resolve_max_positions(self.task.max_positions(), self.model.max_positions()),
+            max_positions=self.left_out.limit,
             ignore_invalid_inputs=True,
             seed=1,
-        ).next_epoch_itr(shuffle=False)
+        )
+        self.left_out.add(iterator)
         found: List[Any] = []
-        for sample in iterator:
+        for sample in iterator.next_epoch_itr(shuffle=False):
             if batches is not None and len(found) == batches:
                 break
             if sample:

@@ -73,6 +73,8 @@ class Sweep:
         if not left:
             return self.content
         model = evaluation()
+        if model.left_out:
+            self.content["left out"] = str(model.left_out)
         found = places(model.model, sites)
         keys = max(sample["net_input"]["src_tokens"].size(1) for sample in model.samples)
         report(f"{model.tokens:,} tokens of {model.split}, source of up to {keys}, {len(left)} parts to do")

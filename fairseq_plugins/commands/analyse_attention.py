@@ -39,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokens-per-sample", type=int, metavar="N", help="of a language model's blocks (default: as trained)"
     )
+    parser.add_argument(
+        "--skip-invalid-size-inputs-valid-test",
+        action="store_true",
+        help="leave out what is longer than the model takes; the last line says how much",
+    )
     parser.add_argument("--swaps", type=int, default=0, metavar="N", help="--attention-value-aware-swaps (default: 0)")
     parser.add_argument("--chunk", type=int, default=0, metavar="N", help="--attention-value-aware-chunk (default: 0)")
     parser.add_argument("--bleu", action="store_true", help="translate the split too, and score it")
@@ -74,7 +79,14 @@ def run(args: argparse.Namespace) -> int:
         sweep = Sweep(args.out, setting)
         content = sweep.run(
             lambda: Evaluation(
-                args.checkpoint, args.data, args.split, args.max_tokens, args.batches, args.tokens_per_sample, device
+                args.checkpoint,
+                args.data,
+                args.split,
+                args.max_tokens,
+                args.batches,
+                args.tokens_per_sample,
+                device,
+                args.skip_invalid_size_inputs_valid_test,
             ),
             sites,
             mixings,
@@ -86,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
         print(report.markdown(content))
         report.write_tables(content, folder)
         report.write_plots(content, folder, Path(args.checkpoint).parent.name)
+        if "left out" in content:
+            print(f"analyse-attention: {content['left out']}")
     except ModuleNotFoundError as error:
         print(f"analyse-attention: {error}", file=sys.stderr)
     except (ValueError, CheckpointError, OSError) as error:

@@ -2,7 +2,8 @@
 
 Floating-point parameters are summed in float64 and stored in their own type, so the result does not depend on the
 order beyond that type's rounding. Everything else (options, task, training state) is the last checkpoint's, without
-its optimizer.
+its optimizer. Checkpoints of different models (architecture, attention, whatever else changes what is computed, sizes
+of dictionaries, shared embeddings) are refused; dropout and the like may differ.
 
     fairseq-plugins average-checkpoints runs/toy --last 5 --output runs/toy/average.pt
     fairseq-plugins average-checkpoints a.pt b.pt c.pt --output average.pt
@@ -14,9 +15,12 @@ import argparse
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Any, Dict, List
 
 import torch
+
+from fairseq_plugins.checkpoints import CheckpointError, save_state
 
 #: what fairseq calls the checkpoint of an epoch, and the one of a number of updates
 EPOCH = re.compile(r"checkpoint(\d+)\.pt")
@@ -37,13 +41,10 @@ def run(args: argparse.Namespace) -> int:
             if len(paths) != 1:
                 raise ValueError("--last takes one folder")
             paths = last_checkpoints(paths[0], args.last, UPDATE if args.updates else EPOCH)
-        state = average(paths)
-    except (ValueError, OSError) as error:
+        save_state(average(paths), Path(args.output))
+    except (CheckpointError, ValueError, OSError) as error:
         print(f"average-checkpoints: error: {error}", file=sys.stderr)
         return 1
-    partial = args.output + ".tmp"
-    torch.save(state, partial)
-    os.replace(partial, args.output)
     print(f"{args.output}: the average of {len(paths)} checkpoints: {', '.join(map(os.path.basename, paths))}")
     return 0
 
@@ -59,35 +60,31 @@ def last_checkpoints(folder: str, count: int, pattern: re.Pattern[str] = EPOCH) 
 
 
 def average(paths: List[str]) -> Dict[str, Any]:
-    """The last checkpoint's state with the mean of all models' parameters."""
-    from fairseq import checkpoint_utils
+    """The last checkpoint's state with the mean of all models' parameters.
+
+    Raises:
+        CheckpointError: one cannot be read, does not say which model it is, or is of another model than the first.
+    """
+    from fairseq_plugins.transfer import state as checkpoint
+    from fairseq_plugins.transfer.signature import differences, signature
 
     total: Dict[str, torch.Tensor] = {}
-    state: Dict[str, Any] = {}
+    first: Dict[str, str] = {}
     for path in paths:
-        if not os.path.isfile(path):
-            raise ValueError(f"no checkpoint {path}")
-        state = checkpoint_utils.load_checkpoint_to_cpu(path)
-        model = state["model"]
+        state = checkpoint.read(path)
+        model, found = state["model"], signature(state, path)
         if not total:
             total = {name: torch.zeros_like(value, dtype=torch.float64) for name, value in model.items()}
-        _check_same(total, model, paths[0], path)
+            first = found
+        different = differences(first, found)
+        if different:
+            raise CheckpointError(f"{paths[0]} and {path} are not of one model: {'; '.join(different)}")
         for name, value in model.items():
             if value.is_floating_point():
                 total[name] += value.double()
-    for name, value in state["model"].items():
-        if value.is_floating_point():
-            state["model"][name] = (total[name] / len(paths)).to(value.dtype)
-    state["last_optimizer_state"] = None
+    with torch.no_grad():
+        for name, value in model.items():
+            if value.is_floating_point():
+                value.copy_(total[name] / len(paths))  # in place: tables that are one tensor stay one in the file
+    checkpoint.drop_training(state)
     return state
-
-
-def _check_same(total: Dict[str, torch.Tensor], model: Dict[str, torch.Tensor], first: str, path: str) -> None:
-    for name in sorted(set(total) ^ set(model)):
-        raise ValueError(f"{name} is in only one of {first} and {path}: they are different models")
-    for name, value in model.items():
-        if value.shape != total[name].shape:
-            raise ValueError(
-                f"{name} is {tuple(total[name].shape)} in {first} but {tuple(value.shape)} in {path}: "
-                "they are different models"
-            )

@@ -2,7 +2,7 @@
 
 Architectures pair up by their ending: transformer_iwslt_de_en and transformer_baseline_iwslt_de_en, for example.
 Weights keep their names and values. Other variants have no stock form and are refused. OUT appears complete or not
-at all.
+at all, and only if both models have the same outputs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Write a RoBERTa or Marian model of Hugging Face's transformers as a fairseq checkpoint.
 
 DIR is a folder with config.json, whose model_type says which of both it is, and model.safetensors or
-pytorch_model.bin. dict.txt is written beside OUT, but over no other. Reading safetensors needs
-pip install 'fairseq_plugins[huggingface]'.
+pytorch_model.bin. dict.txt is written beside OUT, but over no other. Needs pip install 'fairseq_plugins[huggingface]':
+nothing is written unless transformers' model and the new one have the same outputs.
 
 RoBERTa (roberta-base): the tokenizer's vocab.json and merges.txt or tokenizer.json become encoder.json and vocab.bpe
 for --bpe gpt2, also beside OUT. A classifier becomes the classification head sentence_classification_head.

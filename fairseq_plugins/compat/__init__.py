@@ -9,14 +9,17 @@ What cannot be repaired from here:
 - Forgetting ``--user-dir``: no code of this package runs then, and fairseq dies of ``IndexError: Replacement index
   1 out of range`` (its message for an unknown model passes the configuration's braces to ``str.format``). Where the
   package is imported, the message is repaired.
-- ``fairseq-score --sacrebleu`` passes an open file where sacrebleu wants lines, and it imports no ``--user-dir``;
-  use the ``sacrebleu`` command.
+- ``fairseq-score`` imports no ``--user-dir``. It takes a carriage return for the end of a line, stops without a word
+  at the end of the shorter file, and with ``--sacrebleu`` passes an open file where sacrebleu wants lines; use the
+  ``sacrebleu`` command or ``scripts/score.sh``.
+- ``fairseq-preprocess`` without ``--user-dir`` takes a carriage return inside a line for its end.
 """
 
 # Each registers what it holds, and apply() follows this order: messages come before fairseq's first import.
 # isort: off
 from . import messages  # noqa: F401
-from . import checkpoints, encoder_layer, configuration, user_dir  # noqa: F401
+from . import checkpoints, encoder_layer, configuration  # noqa: F401
+from . import lines, evaluation, programs, user_dir  # noqa: F401
 from . import numpy_names, workers, processes  # noqa: F401
 from . import retained_dropout  # noqa: F401
 

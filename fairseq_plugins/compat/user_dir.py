@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, List
 
+from .programs import ends_of_programs
 from .registry import mark, marked, repair
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def user_dir_twice() -> bool:
         user_dir = getattr(args, "user_dir", None)
         if user_dir is None or not _is_this_package(user_dir):
             original(args)
+        ends_of_programs()  # this one may have been imported after the package
 
     utils.import_user_module = mark(import_user_module, original)
     return True

@@ -10,6 +10,7 @@ import torch
 from fairseq import checkpoint_utils, utils
 
 from fairseq_plugins.corpus import write_whole
+from fairseq_plugins.left_out import LeftOut
 
 from .metrics import Label, score
 from .tasks import STS_B_RANGE, Task, find_task
@@ -37,7 +38,7 @@ class FineTuned:
     """
 
     def __init__(self, checkpoint: PathLike, data: PathLike, cuda: bool = False) -> None:
-        self.checkpoint = checkpoint
+        self.checkpoint, self.data = checkpoint, data
         self.record = json.loads((Path(data) / "task.json").read_text(encoding="utf-8"))
         self.task: Task = find_task(self.record["task"])
         changed = {"data": str(data)}
@@ -66,15 +67,24 @@ class FineTuned:
         """Answers for the set that fairseq calls ``name``: ``valid``, ``valid1``.
 
         Raises:
-            ValueError: the model's outputs are not finite.
+            ValueError: a row is longer than the model takes, or the model's outputs are not finite.
         """
         dataset = self.fairseq_task.load_dataset(name)
+        left_out = LeftOut(
+            "rows", limit=utils.resolve_max_positions(self.fairseq_task.max_positions(), self.model.max_positions())
+        )
         batches = self.fairseq_task.get_batch_iterator(
-            dataset, max_sentences=batch, max_positions=self.fairseq_task.max_positions()
-        ).next_epoch_itr(shuffle=False)
+            dataset, max_sentences=batch, max_positions=left_out.limit, ignore_invalid_inputs=True
+        )
+        left_out.add(batches)
+        if left_out:
+            raise ValueError(
+                f"{self.data}: {left_out.amount} of {name} are {left_out.reason}; prepare the data with a smaller "
+                "--max-length"
+            )
         answers: Dict[int, Label] = {}
         targets: Dict[int, Label] = {}
-        for sample in batches:
+        for sample in batches.next_epoch_itr(shuffle=False):
             sample = utils.move_to_cuda(sample) if self.cuda else sample
             outputs, _ = self.model(**sample["net_input"], features_only=True, classification_head_name=self.head)
             if not outputs.isfinite().all():

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fairseq_plugins.checkpoints import CheckpointError
 from fairseq_plugins.compat.encoder_layer import DUPLICATE_PARAMETERS
+from fairseq_plugins.lines import read_lines
 from fairseq_plugins.transfer.state import architecture, model_options, read
 
 PathLike = Union[str, Path]
@@ -96,9 +97,9 @@ class Pretrained:
         return digest.hexdigest()
 
 
-def _symbols(path: PathLike) -> List[bytes]:
+def _symbols(path: PathLike) -> List[str]:
     """The symbols of a ``dict.txt`` without their counts."""
-    return [line.split(b" ")[0] for line in Path(path).read_bytes().splitlines()]
+    return [line.split(" ")[0] for line in read_lines(path)]
 
 
 def _count_parameters(weights: Dict[str, Tensor]) -> int:

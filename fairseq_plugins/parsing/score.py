@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
 from typing import Counter as CounterType
 
-from fairseq_plugins.corpus import CorpusError, PathLike
+from fairseq_plugins.lines import CorpusError, PathLike, read_lines
 
 from .evalb import evaluate
 from .repair import KINDS, repair
@@ -30,10 +30,7 @@ def score_sequences(gold_file: PathLike, hypotheses: PathLike) -> Scored:
         CorpusError: a file cannot be read, or has not as many lines as the other.
     """
     gold = read_tree_lines(gold_file)
-    try:
-        lines = Path(hypotheses).read_text(encoding="utf-8").split("\n")[:-1]
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{hypotheses}: cannot be read ({error}); translate again") from None
+    lines = list(read_lines(hypotheses))
     if len(lines) != len(gold):
         raise CorpusError(f"{hypotheses} has {len(lines)} lines but {gold_file} has {len(gold)}; translate again")
     repaired = [repair(line.split(), leaves(tree)) for line, tree in zip(lines, gold)]
@@ -75,6 +72,8 @@ def describe(score: Dict[str, Any]) -> str:
         f"average crossing {everything['average crossing']:.2f}",
         f"F1 up to 40 words {short['f1']:.2f}",
     ]
+    if everything["skipped"]:
+        parts.append(f"{everything['skipped']} of {everything['sentences']} sentences, all punctuation, left out")
     if "repaired" in score:
         kinds = ", ".join(f"{kind} {found['sentences']}" for kind, found in score["repaired"]["kinds"].items())
         parts.append(

@@ -8,7 +8,9 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from sacrebleu.metrics import BLEU, CHRF
 
-from .runs import PathLike, Run, existing, read_json, read_run
+from fairseq_plugins.lines import read_lines
+
+from .runs import Run, existing, read_json, read_run
 
 
 @dataclass
@@ -33,7 +35,7 @@ def read_translation(folder: str, subset: str = "test", reference: Optional[str]
     found = read_json(generated / "score.json", "score it with scripts/score.sh")
     text = existing(generated / Path(found["hypotheses"]).name, found["hypotheses"])
     reference = reference or found["reference"]
-    hypotheses, references = _read_lines(text), _read_lines(reference)
+    hypotheses, references = list(read_lines(text)), list(read_lines(existing(reference)))
     if len(hypotheses) != len(references):
         raise ValueError(f"{text} has {len(hypotheses)} lines but {reference} has {len(references)}")
     return Translation(
@@ -62,8 +64,3 @@ def metrics_of(run: Translation) -> Dict[str, Any]:
     """sacreBLEU's metrics against a run's references."""
     references = [run.references]
     return {"BLEU": BLEU(tokenize=run.tokenizer, references=references), "chrF": CHRF(references=references)}
-
-
-def _read_lines(path: PathLike) -> List[str]:
-    with open(existing(path), encoding="utf-8", newline="\n") as file:
-        return [line.rstrip("\n") for line in file]

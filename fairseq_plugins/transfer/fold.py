@@ -16,6 +16,7 @@ from fairseq_plugins.checkpoints import CheckpointError, PathLike
 
 from . import state as checkpoint
 from .names import attention_names, factors_name, networks, shares_query
+from .probe import check_states
 from .state import Weights
 
 
@@ -30,10 +31,14 @@ def fold_checkpoint(source: PathLike, target: PathLike) -> List[str]:
         Sentences about what was done.
 
     Raises:
-        CheckpointError: the source cannot be read, or stock fairseq has no model with its outputs.
+        CheckpointError: the source cannot be read, stock fairseq has no model with its outputs, or the folded one has
+            others.
     """
     state = checkpoint.read(source)
+    checkpoint.check_float(state, str(source))
+    original = checkpoint.model_part(state)
     notes = fold_state(state, str(source))
+    check_states(original, state, str(source), "the folded model")
     checkpoint.write(state, target)
     return notes
 

@@ -37,15 +37,30 @@ def numbered_dictionary(size: int) -> Dictionary:
 
 def vocabularies(weights: Weights, source: str) -> Vocabularies:
     """The vocabularies that a model was trained with; ``source`` is its name in messages."""
-    found = {}
+    read: Dict[str, int] = {}
     for name, weight in weights.items():
-        match = re.match(r"(encoder|decoder)\.(?:sentence_encoder\.)?embed_tokens\.weight$", name)
+        # an adaptive input has one table for each band of words
+        match = re.match(
+            r"(encoder|decoder)\.(?:sentence_encoder\.)?embed_tokens\.(?:embeddings\.\d+\.0\.)?weight$", name
+        )
         if match:
-            found[match[1]] = weight.size(0)
+            read[match[1]] = read.get(match[1], 0) + weight.size(0)
+    written = _output_rows(weights) or read.get("decoder", 0)
+    found = [size for size in (read.get("encoder"), read.get("decoder"), written) if size]
     if not found:
         raise CheckpointError(f"{source}: no token embeddings (encoder.embed_tokens.weight or the like) in it")
-    either = next(iter(found.values()))
-    return Vocabularies(found.get("encoder", either), found.get("decoder", either))
+    return Vocabularies(found[0], written or found[0])
+
+
+def _output_rows(weights: Weights) -> int:
+    """How many words a decoder's output layer tells apart; 0 if it has none of its own."""
+    plain = weights.get("decoder.output_projection.weight")
+    if plain is not None:
+        return plain.size(0)
+    head = [w for n, w in weights.items() if re.match(r"decoder\.adaptive_softmax\.head\.(word_proj\.)?weight$", n)]
+    tails = [w for n, w in weights.items() if re.match(r"decoder\.adaptive_softmax\.tail\.\d+\.2\.weight$", n)]
+    classes = len(tails) if "decoder.adaptive_softmax.head.weight" in weights else 0  # one row for each tail
+    return sum(w.size(0) for w in [*head, *tails]) - classes
 
 
 def check_dictionary(path: PathLike, state: Dict[str, Any], source: str) -> None:
@@ -98,13 +113,15 @@ def load(state: Dict[str, Any], source: str) -> Any:
     positions = trained_positions(weights)
     if family(ARCH_MODEL_REGISTRY[arch]) == "roberta" and positions is not None:
         options.max_positions = positions
+    tokens = vocabularies(weights, source)
     try:
-        model = build(options, vocabularies(weights, source))
+        model = build(options, tokens)
         if any(tensor.dtype == torch.float64 for tensor in weights.values()):
             model.double()
         model.load_state_dict(weights, strict=True, model_cfg=options)  # type: ignore[call-arg]  # fairseq's own
-    except (RuntimeError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{source}: not the weights of its architecture {arch} ({error})") from error
+    except Exception as error:  # whatever options of another time or place make fairseq stop with
+        reason = " ".join(str(error).split()) or repr(error)
+        raise CheckpointError(f"{source}: not the weights of its architecture {arch} ({reason})") from error
     return model.eval()
 
 

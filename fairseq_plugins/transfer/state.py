@@ -21,6 +21,8 @@ from fairseq_plugins.checkpoints import (
 )
 
 Weights = Dict[str, Tensor]
+#: endings of buffers that no output depends on
+UNUSED = ("version", "_float_tensor")
 
 
 def read(path: PathLike) -> Dict[str, Any]:
@@ -67,6 +69,26 @@ def model_options(state: Dict[str, Any]) -> Namespace:
     """The model's options as a new namespace."""
     config = model_configs(state)[-1]
     return Namespace(**(vars(config) if isinstance(config, Namespace) else dict(config)))
+
+
+def model_part(state: Dict[str, Any]) -> Dict[str, Any]:
+    """The model alone as a state of its own: what is changed in ``state``, except inside a tensor, stays here."""
+    cfg = {"model": model_options(state)} if state.get("cfg") is not None else None
+    args = None if cfg is not None else model_options(state)
+    return {"model": dict(state["model"]), "args": args, "cfg": cfg}
+
+
+def check_float(state: Dict[str, Any], source: str) -> None:
+    """Check that the model computes with its weights, and not with what ``--quant-noise-scalar`` makes of them.
+
+    Raises:
+        CheckpointError: fairseq runs it with weights and activations of 8 bits.
+    """
+    if getattr(model_options(state), "quant_noise_scalar", None):
+        raise CheckpointError(
+            f"{source}: trained with --quant-noise-scalar, with which fairseq rounds weights and activations to 8 bits "
+            "whenever it runs the model: nothing else computes the same"
+        )
 
 
 def set_options(state: Dict[str, Any], **options: Any) -> None:

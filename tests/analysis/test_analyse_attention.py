@@ -162,3 +162,15 @@ def test_it_refuses(arguments, message, checkpoint, tmp_path, capsys):
     assert message in capsys.readouterr().err
     analyse(tmp_path / "no.pt", data, "--out", tmp_path / "out", status=1)
     assert "no.pt" in capsys.readouterr().err
+
+
+def test_what_is_longer_than_the_model_is_refused_or_counted(checkpoint, tmp_path, capsys):
+    path, data = checkpoint("mlm")  # 64 positions
+    long = (path, data, "--out", tmp_path, "--r", "1", "--mixings", "top-r", "--tokens-per-sample", 100)
+    analyse(*long, status=1)
+    amount = "1 of 2 sentences (100 tokens)"  # of 144 tokens, and an <s> for each block
+    assert f"{amount} of valid are longer than the model takes (64 tokens); give a smaller" in capsys.readouterr().err
+    last = f"analyse-attention: {amount} were left out: longer than the model takes (64 tokens)"
+    for _ in range(2):  # the second time there is nothing to do
+        analyse(*long, "--skip-invalid-size-inputs-valid-test")
+        assert capsys.readouterr().out.endswith(f"\n{last}\n")

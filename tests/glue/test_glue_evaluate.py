@@ -137,3 +137,13 @@ def test_a_model_that_diverged_is_no_result(toy, tuned):
     torch.save(state, folder / "nan.pt")
     with pytest.raises(ValueError, match=r"nan\.pt: its outputs are no numbers; train again with a lower --lr"):
         FineTuned(folder / "nan.pt", toy.data / "CoLA-bin").predict("valid")
+
+
+def test_rows_longer_than_the_model_are_refused(toy, tuned, monkeypatch):
+    fine_tuned = FineTuned(tuned("CoLA") / "checkpoint_last.pt", toy.data / "CoLA-bin")
+    monkeypatch.setattr(fine_tuned.model, "max_positions", lambda: 6)
+    (sizes,) = fine_tuned.fairseq_task.load_dataset("valid").sizes
+    long = sizes[sizes > 6]
+    amount = rf"CoLA-bin: {len(long)} of {len(sizes)} rows \({long.sum()} tokens\) of valid are longer than the model"
+    with pytest.raises(ValueError, match=amount):
+        fine_tuned.predict("valid")

@@ -156,14 +156,19 @@ def rewritten(source, path, change):
 def test_precision_classification_heads_and_averages_are_kept(train, tmp_path):
     def change(state):
         state["model"] = {name: tensor.half() for name, tensor in state["model"].items()}
-        state["model"]["classification_heads.task.dense.weight"] = torch.ones(2, 2).half()
+        for layer, classes in (("dense", 16), ("out_proj", 3)):
+            state["model"][f"classification_heads.task.{layer}.weight"] = torch.randn(classes, 16).half()
+            state["model"][f"classification_heads.task.{layer}.bias"] = torch.randn(classes).half()
         state["extra_state"]["ema"] = {name: tensor.float() for name, tensor in state["model"].items()}
 
     path = rewritten(train(MASKED_LM, "pairwise"), tmp_path / "half.pt", change)
     fold_checkpoint(path, tmp_path / "stock.pt")
     state = safe_load.load_checkpoint(tmp_path / "stock.pt")
     assert {tensor.dtype for tensor in state["model"].values()} == {torch.float16}
-    assert torch.equal(state["model"]["classification_heads.task.dense.weight"], torch.ones(2, 2).half())
+    head = [name for name in state["model"] if name.startswith("classification_heads.")]
+    before = safe_load.load_checkpoint(path)["model"]
+    assert len(head) == 4
+    assert all(torch.equal(state["model"][name], before[name]) for name in head)
     average = state["extra_state"]["ema"]
     assert set(average) == set(state["model"])
     for name, tensor in average.items():

@@ -389,6 +389,10 @@ def test_missing_packages_are_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
     run("export-huggingface", tmp_path / "model.pt", tmp_path / "out", status=1)
     assert "safetensors is missing; run: pip install" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    run("export-huggingface", tmp_path / "model.pt", tmp_path / "out", status=1)
+    assert "transformers is missing; run: pip install" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

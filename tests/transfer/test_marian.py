@@ -382,16 +382,19 @@ def test_pieces_that_fairseq_cannot_write_keep_their_rows(folder, out, capsys):
 
 
 def test_older_folders_are_read(folder, out, tmp_path):
-    """pytorch_model.bin in half precision, with copies of the embeddings and the table of positions."""
-    marian(folder)
+    """pytorch_model.bin in half precision, with copies of the embeddings and the table of positions, if it is that."""
+    model = marian(folder)
     run("import-huggingface", folder, out)
     weights = safetensors.load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     shared = weights["model.shared.weight"]
     copies = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight")
-    old = {**weights, **dict.fromkeys(copies, shared), "model.encoder.embed_positions.weight": torch.zeros(40, 32)}
-    torch.save({name: tensor.half() for name, tensor in old.items()}, folder / "pytorch_model.bin")
-    run("import-huggingface", folder, tmp_path / "old" / "model.pt")
+    table = model.model.encoder.embed_positions.weight
+    for name, positions in (("other", torch.zeros(40, 32)), ("old", table.detach())):
+        old = {**weights, **dict.fromkeys(copies, shared), "model.encoder.embed_positions.weight": positions}
+        torch.save({key: tensor.half() for key, tensor in old.items()}, folder / "pytorch_model.bin")
+        run("import-huggingface", folder, tmp_path / name / "model.pt", status=int(name == "other"))
+    assert not (tmp_path / "other").exists()
     first, second = weights_of(out), weights_of(tmp_path / "old" / "model.pt")
     for name, tensor in first.items():
         assert torch.equal(tensor.half(), second[name].half()), name

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+import torch
 from fairseq.data import Dictionary
 from fairseq.models.transformer import TransformerModel
+from torch import Tensor
 
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.attention.config import DEFAULTS
@@ -17,10 +20,29 @@ from fairseq_plugins.transfer import state as checkpoint
 from fairseq_plugins.transfer.fold import fold_weights
 from fairseq_plugins.transfer.huggingface.files import whole_folder
 from fairseq_plugins.transfer.names import attention_names, networks
+from fairseq_plugins.transfer.probe import Expected, Steps, float_steps, probe_of
+from fairseq_plugins.transfer.state import Weights
 
+from .scores import ctranslate2_scores, fairseq_scores
 from .spec import ctranslate2_package, transformer_spec
 
-QUANTIZATIONS = ("float32", "int8", "float16", "bfloat16")
+
+def int8_steps(parameter: Tensor) -> Tensor:
+    """A matrix is stored row by row, 127 steps to its largest number; vectors stay float32."""
+    if parameter.dim() < 2:
+        return float_steps(torch.float32)(parameter)
+    return parameter.abs().amax(-1, keepdim=True) / 127
+
+
+#: type of weights -> their steps
+STEPS: Dict[str, Steps] = {
+    "float32": float_steps(torch.float32),
+    "int8": int8_steps,
+    "float16": float_steps(torch.float16),
+    "bfloat16": float_steps(torch.bfloat16),
+}
+QUANTIZATIONS = tuple(STEPS)
+SCORES = "log-probabilities"
 #: options of fairseq's Transformer that add or remove layers
 UNKNOWN_OPTIONS = ("adaptive_softmax_cutoff", "base_layers", "cross_self_attention", "no_cross_attention")
 
@@ -46,31 +68,48 @@ def export_ctranslate2(
         Sentences about what was done.
 
     Raises:
-        CheckpointError: a file cannot be read, CTranslate2 has no model with these outputs, or its package is missing.
+        CheckpointError: a file cannot be read, CTranslate2 has no model with these outputs or computes others from what
+            was written, or its package is missing.
     """
     ctranslate2_package()
     state = checkpoint.read(source)
+    checkpoint.check_float(state, str(source))
     model = models.load(state, str(source))
     _check_model(model, state, str(source))
     weights = model.state_dict()
     folded = fold_weights(weights)
+    rows = {"encoder": dictionary, "decoder": target_dictionary or dictionary}
+    sides = [_symbols(rows[side], weights[f"{side}.embed_tokens.weight"].size(0), side, source) for side in rows]
+    with whole_folder(target) as folder:
+        # the rounding of small weights would hide smaller faults: first without it
+        for weights_type in dict.fromkeys(("float32", quantization)):
+            _save(model, weights, sides, folder, weights_type, str(source))
+            _check(models.load(state, str(source)), folder, sides, weights_type, str(source))
+        size = sum(path.stat().st_size for path in folder.iterdir())
+    attention = len(attention_names(weights))
+    return [f"folded {len(folded)} of {attention} attention modules", f"{quantization} weights, {size / 2**20:.1f} MiB"]
+
+
+def _check(original: Any, folder: Path, sides: List[List[str]], quantization: str, source: str) -> None:
+    """Check that CTranslate2 computes from a folder what fairseq computes from a model, whose weights are lost."""
+    probe, result = probe_of(original), f"CTranslate2's model of {quantization} weights"
+    expected = Expected.of(original, lambda model: {SCORES: fairseq_scores(model, probe, source)}, STEPS[quantization])
+    expected.check({SCORES: ctranslate2_scores(folder, probe, sides, f"{source}: {result}")}, source, result)
+
+
+def _save(model: Any, weights: Weights, sides: List[List[str]], folder: Path, quantization: str, source: str) -> None:
+    """Write the folder's files; ``sides`` are the symbols of the source and of the target language."""
     try:
         spec = transformer_spec(model, weights)
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from None
-    rows = {"encoder": dictionary, "decoder": target_dictionary or dictionary}
-    sides = [_symbols(rows[side], weights[f"{side}.embed_tokens.weight"].size(0), side, source) for side in rows]
     spec.register_source_vocabulary(sides[0])
     spec.register_target_vocabulary(sides[1])
     spec.config.add_source_eos = True
     spec.config.decoder_start_token = "<s>" if getattr(model.decoder, "starts_with_bos", False) else "</s>"
-    with whole_folder(target) as folder:
-        spec.validate()
-        spec.optimize(quantization=quantization)
-        spec.save(str(folder))
-        size = sum(path.stat().st_size for path in folder.iterdir())
-    attention = len(attention_names(weights))
-    return [f"folded {len(folded)} of {attention} attention modules", f"{quantization} weights, {size / 2**20:.1f} MiB"]
+    spec.validate()
+    spec.optimize(quantization=quantization)
+    spec.save(str(folder))
 
 
 def _check_model(model: Any, state: Dict[str, Any], source: str) -> None:

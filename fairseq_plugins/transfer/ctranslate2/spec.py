@@ -8,7 +8,7 @@ import numpy as np
 from fairseq.modules import SinusoidalPositionalEmbedding
 
 from fairseq_plugins.checkpoints import CheckpointError
-from fairseq_plugins.transfer.state import Weights
+from fairseq_plugins.transfer.state import UNUSED, Weights
 
 INSTALL = "pip install 'fairseq_plugins[ctranslate2]'"
 #: fairseq's --activation-fn -> CTranslate2's
@@ -20,8 +20,6 @@ ACTIVATIONS = {
     "swish": "SWISH",
     "tanh": "Tanh",
 }
-#: buffers that no output depends on
-UNUSED = ("version", "_float_tensor")
 LAYER_NORM_EPSILON = 1e-5
 
 

@@ -42,6 +42,18 @@ REQUIRED = {
 }
 
 
+def check_options(options: Namespace, source: str) -> None:
+    """Check fairseq's options of a model; ``source`` is its name in messages.
+
+    Raises:
+        CheckpointError: one has a value that Hugging Face's RoBERTa does not have.
+    """
+    for name, value in FIXED.items():
+        if getattr(options, name, value) != value:
+            option = f"--{name.replace('_', '-')} {getattr(options, name)}"
+            raise CheckpointError(f"{source}: trained with {option}: Hugging Face's RoBERTa has {value} only")
+
+
 def to_config(
     options: Namespace, vocabulary: int, positions: int, classes: int, tied: bool, dtype: str
 ) -> Dict[str, Any]:
@@ -54,14 +66,7 @@ def to_config(
         classes: of the classifier; 0 for a masked language model.
         tied: the masked language model's output matrix is the token embeddings.
         dtype: of the weights, such as ``float32``.
-
-    Raises:
-        CheckpointError: an option has a value that Hugging Face's RoBERTa does not have.
     """
-    for name, value in FIXED.items():
-        if getattr(options, name, value) != value:
-            option = f"--{name.replace('_', '-')} {getattr(options, name)}"
-            raise CheckpointError(f"trained with {option}: Hugging Face's RoBERTa has {value} only")
     config: Dict[str, Any] = {
         "architectures": ["RobertaForSequenceClassification" if classes else "RobertaForMaskedLM"],
         **REQUIRED,

@@ -12,11 +12,13 @@ from fairseq_plugins.checkpoints import CheckpointError, PathLike
 from fairseq_plugins.transfer import models
 from fairseq_plugins.transfer import state as checkpoint
 from fairseq_plugins.transfer.fold import fold_state
-from fairseq_plugins.transfer.state import Weights
+from fairseq_plugins.transfer.probe import LOGITS, Expected, of_head, outputs, probe_of, steps_of
+from fairseq_plugins.transfer.state import UNUSED, Weights
 
-from .config import to_config
+from .config import check_options, to_config
 from .files import CONFIG, whole_folder, write_json, write_weights
 from .names import EMBEDDINGS, POSITIONS, TOKEN_TYPES, correspondence
+from .running import CLASSIFIER, MASKED_LM, load, roberta_outputs
 from .tokenizer import read_dictionary, write_tokenizer
 
 
@@ -43,17 +45,21 @@ def export_huggingface(
         Sentences about what was done.
 
     Raises:
-        CheckpointError: the source cannot be read, or Hugging Face's RoBERTa has no model with its outputs.
+        CheckpointError: the source cannot be read, Hugging Face's RoBERTa has no model with its outputs, or
+            ``transformers``, which computes some to compare them, is missing.
     """
     state = checkpoint.read(source)
+    checkpoint.check_float(state, str(source))
+    unfolded = checkpoint.model_part(state)
     notes = _fold(state, str(source))
     model = models.load(state, str(source))
     if models.family(type(model)) != "roberta":
         raise CheckpointError(f"{source} is a {checkpoint.architecture(state)}: only RoBERTa models can be exported")
     weights = {name: tensor.to(_dtype(state)) for name, tensor in model.state_dict().items()}
     head = "" if masked_lm else _choose_head(list(model.classification_heads), head, str(source))
+    check_options(model.args, str(source))
     layers = len(model.encoder.sentence_encoder.layers)
-    exported = to_huggingface(weights, layers, head)
+    exported = to_huggingface(weights, layers, head, str(source))
     words, positions = exported[EMBEDDINGS].size(0), exported[POSITIONS].size(0)
     classes = exported["classifier.out_proj.weight"].size(0) if head else 0
     tied, dtype = "lm_head.decoder.weight" not in exported, str(_dtype(state)).replace("torch.", "")
@@ -73,22 +79,39 @@ def export_huggingface(
             notes.append("wrote the tokenizer")
         else:
             notes.append("wrote no tokenizer: give --bpe-dir for one")
+        del model, weights
+        _check(unfolded, folder, head, exported, str(source))
     return [*notes, f"{config['architectures'][0]} of {layers} layers" + (f", head {head}" if head else "")]
 
 
-def to_huggingface(weights: Weights, layers: int, head: str = "") -> Weights:
+def _check(state: Dict[str, Any], folder: Path, head: str, exported: Weights, source: str) -> None:
+    """Check that transformers computes from a folder what fairseq computes from a state."""
+    original = models.load(state, source)
+    probe = probe_of(original)
+    expected = Expected.of(original, lambda model: outputs(model, probe, source), steps_of(exported))
+    del original
+    result = f"the {CLASSIFIER if head else MASKED_LM} of transformers"
+    model = load(folder, CLASSIFIER if head else MASKED_LM, f"{source}: {result}")
+    logits = roberta_outputs(model, probe.inputs["src_tokens"], probe.text, f"{source}: {result}")
+    expected.check({of_head(head) if head else LOGITS: logits}, source, result)
+
+
+def to_huggingface(weights: Weights, layers: int, head: str, source: str) -> Weights:
     """fairseq's weights by Hugging Face's names; a tied output matrix is left out, as there, and its bias stands once.
 
     Raises:
-        CheckpointError: the classification head has a hidden layer of another width than the model.
+        CheckpointError: the classification head has a hidden layer of another width than the model, or Hugging Face's
+            RoBERTa has no place for a parameter.
     """
     embeddings = weights["encoder.sentence_encoder.embed_tokens.weight"]
-    exported = {theirs: weights[ours] for ours, theirs in correspondence(layers, head).items()}
+    names = correspondence(layers, head)
+    _check_names(list(weights), names, source)
+    exported = {theirs: weights[ours] for ours, theirs in names.items()}
     exported[TOKEN_TYPES] = torch.zeros(1, embeddings.size(1), dtype=embeddings.dtype)
     if head and exported["classifier.dense.weight"].size(0) != embeddings.size(1):
         raise CheckpointError(
-            f"the head {head} has a hidden layer of {exported['classifier.dense.weight'].size(0)} units; Hugging "
-            f"Face's has the model's width, {embeddings.size(1)}"
+            f"{source}: the head {head} has a hidden layer of {exported['classifier.dense.weight'].size(0)} units; "
+            f"Hugging Face's has the model's width, {embeddings.size(1)}"
         )
     output = exported.get("lm_head.decoder.weight")
     if output is not None and torch.equal(output, embeddings):
@@ -96,6 +119,14 @@ def to_huggingface(weights: Weights, layers: int, head: str = "") -> Weights:
     elif output is not None:
         exported["lm_head.decoder.bias"] = exported["lm_head.bias"].clone()
     return exported
+
+
+def _check_names(present: List[str], names: Dict[str, str], source: str) -> None:
+    """Check that every parameter has its place, but for the heads that are not exported."""
+    left_out = ("encoder.lm_head.", "classification_heads.")
+    extra = [n for n in present if n not in names and not n.startswith(left_out) and not n.endswith(UNUSED)]
+    if extra:
+        raise CheckpointError(f"{source}: Hugging Face's RoBERTa has no place for the parameter {extra[0]}")
 
 
 def _fold(state: Dict[str, Any], source: str) -> List[str]:

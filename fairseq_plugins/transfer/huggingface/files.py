@@ -56,6 +56,11 @@ def read_weights(folder: Path) -> Weights:
     raise CheckpointError(f"{folder}: neither {SAFETENSORS} nor {PICKLE} in it")
 
 
+def is_pickle(folder: Path) -> bool:
+    """Whether :func:`read_weights` reads ``pytorch_model.bin``."""
+    return not ((folder / SAFETENSORS).is_file() or (folder / f"{SAFETENSORS}.index.json").is_file())
+
+
 def _read_safetensors(path: Path) -> Weights:
     try:
         from safetensors import SafetensorError

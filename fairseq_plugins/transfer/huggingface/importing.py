@@ -12,11 +12,13 @@ from fairseq_plugins.checkpoints import CheckpointError, PathLike
 from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.transfer import models
 from fairseq_plugins.transfer import state as checkpoint
+from fairseq_plugins.transfer.probe import FEATURES, LOGITS, Expected, of_head, outputs, probe_of, steps_of
 from fairseq_plugins.transfer.state import Weights
 
 from .config import to_arguments
-from .files import CONFIG, read_json, read_weights
+from .files import CONFIG, is_pickle, read_json, read_weights
 from .names import EMBEDDINGS, TOKEN_TYPES, correspondence, current_names
+from .running import CLASSIFIER, HEADLESS, MASKED_LM, load, roberta_outputs
 from .tokenizer import SPECIAL, dictionary_text, read_dictionary, read_vocabulary, to_fairseq
 
 #: the classification head's name, fairseq's own default
@@ -42,7 +44,8 @@ def import_huggingface(source: PathLike, target: PathLike, to: str = "baseline",
         Sentences about what was done.
 
     Raises:
-        CheckpointError: the folder cannot be read, or fairseq's RoBERTa cannot be this model.
+        CheckpointError: the folder cannot be read, fairseq's RoBERTa cannot be this model, or ``transformers``, which
+            computes some outputs to compare them, is missing.
         CorpusError: a file cannot be written.
     """
     folder, target = Path(source), Path(target)
@@ -62,12 +65,27 @@ def import_huggingface(source: PathLike, target: PathLike, to: str = "baseline",
         model.to(words.dtype)
     _load(model, weights, folder, notes)
 
+    state: Dict[str, Any] = {"args": None, "cfg": cfg, "model": {}}
+    checkpoint.begin_training(state, options, model.state_dict())
+    _check(folder, weights, state, arch)
     target.parent.mkdir(parents=True, exist_ok=True)
     _write_beside(target, files)
-    state = {"args": None, "cfg": cfg, "model": {}}
-    checkpoint.begin_training(state, options, model.state_dict())
     checkpoint.write(state, target)
     return [*notes, f"architecture {arch} of {config['num_hidden_layers']} layers", f"wrote {', '.join(files)} beside"]
+
+
+def _check(folder: Path, weights: Weights, state: Dict[str, Any], arch: str) -> None:
+    """Check that fairseq computes from a state what transformers computes from a folder."""
+    head, language_model = "classifier.out_proj.weight" in weights, "lm_head.dense.weight" in weights
+    kind = CLASSIFIER if head else MASKED_LM if language_model else HEADLESS
+    result = f"the {arch}"
+    imported = models.load(state, f"{folder}: {result}")
+    probe = probe_of(imported)
+    ours = Expected.of(imported, lambda model: outputs(model, probe, f"{folder}: {result}"), steps_of(state["model"]))
+    original = load(folder, kind, f"{folder} as transformers' {kind}", weights if is_pickle(folder) else None)
+    theirs = roberta_outputs(original, probe.inputs["src_tokens"], probe.text, str(folder))
+    name = of_head(HEAD) if head else LOGITS if language_model else FEATURES
+    ours.check({name: theirs}, str(folder), result)
 
 
 def _write_beside(target: Path, files: Dict[str, str]) -> None:

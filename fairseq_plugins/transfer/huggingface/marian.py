@@ -13,11 +13,13 @@ from fairseq_plugins.checkpoints import CheckpointError, PathLike
 from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.transfer import models
 from fairseq_plugins.transfer import state as checkpoint
+from fairseq_plugins.transfer.probe import BOS, LOGITS, PAD, Expected, outputs, padded, probe_of, steps_of
 from fairseq_plugins.transfer.state import Weights
 
-from .files import CONFIG, read_json, read_weights
+from .files import CONFIG, is_pickle, read_json, read_weights
 from .marian_config import to_arguments
 from .marian_vocabulary import MarianVocabulary, marian_vocabulary
+from .running import MARIAN, load, marian_outputs
 
 ARCHITECTURE = "transformer_baseline"
 EMBEDDINGS, BIAS = "model.shared.weight", "final_logits_bias"
@@ -44,7 +46,8 @@ def import_marian(source: PathLike, target: PathLike) -> List[str]:
         Sentences about what was done.
 
     Raises:
-        CheckpointError: the folder cannot be read, or the ``transformer`` family cannot be this model.
+        CheckpointError: the folder cannot be read, the ``transformer`` family cannot be this model, or
+            ``transformers``, which computes some outputs to compare them, is missing.
         CorpusError: a file cannot be written.
     """
     folder, target = Path(source), Path(target)
@@ -60,12 +63,36 @@ def import_marian(source: PathLike, target: PathLike) -> List[str]:
 
     files = {name: (folder / name).read_bytes() for name in TEXT_MODELS if (folder / name).is_file()}
     files["dict.txt"] = vocabulary.dictionary().encode("utf-8")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _write_beside(target, files)
     state: Dict[str, Any] = {"args": None, "cfg": cfg, "model": {}}
     checkpoint.begin_training(state, cfg["model"], model.state_dict())
+    _check(folder, weights, state, vocabulary.rows)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _write_beside(target, files)
     checkpoint.write(state, target)
     return _notes(config, vocabulary, list(files))
+
+
+def _check(folder: Path, weights: Weights, state: Dict[str, Any], rows: List[int]) -> None:
+    """Check that fairseq computes from a state what transformers computes from a folder, for all symbols but ``<s>``.
+
+    ``rows`` has Marian's row for each of ours.
+    """
+    result = f"the {ARCHITECTURE}"
+    imported = models.load(state, f"{folder}: {result}")
+    probe = probe_of(imported)
+
+    def words(model: Any) -> Dict[str, Tensor]:
+        return {LOGITS: outputs(model, probe, f"{folder}: {result}")[LOGITS][:, BOS + 1 :]}
+
+    ours = Expected.of(imported, words, steps_of(state["model"]))
+    place, pad = torch.tensor(rows), rows[PAD]
+    # on the left Marian would count padding among the positions
+    sources = place[padded([row[row != PAD] for row in probe.inputs["src_tokens"]])]
+    read = place[probe.inputs["prev_output_tokens"]]
+    read[:, 0] = pad  # with which Marian begins
+    original = load(folder, MARIAN, f"{folder} as transformers' {MARIAN}", weights if is_pickle(folder) else None)
+    theirs = marian_outputs(original, sources, read, pad, str(folder))[probe.text][:, place[BOS + 1 :]]
+    ours.check({LOGITS: theirs}, str(folder), result)
 
 
 def training_config(arguments: Sequence[str], data: str) -> Dict[str, Any]:

@@ -1,0 +1,87 @@
+"""What all of fairseq's programs share: where they are, and how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import sys
+from types import ModuleType
+from typing import Any, Callable, ContextManager, Dict, List, Tuple
+
+from fairseq_plugins.left_out import EvaluationError
+from fairseq_plugins.lines import CorpusError
+
+from . import evaluation, lines
+from .registry import repair
+
+#: program -> its function that does the work
+FUNCTIONS = {
+    "preprocess": "main",
+    "train": "main",
+    "generate": "_main",
+    "interactive": "main",
+    "validate": "main",
+    "eval_lm": "main",
+}
+#: program -> what is done around that function
+AROUND: Dict[str, Callable[..., ContextManager[Any]]] = {
+    "preprocess": lines.checked,
+    **{name: functools.partial(evaluation.counted, name) for name in evaluation.UNITS},
+}
+
+
+@repair("none known")
+def ends_of_programs() -> bool:
+    """Text that is not UTF-8, or a sentence too long for a batch, ends in a traceback, and what an evaluation leaves
+    out of its data is a warning among a hundred lines.
+
+    Here the former is one sentence and status 1, and the latter is counted in the last line.
+    """
+    # Importing a program would set up its logging in others; it is __main__ under python -m.
+    found = False
+    for name, module in loaded(FUNCTIONS):
+        found = True
+        lines.repair_program(module)
+        evaluation.repair_program(module)
+        main = vars(module)[FUNCTIONS[name]]
+        if not isinstance(main, Program):
+            setattr(module, FUNCTIONS[name], Program(name, main))
+    return found
+
+
+def loaded(names: Any) -> List[Tuple[str, ModuleType]]:
+    """The programs ``fairseq_cli.NAME`` that this process has imported, or runs."""
+    found = [(name, sys.modules[f"fairseq_cli.{name}"]) for name in names if f"fairseq_cli.{name}" in sys.modules]
+    running = sys.modules["__main__"]
+    program = getattr(getattr(running, "__spec__", None), "name", "")
+    if program.startswith("fairseq_cli.") and program[len("fairseq_cli.") :] in names:
+        found.append((program[len("fairseq_cli.") :], running))
+    return found
+
+
+class Program:
+    """A program's main function, before whose end is said what :mod:`.evaluation` counted.
+
+    fairseq sends it to the processes that it spawns, one a GPU: these import the program and this package for it.
+    """
+
+    def __init__(self, name: str, main: Callable[..., Any]):
+        functools.update_wrapper(self, main)
+        self.name, self.main = name, main
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            with AROUND[self.name](*args) if self.name in AROUND else contextlib.nullcontext():
+                return self.main(*args, **kwargs)
+        except (CorpusError, EvaluationError) as error:
+            sys.exit(f"fairseq-{self.name.replace('_', '-')}: error: {error}")
+
+    def __reduce__(self) -> Any:
+        return _imported, (self.name,)
+
+
+def _imported(name: str) -> Any:
+    module = importlib.import_module(f"fairseq_cli.{name}")
+    ends_of_programs()
+    return getattr(module, FUNCTIONS[name])

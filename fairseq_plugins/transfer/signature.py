@@ -1,0 +1,110 @@
+"""What makes a checkpoint's model the function that it is, but for its weights' values: two can be compared by it."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from contextlib import suppress
+from typing import Any, Dict, List
+
+import torch
+from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
+
+from fairseq_plugins.attention.config import SITES, AttentionConfig, attention_options
+from fairseq_plugins.attention.stages import STAGES
+from fairseq_plugins.checkpoints import CheckpointError
+
+from . import models
+from . import state as checkpoint
+from .state import UNUSED, Weights
+
+#: options that no output in evaluation depends on, or only by a parameter's shape
+FREE = re.compile(
+    r".*dropout|.*layerdrop|.*_init|.*_path|.*max_\w*positions|quant_noise_pq\w*|checkpoint_activations|"
+    r"offload_activations|min_params_to_wrap|fast_\w+|compile_layers|load_checkpoint_heads|\w+_reg_scale_factor|"
+    r"attention_value_aware_chunk|char_inputs|export"
+)
+#: tables of words that may be one
+TABLES = (
+    "encoder.embed_tokens.weight",
+    "encoder.sentence_encoder.embed_tokens.weight",
+    "encoder.lm_head.weight",
+    "decoder.embed_tokens.weight",
+    "decoder.output_projection.weight",
+)
+#: shapes that are listed; the others are counted
+LISTED = 3
+
+
+def signature(state: Dict[str, Any], source: str) -> Dict[str, str]:
+    """What is said of a model -> what it is; ``source`` is its name in messages.
+
+    The architecture, every option that changes what it computes (those that are missing as the architecture has them),
+    attention's choices at each site with the options of these choices alone, the sizes of the dictionaries, which
+    tables of words are equal, and the parameters' shapes.
+
+    Raises:
+        CheckpointError: an option of attention has a value that it cannot have.
+    """
+    arch, weights = checkpoint.architecture(state), state["model"]
+    options = checkpoint.model_options(state)
+    with suppress(Exception):  # an architecture of other times: its options are compared as they are
+        ARCH_CONFIG_REGISTRY[arch](options)
+    found = {"architecture": arch}
+    for action in models.every_model_option():
+        if action.dest not in attention_options() and not FREE.fullmatch(action.dest):
+            found[action.option_strings[-1]] = str(getattr(options, action.dest, None) or "off")
+    found.update(_attention(options, arch, source))
+    with suppress(CheckpointError):  # no model of our families
+        sizes = models.vocabularies(weights, source)
+        found["symbols of the source dictionary"] = str(len(sizes.source_dictionary))
+        found["symbols of the target dictionary"] = str(len(sizes.target_dictionary))
+    return {**found, **_tables(weights), **_shapes(weights)}
+
+
+def differences(first: Dict[str, str], second: Dict[str, str]) -> List[str]:
+    """What two signatures do not share, each with both sides, such as ``--activation-fn relu / gelu``."""
+    names = [name for name in {**first, **second} if first.get(name, "none") != second.get(name, "none")]
+    said = [f"{name} {first.get(name, 'none')} / {second.get(name, 'none')}" for name in names]
+    shapes = [text for text in said if text.startswith(SHAPE)]
+    more = [f"and of {len(shapes) - LISTED} other parameters"] if len(shapes) > LISTED else []
+    return [text for text in said if not text.startswith(SHAPE)] + shapes[:LISTED] + more
+
+
+SHAPE = "the shape of "
+
+
+def _attention(options: Namespace, arch: str, source: str) -> Dict[str, str]:
+    from fairseq_plugins.models.grid import FAMILY_SITES
+
+    try:
+        config = AttentionConfig.from_options(options)
+    except ValueError as error:
+        raise CheckpointError(f"{source}: {error}") from None
+    sites = FAMILY_SITES.get(models.family(ARCH_MODEL_REGISTRY.get(arch, object)), SITES)
+    found = {}
+    for stage in STAGES:
+        for site in sites:
+            _, chosen = config.choice(stage, site)
+            found[f"--attention-{stage.name} at {site}"] = config.choices[stage.name][site]
+            for name, value in vars(chosen).items() if chosen is not None else ():
+                if not FREE.fullmatch(name):
+                    found[f"--{name.replace('_', '-')} at {site}"] = str(value)
+    return found
+
+
+def _tables(weights: Weights) -> Dict[str, str]:
+    present = [name for name in TABLES if name in weights]
+    pairs = ((one, other) for number, one in enumerate(present) for other in present[number + 1 :])
+    return {
+        f"{one} shared with {other}": "yes" if torch.equal(weights[one], weights[other]) else "no"
+        for one, other in pairs
+    }
+
+
+def _shapes(weights: Weights) -> Dict[str, str]:
+    return {
+        f"{SHAPE}{name}": "x".join(map(str, tensor.shape)) or "a number"
+        for name, tensor in weights.items()
+        if not name.endswith(UNUSED)
+    }
