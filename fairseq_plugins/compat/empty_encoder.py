@@ -1,0 +1,40 @@
+"""Encoders without layers."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+from torch import nn
+
+from .registry import mark, marked, repair
+
+
+@repair("none known")
+def empty_encoder() -> bool:
+    """``--encoder-layers 0`` ends in ``IndexError``: fairseq 0.12.2's encoder asks its first layer for the fused kernel.
+
+    It needs none: its output is then the embeddings. main, which has no fused kernel, runs such an encoder.
+    """
+    from fairseq.models.transformer import TransformerEncoderBase as Encoder
+
+    init = Encoder.__init__
+    if marked(init):
+        return True
+    if "load_to_BT" not in Encoder.forward_scriptable.__code__.co_names:
+        return False
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        if not len(self.layers):
+            self.layers = _NoLayers()
+
+    Encoder.__init__ = mark(__init__, init)
+    return True
+
+
+class _NoLayers(nn.ModuleList):
+    """An empty list that, asked for its first layer, answers what the encoder wants to read there."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return super().__getitem__(index) if len(self) or index != 0 else types.SimpleNamespace(load_to_BT=False)
