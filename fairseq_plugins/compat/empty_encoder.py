@@ -12,7 +12,7 @@ from .registry import mark, marked, repair
 
 @repair("none known")
 def empty_encoder() -> bool:
-    """``--encoder-layers 0`` ends in ``IndexError``: fairseq 0.12.2's encoder asks its first layer for the fused kernel.
+    """``--encoder-layers 0`` ends in ``IndexError``: fairseq 0.12.2 asks the first layer for its fused kernel.
 
     It needs none: its output is then the embeddings. main, which has no fused kernel, runs such an encoder.
     """
