@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Any
 
 from fairseq.models import FairseqEncoderModel
@@ -13,7 +12,7 @@ from torch import nn
 
 from fairseq_plugins.attention import StagedMultiheadAttention
 
-from .grid import as_namespace, register_family
+from .grid import as_namespace, give_back, register_family
 from .options import add_model_args, layer_config
 from .transformer import TransformerEncoder
 
@@ -50,14 +49,18 @@ class StagedRobertaModel(RobertaModel):
 
     @classmethod
     def build_model(cls, args: Any, task: Any) -> StagedRobertaModel:
-        args = copy(as_namespace(args))  # what is set here belongs to the model, not to the checkpoint's configuration
+        given, args = args, as_namespace(args)
         for name, off in STOCK_ATTENTION_ONLY.items():
             if getattr(args, name, off) != off:
                 raise ValueError(f"--{name.replace('_', '-')} is for stock RoBERTa's attention only: leave it out")
         base_architecture(args)
         if getattr(args, "max_positions", None) is None:
-            args.max_positions = getattr(args, "tokens_per_sample", None) or task.max_positions()
-        return cls(args, StagedRobertaEncoder(args, task.source_dictionary))
+            if getattr(args, "tokens_per_sample", None) is None:
+                args.tokens_per_sample = task.max_positions()
+            args.max_positions = args.tokens_per_sample
+        encoder = StagedRobertaEncoder(args, task.source_dictionary)
+        give_back(given, args)
+        return cls(args, encoder)
 
 
 def init_parameters(module: nn.Module) -> None:
