@@ -303,6 +303,7 @@ def forget_plugin(state: Dict[str, Any], configs: List[Any], source: str) -> Non
     from .attention import AttentionConfig, attention_options
     from .models.conventions import convention_defaults
     from .models.options import SPEED_OPTIONS
+    from .models.scales import SCALES
 
     conventions = convention_defaults()
     for config in configs:
@@ -321,6 +322,9 @@ def forget_plugin(state: Dict[str, Any], configs: List[Any], source: str) -> Non
             raise CheckpointError(f"{source}: trained with {what}, which stock fairseq does not have")
         for name in (*attention_options(), *conventions, *SPEED_OPTIONS, "match_parameters_of", "user_dir"):
             _delete(config, name)
+        for name, scale in SCALES.items():  # a namespace hands them to stock's layers, and ours have none
+            if get_option(config, name) and not any(f".{scale}" in weight for weight in state["model"]):
+                set_option(config, name, False)
     cfg = state.get("cfg")
     common = get_option(cfg, "common") if cfg is not None else None
     if common is not None:
