@@ -218,21 +218,25 @@ def _convert(state: Dict[str, Any], to: str, source: str) -> List[str]:
 
 
 def override_attention(state: Dict[str, Any], overrides: Dict[str, Any], source: str) -> None:
-    """Give a loaded checkpoint the options of this plugin's attention among ``overrides``, in place.
+    """Give a loaded checkpoint the options of this plugin's models among ``overrides``, in place.
 
-    A stock model becomes the ``baseline`` of its family; all other options are fairseq's to override.
+    A stock model becomes the ``baseline`` of its family; all its other options are fairseq's to override. A model of
+    this plugin gets every option that its parser has, whether or not its configuration names it.
 
     Raises:
         CheckpointError: a stock model of a family that this plugin does not have.
     """
-    from .attention import attention_options
     from .models.grid import is_ours
+    from .models.option_names import parser_option_names, plugin_option_names
 
-    chosen = {name: overrides[name] for name in attention_options() if name in overrides}
+    configs = model_configs(state)
+    ours = [name for config in configs for key in ("arch", "_name") for name in [get_option(config, key)]]
+    ours = [name for name in ours if is_ours(str(name))]
+    names = parser_option_names(ours[0]) if ours else plugin_option_names()
+    chosen = {name: value for name, value in overrides.items() if name in names}
     if not chosen:
         return
-    configs = model_configs(state)
-    if not any(is_ours(str(get_option(config, key))) for config in configs for key in ("arch", "_name")):
+    if not ours:
         _convert(state, "baseline", source)
     for config in configs:
         for name, value in chosen.items():

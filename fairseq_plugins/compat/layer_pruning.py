@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
-from typing import Any, Dict
+from typing import Any, Dict, Set
 
 from omegaconf import DictConfig, open_dict
 
@@ -30,9 +30,12 @@ def layer_pruning() -> bool:
 
     def prune_state_dict(state_dict: Any, model_cfg: Any) -> Any:
         hydra = isinstance(model_cfg, DictConfig)
-        kept = {side: str(value) for side in SIDES for value in [_layers_as_text(model_cfg, side)] if value}
-        if not kept or getattr(model_cfg, "_name" if hydra else "arch", None) in (None, "ptt_transformer"):
+        chosen = {side: layers for side in SIDES for layers in [_layers_as_text(model_cfg, side)] if layers}
+        if not chosen or getattr(model_cfg, "_name" if hydra else "arch", None) in (None, "ptt_transformer"):
             return original(state_dict, model_cfg)
+        kept = {side: layers for side, layers in chosen.items() if _numbers(side, state_dict)}
+        if not kept:  # of a side that the model has not
+            return state_dict
         others = {name: tensor for name, tensor in state_dict.items() if not name.startswith(tuple(kept))}
         with open_dict(model_cfg) if hydra else nullcontext():
             for side, layers in kept.items():
@@ -89,11 +92,14 @@ def _are_there(layers: str, side: str, weights: Dict[str, Any]) -> bool:
     Raises:
         ValueError: neither is so.
     """
-    wanted = {int(layer) for layer in layers.split(",")}
-    matches = (re.match(rf"{side}.*?\.layers\.(\d+)\.", name) for name in weights)
-    present = {int(match[1]) for match in matches if match}
+    wanted, present = {int(layer) for layer in layers.split(",")}, _numbers(side, weights)
     if wanted <= present:
         return True
     if present == set(range(len(wanted))):
         return False
     raise ValueError(f"--{side}-layers-to-keep {layers}: the checkpoint has the layers {sorted(present)}")
+
+
+def _numbers(side: str, weights: Dict[str, Any]) -> Set[int]:
+    matches = (re.match(rf"{side}.*?\.layers\.(\d+)\.", name) for name in weights)
+    return {int(match[1]) for match in matches if match}
