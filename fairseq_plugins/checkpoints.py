@@ -226,19 +226,22 @@ def override_attention(state: Dict[str, Any], overrides: Dict[str, Any], source:
     Raises:
         CheckpointError: a stock model of a family that this plugin does not have.
     """
-    from .models.grid import is_ours
+    from .attention import attention_options
     from .models.option_names import parser_option_names, plugin_option_names
 
-    configs = model_configs(state)
-    ours = [name for config in configs for key in ("arch", "_name") for name in [get_option(config, key)]]
-    ours = [name for name in ours if is_ours(str(name))]
-    names = parser_option_names(ours[0]) if ours else plugin_option_names()
+    ours = own_architecture(state)
+    names = parser_option_names(ours) if ours else plugin_option_names()
     chosen = {name: value for name, value in overrides.items() if name in names}
     if not chosen:
         return
     if not ours:
-        _convert(state, "baseline", source)
-    for config in configs:
+        try:
+            _convert(state, "baseline", source)
+        except CheckpointError:
+            if chosen.keys() & set(attention_options()):
+                raise
+            return  # some other model's option of that name
+    for config in model_configs(state):
         for name, value in chosen.items():
             set_option(config, name, value)
 
@@ -248,6 +251,14 @@ def model_configs(state: Dict[str, Any]) -> List[Any]:
     cfg = state.get("cfg")
     model = get_option(cfg, "model") if cfg is not None else None
     return [config for config in (state.get("args"), model) if config is not None]
+
+
+def own_architecture(state: Dict[str, Any]) -> str:
+    """The architecture's name if it is one of this plugin's; else nothing."""
+    from .models.grid import is_ours
+
+    names = (str(get_option(config, key)) for config in model_configs(state) for key in ("arch", "_name"))
+    return next(filter(is_ours, names), "")
 
 
 def get_option(config: Any, key: str) -> Any:

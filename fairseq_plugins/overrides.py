@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List
 
 from omegaconf import OmegaConf
 
-from .checkpoints import CheckpointError, get_option, model_configs
+from .checkpoints import CheckpointError, get_option, model_configs, own_architecture
 
 
 def check_overrides(state: Dict[str, Any], overrides: Dict[str, Any], source: str) -> None:
@@ -23,10 +23,9 @@ def check_overrides(state: Dict[str, Any], overrides: Dict[str, Any], source: st
         CheckpointError: a name is refused, or the options of a section are given where there are no sections.
     """
     from .models import option_names
-    from .models.grid import is_ours
 
     cfg = state.get("cfg")
-    ours = any(is_ours(str(get_option(config, key))) for config in model_configs(state) for key in ("arch", "_name"))
+    ours = bool(own_architecture(state))
     names = [*overrides, *_in_sections(cfg, overrides, ours, source)]
     unknown = set(names) - set(_names(cfg))
     if not unknown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from typing import Any
 
+from fairseq.modules import LayerDropModuleList
 from torch import nn
 
 from .registry import mark, marked, repair
@@ -18,6 +19,7 @@ def empty_encoder() -> bool:
     """
     from fairseq.models.transformer import TransformerEncoderBase as Encoder
 
+    answering = {nn.ModuleList: _NoLayers, LayerDropModuleList: _NoDroppedLayers}
     init = Encoder.__init__
     if marked(init):
         return True
@@ -26,15 +28,24 @@ def empty_encoder() -> bool:
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        if not len(self.layers):
-            self.layers = _NoLayers()
+        if not len(self.layers) and type(self.layers) in answering:
+            self.layers.__class__ = answering[type(self.layers)]
 
     Encoder.__init__ = mark(__init__, init)
     return True
 
 
-class _NoLayers(nn.ModuleList):
+class _FirstOfNone:
     """An empty list that, asked for its first layer, answers what the encoder wants to read there."""
 
-    def __getitem__(self, index: Any) -> Any:
-        return super().__getitem__(index) if len(self) or index != 0 else types.SimpleNamespace(load_to_BT=False)
+    def __getitem__(self: Any, index: Any) -> Any:
+        fallback = index == 0 and not len(self)
+        return types.SimpleNamespace(load_to_BT=False) if fallback else nn.ModuleList.__getitem__(self, index)
+
+
+class _NoLayers(_FirstOfNone, nn.ModuleList):
+    pass
+
+
+class _NoDroppedLayers(_FirstOfNone, LayerDropModuleList):
+    pass

@@ -21,13 +21,15 @@ def hydra_keys() -> bool:
     if getattr(original, "_refuses_unknown_keys", False):
         return True
 
-    def build_model(cfg: Any, task: Any, from_checkpoint: bool = False) -> Any:
+    def build_model(cfg: Any, task: Any, *from_checkpoint: Any, **kwargs: Any) -> Any:
         from fairseq_plugins.models.grid import is_ours
         from fairseq_plugins.models.option_names import refuse_unknown_keys
 
-        if OmegaConf.is_config(cfg) and not from_checkpoint and is_ours(str(cfg.get("_name") or cfg.get("arch"))):
-            refuse_unknown_keys(cfg)
-        return original(cfg, task, from_checkpoint)
+        loading = any(from_checkpoint) or kwargs.get("from_checkpoint")
+        arch = str(getattr(cfg, "_name", None) or getattr(cfg, "arch", None))
+        if OmegaConf.is_config(cfg) and not loading and is_ours(arch):
+            refuse_unknown_keys(cfg, arch)
+        return original(cfg, task, *from_checkpoint, **kwargs)
 
     refusing: Any = mark(build_model, original)  # which another repair has marked already
     refusing._refuses_unknown_keys = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from .registry import mark, marked, repair
@@ -26,9 +27,9 @@ def overrides_that_do_not_fit() -> bool:
             return original(filenames, arg_overrides, *args, **kwargs)
         except RuntimeError as error:
             lines = str(error).splitlines()
-            if not arg_overrides or not lines[0].startswith("Error(s) in loading state_dict"):
+            if not arg_overrides or not str(error).startswith("Error(s) in loading state_dict"):
                 raise
-            for path in filenames:
+            for path in filter(os.path.exists, filenames):  # what is in parts has other names
                 changed = misfit(checkpoint_utils.load_checkpoint_to_cpu(path), arg_overrides)
                 if changed:
                     raise RuntimeError(

@@ -82,13 +82,12 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f": did you mean {near[0]}?" if near else ""
 
 
-def refuse_unknown_keys(cfg: Any) -> None:
-    """Check the keys of a hydra configuration for a model of this plugin, as stock models' dataclasses check theirs.
+def refuse_unknown_keys(cfg: Any, arch: str) -> None:
+    """Check a hydra configuration's keys for an architecture of ours, as stock models' dataclasses check theirs.
 
     Raises:
         ValueError: the model does not take one; the message names the nearest that it takes.
     """
-    arch = str(cfg.get("_name") or cfg.get("arch"))
     known = model_option_names(arch)
     for name in map(str, cfg):
         if name not in known:

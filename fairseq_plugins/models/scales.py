@@ -29,7 +29,7 @@ def ignore_scales(args: Any) -> None:
     for name in SCALES:
         if vars(args).pop(name, None):
             option = name.replace("_", "-")
-            logger.warning("--%s has no effect: fairseq does not hand it to a language model's layers", option)
+            logger.warning("--%s has no effect: fairseq hands it to no layer of such a model", option)
 
 
 def take_over_scales(layers: nn.ModuleList, weights: Mapping[str, Tensor], prefix: str) -> None:

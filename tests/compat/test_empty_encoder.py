@@ -4,6 +4,7 @@ import pytest
 import torch
 from builders import batch, build
 from fairseq.models.transformer import TransformerEncoderBase
+from fairseq.modules import LayerDropModuleList
 
 from fairseq_plugins import compat
 
@@ -24,8 +25,9 @@ def test_the_output_is_the_embeddings(arch, options, training):
 
 
 def test_encoders_with_layers_stay_as_they_are():
-    layers = build("transformer").encoder.layers
-    assert type(layers) is torch.nn.ModuleList
+    assert type(build("transformer").encoder.layers) is torch.nn.ModuleList
+    dropping = build("transformer", encoder_layers=0, encoder_layerdrop=0.5).encoder.layers
+    assert isinstance(dropping, LayerDropModuleList), "whoever puts layers in has them dropped"
     with pytest.raises(IndexError):
         build("transformer", encoder_layers=0).encoder.layers[1]
     before = TransformerEncoderBase.__init__

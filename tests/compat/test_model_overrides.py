@@ -90,6 +90,12 @@ def test_every_option_of_this_plugins_reaches_the_model(arch):
     assert "beam" not in given["cfg"].model
 
 
+def test_what_another_model_calls_alike_is_its_own():
+    given = {"cfg": {"model": {"_name": "lstm"}}, "model": {"weight": torch.zeros(1)}}
+    override_attention(given, {"output_bias": True}, "x.pt")
+    assert given["cfg"]["model"] == {"_name": "lstm"}
+
+
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
