@@ -33,7 +33,8 @@ def attention_overrides() -> bool:
     """``--model-overrides`` only reaches options that a checkpoint's own model has, and passes over all others.
 
     So attention could be changed at evaluation neither in a stock checkpoint nor in one of fairseq-hydra-train. Where
-    options of this plugin's attention are overridden, a stock checkpoint is loaded as its ``baseline`` counterpart.
+    options of this plugin's models are overridden, a stock checkpoint is loaded as its ``baseline`` counterpart. Names
+    that reach nothing are refused (:mod:`fairseq_plugins.overrides`).
     """
     from fairseq import checkpoint_utils
 
@@ -43,8 +44,10 @@ def attention_overrides() -> bool:
 
     def load(path: Any, arg_overrides: Any = None, load_on_all_ranks: bool = False) -> Any:
         from fairseq_plugins.checkpoints import override_attention
+        from fairseq_plugins.overrides import check_overrides
 
         state = original(path, arg_overrides, load_on_all_ranks)
+        check_overrides(state, arg_overrides or {}, str(path))
         override_attention(state, arg_overrides or {}, str(path))
         return state
 
