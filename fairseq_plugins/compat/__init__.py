@@ -17,7 +17,7 @@ What cannot be repaired from here:
 # isort: off
 from . import messages  # noqa: F401
 from . import checkpoints, encoder_layer, configuration, user_dir  # noqa: F401
-from . import numpy_names, workers, processes  # noqa: F401
+from . import numpy_names, generation, interactive, unknown_words, workers, processes  # noqa: F401
 
 # isort: on
 from .registry import Repair, apply, repairs
