@@ -17,7 +17,9 @@ What cannot be repaired from here:
 # isort: off
 from . import messages  # noqa: F401
 from . import checkpoints, encoder_layer, configuration, user_dir  # noqa: F401
-from . import numpy_names, generation, interactive, unknown_words, workers, processes  # noqa: F401
+from . import numpy_names, workers, processes  # noqa: F401
+from . import generation, interactive, unknown_words, context_window  # noqa: F401
+from . import masking, task_options, positions, hub  # noqa: F401
 
 # isort: on
 from .registry import Repair, apply, repairs
