@@ -135,3 +135,24 @@ def _attends_to_source(model: Any) -> bool:
     if layers is None:
         return hasattr(model, "encoder")
     return any(getattr(layer, "encoder_attn", layer) is not None for layer in layers)
+
+
+@repair("none known")
+def constraints_of_nothing() -> bool:
+    """``--constraints`` where nobody reads constraints (fairseq-generate, language models) dies of a ``NoneType``."""
+    from fairseq.search import LexicallyConstrainedBeamSearch
+
+    original = LexicallyConstrainedBeamSearch.init_constraints
+    if marked(original):
+        return True
+
+    def init_constraints(self: Any, batch_constraints: Any, beam_size: int) -> Any:
+        if batch_constraints is None:
+            raise ValueError(
+                "--constraints needs constraints, and there are none: fairseq-interactive reads them after a tab in "
+                "each line, for the translation task"
+            )
+        return original(self, batch_constraints, beam_size)
+
+    LexicallyConstrainedBeamSearch.init_constraints = mark(init_constraints, original)
+    return True
