@@ -23,7 +23,7 @@ def context_of_blocks() -> bool:
         return True
 
     def collater(self: Any, samples: Any) -> Any:
-        if samples and "id" in samples[0]:
+        if samples and isinstance(samples[0], dict) and {"id", "source"} <= samples[0].keys():
             self.prev_tokens = _tokens_before(self, int(samples[0]["id"]))
         return original(self, samples)
 
@@ -43,7 +43,10 @@ def _tokens_before(dataset: Any, block: int) -> np.ndarray:
 
 @repair("fairseq#2531")
 def window_of_a_block() -> bool:
-    """``--context-window`` of a block or more ends in ``ZeroDivisionError`` or "negative dimensions"."""
+    """``--context-window`` of a block or more ends in ``ZeroDivisionError`` or "negative dimensions".
+
+    Only blocks of a fixed length end so; where a block is a sentence, such a window is one that fills the block.
+    """
     from fairseq.tasks.language_modeling import LanguageModelingTask
 
     original = LanguageModelingTask.load_dataset
@@ -51,14 +54,17 @@ def window_of_a_block() -> bool:
         return True
 
     def load_dataset(self: Any, *args: Any, **kwargs: Any) -> Any:
-        left = self.args.tokens_per_sample
-        if left is not None and left < 1:
+        try:
+            return original(self, *args, **kwargs)
+        except (ZeroDivisionError, ValueError) as error:
+            left = getattr(self.args, "tokens_per_sample", None)
+            if left is None or left > 0:
+                raise
             raise ValueError(
                 f"--context-window leaves {left} tokens of a block to score: it must be smaller than "
                 "--tokens-per-sample, whose blocks hold the context and what is scored. One token less than a block "
                 "scores one token at a time; longer blocks need a model that takes them"
-            )
-        return original(self, *args, **kwargs)
+            ) from error
 
     LanguageModelingTask.load_dataset = mark(load_dataset, original)
     return True

@@ -17,16 +17,21 @@ def mask_whole_words() -> bool:
     from fairseq.tasks.masked_lm import MaskedLMTask
 
     if not hasattr(MaskedLMTask, "args"):
-        MaskedLMTask.args = property(_bpe_of_configuration)
-    return isinstance(MaskedLMTask.args, property)
+        MaskedLMTask.args = _BpeOfConfiguration()
+    return isinstance(MaskedLMTask.args, _BpeOfConfiguration)
 
 
-def _bpe_of_configuration(task: Any) -> Any:
-    get_parent = getattr(task.cfg, "_get_parent", None)
-    configuration = get_parent() if get_parent is not None else None
-    if configuration is None:
-        raise ValueError(
-            "--mask-whole-words needs to know --bpe: set up the task with the task's part of a whole configuration, "
-            "as fairseq's commands do"
-        )
-    return configuration.bpe
+class _BpeOfConfiguration:
+    """An attribute that tasks which set one of that name have for themselves."""
+
+    def __get__(self, task: Any, _owner: Any = None) -> Any:
+        if task is None:
+            return self
+        get_parent = getattr(task.cfg, "_get_parent", None)
+        configuration = get_parent() if get_parent is not None else None
+        if configuration is None:
+            raise AttributeError(
+                "--mask-whole-words needs to know --bpe: set up the task with the task's part of a whole "
+                "configuration, as fairseq's commands do"
+            )
+        return configuration.bpe

@@ -24,10 +24,10 @@ def roberta_positions() -> bool:
         return True
 
     def forward(self: Any, src_tokens: Any, *args: Any, **kwargs: Any) -> Any:
-        embedding = getattr(self.encoder.sentence_encoder, "embed_positions", None)
+        embedding = getattr(getattr(self.encoder, "sentence_encoder", None), "embed_positions", None)
         if isinstance(embedding, LearnedPositionalEmbedding) and not torch.jit.is_tracing():
             positions = embedding.max_positions
-            if src_tokens.size(-1) > positions:  # padding needs no position
+            if src_tokens.size(-1) > positions and embedding.padding_idx is not None:  # padding needs no position
                 longest = int(src_tokens.ne(embedding.padding_idx).sum(-1).max())
                 if longest > positions:
                     raise ValueError(

@@ -28,7 +28,9 @@ def task_options() -> bool:
 
 
 def _sharing(add_args: Any) -> Any:
-    def sharing(*arguments: Any) -> Any:
+    def sharing(*arguments: Any, **named: Any) -> Any:
+        if "parser" in named:
+            return add_args(*arguments, parser=_SharingParser(named["parser"]))
         return add_args(*arguments[:-1], _SharingParser(arguments[-1]))  # of a class method the class comes first
 
     return sharing
@@ -47,7 +49,8 @@ class _SharingParser:
         try:
             return self._parser.add_argument(*names, **options)
         except argparse.ArgumentError:
-            action = self._parser._option_string_actions[names[0]]
+            known = self._parser._option_string_actions
+            action = next(known[name] for name in names if name in known)
             if action.default in (None, argparse.SUPPRESS) and "default" in options:
                 self._parser.set_defaults(**{action.dest: options["default"]})
             return action

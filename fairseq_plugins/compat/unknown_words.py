@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import types
 from typing import Any, List, Optional
@@ -43,7 +44,8 @@ def replace_unk() -> bool:
     def build_generator(self: Any, models: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
         generator = build(self, models, args, *rest, **kwargs)
         if getattr(args, "replace_unk", None) is not None:
-            generator.generate = _aligned(self, generator)
+            with contextlib.suppress(NotImplementedError):  # a task without a dictionary for its sources
+                generator.generate = _aligned(self, generator)
         return generator
 
     def post_process_prediction(
@@ -107,6 +109,8 @@ def _aligned(task: Any, generator: Any) -> Any:
     from fairseq.sequence_scorer import SequenceScorer
 
     generate, dictionary = generator.generate, task.source_dictionary
+    if dictionary is None:
+        return generate
 
     def aligned(models: Any, sample: Any, *args: Any, **kwargs: Any) -> Any:
         finalized = generate(models, sample, *args, **kwargs)

@@ -13,10 +13,12 @@ from running import forked
 BLOCK = 32
 
 
-@pytest.fixture(scope="module", params=["transformer_lm", "transformer_lm_baseline"])
-def checkpoint(request, corpus, tmp_path_factory):
-    options = tiny_training.KINDS["lm"].replace("--arch transformer_lm ", f"--arch {request.param} ")
-    return tiny_training.train(corpus, tmp_path_factory.mktemp(request.param), options)
+@pytest.fixture(scope="module")
+def checkpoints(corpus, tmp_path_factory):
+    """Of stock's architecture and of ours."""
+    folder, stock = tmp_path_factory.mktemp("lm"), tiny_training.KINDS["lm"]
+    ours = stock.replace("--arch transformer_lm ", "--arch transformer_lm_baseline ")
+    return [tiny_training.train(corpus, folder / str(k), options) for k, options in enumerate((stock, ours))]
 
 
 def evaluate(corpus, checkpoint, *options):
@@ -41,17 +43,16 @@ def perplexity(corpus, checkpoint, window):
     return math.exp(-total / len(targets))
 
 
-@pytest.mark.parametrize("options", [(8, 0, 3), (8, 2, 1), (31, 1, 64)], ids=str)
-def test_every_block_has_its_own_context(options, corpus, checkpoint):
+@pytest.mark.parametrize(("arch", "options"), [(0, (8, 2, 1)), (1, (8, 0, 3)), (1, (31, 1, 64))])
+def test_every_block_has_its_own_context(arch, options, corpus, checkpoints):
     window, workers, sentences = options
-    output = evaluate(
-        *(corpus, checkpoint, "--context-window", window, "--num-workers", workers, "--batch-size", sentences)
-    )
+    batches = ("--num-workers", workers, "--batch-size", sentences)
+    output = evaluate(corpus, checkpoints[arch], "--context-window", window, *batches)
     found = float(re.findall(r"Perplexity: ([\d.]+)", output)[0])
-    assert found == pytest.approx(perplexity(corpus, checkpoint, window), abs=0.0051)
+    assert found == pytest.approx(perplexity(corpus, checkpoints[arch], window), abs=0.0051)
 
 
 @pytest.mark.parametrize("window", [BLOCK, BLOCK + 8])
-def test_a_window_of_a_block_is_refused(window, corpus, checkpoint):
+def test_a_window_of_a_block_is_refused(window, corpus, checkpoints):
     with pytest.raises(AssertionError, match="must be smaller than --tokens-per-sample"):
-        evaluate(corpus, checkpoint, "--context-window", window)
+        evaluate(corpus, checkpoints[1], "--context-window", window)

@@ -74,18 +74,17 @@ def test_steps_and_histories_of_left_to_right_search(arch, corpus, trained):
         assert stood == [tokens[:end] for end in range(1, len(tokens) + 1)] + [tokens]
 
 
-@pytest.mark.parametrize("arch", ARCHS)
-def test_an_empty_reference_is_no_prefix(arch, raw, trained):
+@pytest.mark.parametrize(("arch", "size"), zip(ARCHS, (1, 2)))
+def test_an_empty_reference_is_no_prefix(arch, size, raw, trained):
     plain = generated(raw, trained, arch)
-    for size in (1, 2):
-        forced = generated(raw, trained, arch, "--prefix-size", size)
-        assert forced["H", 2] == plain["H", 2]
-        assert forced["P", 2] == plain["P", 2]
-        for number in (0, 1, 3):
-            reference = REFERENCES[number].split()
-            assert forced["H", number].split()[:size] == reference[:size]
-            # a reference that is over before the prefix is forces the end
-            assert len(reference) >= size or forced["H", number].split() == reference
+    forced = generated(raw, trained, arch, "--prefix-size", size)
+    assert forced["H", 2] == plain["H", 2]
+    assert forced["P", 2] == plain["P", 2]
+    for number in (0, 1, 3):
+        reference = REFERENCES[number].split()
+        assert forced["H", number].split()[:size] == reference[:size]
+        # a reference that is over before the prefix is forces the end
+        assert len(reference) >= size or forced["H", number].split() == reference
 
 
 def test_prefixes_in_torchscript(corpus, trained):
@@ -106,12 +105,11 @@ def test_prefixes_in_torchscript(corpus, trained):
 
 def test_alignments_without_cross_attention_are_empty(raw, trained):
     plain = generated(raw, trained, "alone")
-    for kind in ("hard", "soft"):
-        found = generated(raw, trained, "alone", "--print-alignment", kind)
-        assert [found["A", number] for number in range(4)] == [""] * 4
-        assert {key: text for key, text in found.items() if key[0] != "A"} == plain
-    unknown = generated(raw, trained, "alone", "--replace-unk")
-    assert [unknown["H", number] for number in range(4)] == [plain["H", number] for number in range(4)]
+    for options in (("hard",), ("soft", "--replace-unk")):
+        found = generated(raw, trained, "alone", "--print-alignment", *options)
+        for number in range(4):
+            assert found["A", number] == ""
+            assert (found["H", number], found["P", number]) == (plain["H", number], plain["P", number])
 
 
 def replaced(source, hypothesis, pairs, dictionary):
@@ -125,9 +123,7 @@ def replaced(source, hypothesis, pairs, dictionary):
 UNKNOWN = ("--unkpen", "-3")  # a model that likes to write unknown words
 
 
-@pytest.mark.parametrize(
-    ("command", "arch"), [("generate", ARCHS[0]), ("generate", ARCHS[1]), ("interactive", ARCHS[1])]
-)
+@pytest.mark.parametrize(("command", "arch"), zip(("interactive", "generate"), ARCHS))
 def test_unknown_words_become_the_source_words_looked_at(command, arch, corpus, raw, trained, tmp_path):
     (tmp_path / "words").write_text("new0 alt\nw2 zwei\n")
 
@@ -191,10 +187,9 @@ def test_buckets_of_lengths():
 def test_training_in_buckets(corpus, tmp_path):
     """More padding, the same loss, in stock's architecture and in ours."""
     losses, whole = [], "--max-tokens 999 --required-batch-size-multiple 1"
-    for arch in ARCHS:
-        for buckets in ("", " --num-batch-buckets 3"):
-            options = f"bin --arch {arch} {tiny_training.SMALL} --dropout 0 --optimizer adam --batch-size 60{buckets}"
-            saved = tiny_training.train(corpus, tmp_path / f"{len(losses)}", f"{options} {whole}", updates=1)
-            metrics = load_checkpoint(saved)["extra_state"]["metrics"]["train"]
-            losses.append(float(next(meter["sum"] for _, name, _, meter in metrics if name == "loss")))
-    assert losses == pytest.approx(losses[:1] * 4, rel=1e-5)
+    for arch, buckets in ((ARCHS[1], ""), *((arch, "--num-batch-buckets 3") for arch in ARCHS)):
+        options = f"bin --arch {arch} {tiny_training.SMALL} --dropout 0 --optimizer adam --batch-size 60 {buckets}"
+        saved = tiny_training.train(corpus, tmp_path / f"{len(losses)}", f"{options} {whole}", updates=1)
+        metrics = load_checkpoint(saved)["extra_state"]["metrics"]["train"]
+        losses.append(float(next(meter["sum"] for _, name, _, meter in metrics if name == "loss")))
+    assert losses == pytest.approx(losses[:1] * 3, rel=1e-5)
