@@ -5,7 +5,6 @@ from __future__ import annotations
 import types
 from typing import Any
 
-from fairseq.modules import LayerDropModuleList
 from torch import nn
 
 from .registry import mark, marked, repair
@@ -18,8 +17,12 @@ def empty_encoder() -> bool:
     It needs none: its output is then the embeddings. main, which has no fused kernel, runs such an encoder.
     """
     from fairseq.models.transformer import TransformerEncoderBase as Encoder
+    from fairseq.modules import LayerDropModuleList
 
-    answering = {nn.ModuleList: _NoLayers, LayerDropModuleList: _NoDroppedLayers}
+    class NoDroppedLayers(_FirstOfNone, LayerDropModuleList):  # type: ignore[misc]
+        pass
+
+    answering = {nn.ModuleList: _NoLayers, LayerDropModuleList: NoDroppedLayers}
     init = Encoder.__init__
     if marked(init):
         return True
@@ -44,8 +47,4 @@ class _FirstOfNone:
 
 
 class _NoLayers(_FirstOfNone, nn.ModuleList):
-    pass
-
-
-class _NoDroppedLayers(_FirstOfNone, LayerDropModuleList):
     pass
