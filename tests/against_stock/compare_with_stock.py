@@ -66,7 +66,7 @@ def _ours(arch):
 
 
 def training(name, kind, runs):
-    """The trainings of a setting, and a use of the checkpoint that they leave."""
+    """The trainings of a setting, and what its kind does with the checkpoint that they leave."""
     corpus, every, use = KINDS[kind]
     lines = []
     for run in (runs,) if isinstance(runs, str) else runs:
@@ -76,7 +76,7 @@ def training(name, kind, runs):
             if option not in options.split():
                 options += f" {option} {value}"
         lines.append(f"train {{corpora}}/{corpus} {options}")
-    if not {"--no-save", "--no-last-checkpoints"} & set(options.split()):
+    if use and "--no-last-checkpoints" not in options:
         folder = re.findall(r"--save-dir (\S+)", options)[-1]
         lines.append(f"{use} --path {folder}/checkpoint_last.pt".replace("DATA", f"{{corpora}}/{corpus}"))
     return Setting(name, tuple(lines))

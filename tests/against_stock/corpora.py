@@ -1,6 +1,5 @@
 """What the settings are run on: a few dozen sentences, binarised in every way that fairseq's tasks read."""
 
-import random
 import shutil
 
 from tiny_training import write_corpus

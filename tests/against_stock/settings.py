@@ -20,18 +20,21 @@ _SENTENCES = "--task sentence_prediction --criterion sentence_prediction --class
 _PREDICT = f"{_SENTENCES} --num-classes 2 --max-positions 32 --init-token 0 --separator-token 2"
 _FROM_MASKED = "--restore-file {models}/masked.pt --reset-optimizer --reset-dataloader --reset-meters"
 
+_TRANSLATION = f"--arch transformer_iwslt_de_en {_ENCODER} {_DECODER} {_EVERY}"
+
 #: kind of training -> its corpus, the options that every setting has, and what is done with the checkpoint at the end
 KINDS = {
     "translation": (
         "bin",
-        f"--arch transformer_iwslt_de_en {_ENCODER} {_DECODER} {_EVERY}",
+        _TRANSLATION,
         "generate DATA --cpu --gen-subset valid --beam 3 --nbest 2 --max-len-b 12 --num-workers 0 "
         "--skip-invalid-size-inputs-valid-test",
     ),
+    "course": ("bin", _TRANSLATION, None),  # of a training: its batches, optimizer, validations and checkpoints
     "lm": (
         "mono",
-        f"--task language_modeling --criterion cross_entropy --arch transformer_lm {_DECODER} --decoder-input-dim 16 --decoder-output-dim 16 "
-        f"{_EVERY} --tokens-per-sample 16 --sample-break-mode none",
+        f"--task language_modeling --criterion cross_entropy --arch transformer_lm {_DECODER} "
+        f"--decoder-input-dim 16 --decoder-output-dim 16 {_EVERY} --tokens-per-sample 16 --sample-break-mode none",
         "eval-lm DATA --cpu --gen-subset valid --tokens-per-sample 16 --sample-break-mode none --batch-size 5 "
         "--output-word-probs --num-workers 0",
     ),
@@ -102,6 +105,9 @@ TRAININGS = {
         "noise of product quantisation": "--quant-noise-pq 0.2 --quant-noise-pq-block-size 4",
         "checkpointed activations": "--checkpoint-activations",
         "offloaded activations": "--checkpoint-activations --offload-activations",
+    },
+    "course": {
+        "defaults": "",
         # batches
         "batches of sentences": "--batch-size 7 --batch-size-valid 4",
         "small batches": "--max-tokens 40 --max-tokens-valid 50 --required-batch-size-multiple 1",
@@ -120,7 +126,7 @@ TRAININGS = {
         "no remainder": "--skip-remainder-batch --update-freq 2",
         "loading process": "--num-workers 1",
         "two loading processes": "--num-workers 2 --data-buffer-size 2",
-        "raw text": "raw --dataset-impl raw --no-last-checkpoints",
+        "raw text": "raw --dataset-impl raw",
         # optimizers and schedules
         "decay, betas": "--optimizer adam --adam-eps 1e-4 --weight-decay 0.1 --adam-betas (0.8,0.9) --use-old-adam",
         "adafactor": "--optimizer adafactor --scale-parameter --clip-threshold 0.5",
@@ -174,8 +180,7 @@ TRAININGS = {
         ),
         # other tasks
         "several pairs of languages": "joined --task translation_multi_simple_epoch --lang-pairs de-en,en-de "
-        "--encoder-langtok src --decoder-langtok --sampling-method temperature --share-all-embeddings "
-        "--no-last-checkpoints",
+        "--encoder-langtok src --decoder-langtok --sampling-method temperature --share-all-embeddings",
     },
     "lm": {
         "defaults": "",
@@ -254,8 +259,8 @@ TRAININGS = {
 MODELS = {
     "translation": "translation --max-update 60 --share-decoder-input-output-embed",
     "second": "translation --max-update 50 --seed 2 --share-decoder-input-output-embed",
-    "pre-norm": "translation --max-update 40 --encoder-normalize-before --decoder-normalize-before --encoder-learned-pos "
-    "--decoder-learned-pos --left-pad-source",
+    "pre-norm": "translation --max-update 40 --encoder-normalize-before --decoder-normalize-before "
+    "--encoder-learned-pos --decoder-learned-pos --left-pad-source",
     "joined": "translation joined --max-update 40 --share-all-embeddings",
     "adaptive": f"translation --max-update 40 {_ADAPTIVE}",
     "cross-self": "translation --max-update 40 --cross-self-attention",
@@ -345,13 +350,14 @@ GENERATIONS = {
     "\"{{'encoder_layers_to_keep':'1','decoder_layers_to_keep':'0'}}\"",
     # fairseq-interactive
     "interactive": "interactive translation --input {corpora}/input.de --beam 4 --nbest 2",
-    "interactive, buffered": "interactive translation --input {corpora}/input.de --buffer-size 4 --batch-size 3 --beam 4 "
-    "--print-alignment",
+    "interactive, buffered": "interactive translation --input {corpora}/input.de --buffer-size 4 --batch-size 3 "
+    "--beam 4 --print-alignment",
     "interactive, for unknown ones": "interactive translation --input {corpora}/input.de --replace-unk {corpora}/words "
     "--unkpen -3 --beam 4",
-    "constraints": "interactive translation --input {corpora}/constrained.de --constraints ordered --beam 6 --batch-size 3 "
-    "--buffer-size 4",
-    "unordered constraints": "interactive translation --input {corpora}/constrained.de --constraints unordered --beam 6",
+    "constraints": "interactive translation --input {corpora}/constrained.de --constraints ordered --beam 6 "
+    "--batch-size 3 --buffer-size 4",
+    "unordered constraints": "interactive translation --input {corpora}/constrained.de --constraints unordered "
+    "--beam 6",
     "causal language model": "interactive lm --task language_modeling --sample-break-mode eos "
     "--input {corpora}/input.de --beam 3 --nbest 2 --max-len-b 10 --buffer-size 4",
     "causal language model, sampling": "interactive lm --task language_modeling --sample-break-mode eos "
@@ -377,15 +383,15 @@ GENERATIONS = {
 
 #: settings in which stock cannot do without the plugin's repairs, and why; in all others stock never sees the plugin
 REPAIRED = {
-    "translation: length buckets": "numpy has no percentile(interpolation=) any more",
-    **{
-        name: "numpy has no compat.long any more"
-        for name in (
+    "course: length buckets": "numpy has no percentile(interpolation=) any more",
+    **dict.fromkeys(
+        (
             *("lm: whole sentences", "lm: shortened", "masked: whole sentences", "masked: shortened"),
             *("model: lm", "use: causal language model", "use: causal language model, sampling"),
             *("use: causal language model, prefixes", "use: perplexity of sentences"),
-        )
-    },
+        ),
+        "numpy has no compat.long any more",
+    ),
     "masked: whole words": "the task asks itself for args, which it has not",
     "masked: loading process": "a loading process gives every epoch the masks of the first",
     "translation: no encoder layers": "the encoder asks its first layer for something",
@@ -403,20 +409,21 @@ REPAIRED = {
 
 #: settings in which stock must take the longer of its two ways through attention, and why the shorter one is wrong
 LONG_WAY = {
-    f"{kind}: noise of product quantisation": "it passes over the modules that make the noise" for kind in TRAININGS
+    f"{kind}: noise of product quantisation": "it passes over the modules that make the noise"
+    for kind in ("translation", "lm", "masked", "sentences")
 }
 
 #: a tenth of the settings, among them those that take the least time, which the test suite runs
 SUITE = (
     "translation: adaptive softmax",
     "translation: cross and self attention in one",
-    "translation: attention dropout",
-    "translation: delayed updates",
-    "translation: resumed",
-    "translation: nothing saved",
-    "lm: adaptive",
-    "masked: masks",
-    "sentences: classes",
+    "lm: layer drop",
+    "masked: spans",
+    "course: defaults",
+    "course: delayed updates",
+    "course: adafactor",
+    "course: validation between",
+    "course: resumed",
     "use: n best",
     "use: no repeated pairs",
     "use: prefixes",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from compare_with_stock import all_settings
 from differences import compare
-from settings import GENERATIONS, LONG_WAY, REPAIRED, SUITE, TRAININGS
+from settings import GENERATIONS, LONG_WAY, MODELS, REPAIRED, SUITE, TRAININGS
 
 
 def test_a_tenth_of_the_settings_equals_stock():
@@ -28,9 +28,8 @@ def test_a_tenth_of_the_settings_equals_stock():
 def test_the_tables_fit_together():
     names = [setting.name for setting in all_settings()]
     assert len(set(names)) == len(names)
-    assert {*SUITE, *REPAIRED, *LONG_WAY} <= {*names, "model: lm", "sentences: x"} | {
-        n for n in REPAIRED if "model" in n
-    }
+    models = {f"model: {name}" for name in MODELS}
+    assert {*SUITE, *REPAIRED, *LONG_WAY} <= {*names, *models}
     assert len(SUITE) >= len(names) / 10
     assert len(GENERATIONS) >= 40
     assert sum(map(len, TRAININGS.values())) >= 60
