@@ -17,6 +17,7 @@ It ends with status 1 if any setting disagrees.
 """
 
 import argparse
+import gc
 import os
 import re
 import shlex
@@ -131,6 +132,8 @@ def warm_up():
     torch.optim.SGD([parameter], lr=1)  # today's torch imports its compiler here
     translation = ["", "--task", "translation", "--arch", "transformer"]
     convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), translation))
+    gc.collect()
+    gc.freeze()  # forks then share all this
 
 
 def prepare_stock(name):

@@ -37,7 +37,6 @@ def write_corpora(folder):
     _write_pairs(folder, binarise)
     sentences = (folder / "valid.de").read_text().splitlines()
     (folder / "words").write_text("unheard wort\n")
-    (folder / "codes").write_text("#version: 0.2\nw 1\n")
     (folder / "input.de").write_text("\n".join([*sentences[:6], "w1 unheard w2"]) + "\n")
     constrained = [f"{line}\t{' '.join(line.split()[:2])}\tw5" for line in sentences[:6]]
     (folder / "constrained.de").write_text("\n".join(constrained) + "\n")

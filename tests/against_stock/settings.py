@@ -222,7 +222,7 @@ TRAININGS = {
         "complete": "--sample-break-mode complete --tokens-per-sample 12",
         "masks": "--mask-prob 0.4 --leave-unmasked-prob 0.2 --random-token-prob 0.3 --freq-weighted-replacement",
         "spans": "--mask-multiple-length 2 --mask-stdev 1",
-        "whole words": "--mask-whole-words --bpe subword_nmt --bpe-codes {corpora}/codes",
+        "whole words": "--mask-whole-words",
         "shortened": "--sample-break-mode eos --shorten-method truncate --tokens-per-sample 5",
         "untied": "--untie-weights-roberta",
         "pre-norm": "--encoder-normalize-before",
