@@ -39,7 +39,6 @@ os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
 from settings import COMMON, DEFAULTS, GENERATIONS, KINDS, LONG_WAY, MODELS, REPAIRED, SUITE, TRAININGS  # noqa: E402
 
 SIDES = ("stock", "ours")
-LIMIT = 300  # seconds for one setting on one side
 
 
 @dataclass(frozen=True)
@@ -206,15 +205,9 @@ def run_all(settings, folder, places, processes):
                 mine = {**places, "models": places["models"] / side}
                 with open(home / "log", "w") as log:
                     child = start(partial(run_setting, setting, side, home, mine), log)
-                running[child] = (setting, side, home, time.monotonic() + LIMIT)
-            child, status = os.waitpid(-1, os.WNOHANG)
-            if child not in running:
-                for child, (*_, deadline) in running.items():
-                    if time.monotonic() > deadline:
-                        os.kill(child, signal.SIGKILL)
-                time.sleep(0.01)
-                continue
-            setting, side, home, _ = running.pop(child)
+                running[child] = (setting, side, home)
+            child, status = os.wait()  # each command in it has its own limit of time
+            setting, side, home = running.pop(child)
             done.setdefault(setting, {})[side] = (home, status)
             if len(done[setting]) == len(SIDES):
                 yield setting, done.pop(setting)

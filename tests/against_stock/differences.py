@@ -37,47 +37,45 @@ def compare(stock, ours):
 
 def _compare_one(name, theirs, mine, result):
     if isinstance(theirs, str):
-        pairs = list(zip(_pieces(theirs), _pieces(mine)))
-        same = [text for text, _ in _pieces(theirs)] == [text for text, _ in _pieces(mine)]
-        if not same:
-            result.disagreements.append(f"{name}: {_short(theirs)!r} here, {_short(mine)!r} there")
+        (words, numbers), (other_words, other_numbers) = _read(theirs), _read(mine)
+        if words != other_words:
+            result.disagreements.append(f"{name}: stock says {_short(theirs)!r}, ours {_short(mine)!r}")
             return
-        numbers = [(a, b) for (_, a), (_, b) in pairs if a is not None]
-        theirs, mine = ([float(pair[side]) for pair in numbers] for side in (0, 1))
-        # two numbers that are nearly equal may be printed with last digits that differ by one
-        unit = np.array(
-            [10.0 ** -len(NUMBER.fullmatch(a)[1] or "") * (NUMBER.fullmatch(a)[1] is not None) for a, _ in numbers]
-        )
+        unit = np.array([_last_place(number) for number in numbers])
+        theirs, mine = numbers, other_numbers
     elif isinstance(theirs, list):
         if theirs != mine:
-            result.disagreements.append(f"{name}: {theirs} here, {mine} there")
+            result.disagreements.append(f"{name}: stock has {theirs}, ours {mine}")
         return
     else:
-        unit = 0.0
+        unit = np.zeros(())
     theirs, mine = np.asarray(theirs, dtype=float), np.asarray(mine, dtype=float)
     if theirs.shape != mine.shape:
-        result.disagreements.append(f"{name}: shape {theirs.shape} here, {mine.shape} there")
+        result.disagreements.append(f"{name}: stock has the shape {theirs.shape}, ours {mine.shape}")
         return
     result.values += theirs.size
     same = (theirs == mine) | (np.isnan(theirs) & np.isnan(mine))
     with np.errstate(invalid="ignore"):
-        apart = np.where(
-            same, 0.0, np.maximum(np.abs(theirs - mine) - 1.01 * unit, 0) / np.maximum(1.0, np.abs(theirs))
-        )
+        beyond = np.maximum(np.abs(theirs - mine) - 1.01 * unit, 0.0)
+        apart = np.where(same, 0.0, beyond / np.maximum(1.0, np.abs(theirs)))
     if theirs.size and apart.max() > result.largest:
         result.largest, result.where = float(apart.max()), name
     if not np.all(apart <= ROUNDING):
         worst = int(np.nanargmax(np.nan_to_num(apart, nan=np.inf)))
-        result.disagreements.append(f"{name}: {theirs.flat[worst]:.8g} here, {mine.flat[worst]:.8g} there")
+        result.disagreements.append(f"{name}: stock has {theirs.flat[worst]:.8g}, ours {mine.flat[worst]:.8g}")
 
 
-def _pieces(text):
-    """(word, None) for what must be equal, ("", number as printed) for what may differ in rounding."""
-    pieces = []
-    for word in re.split(r"[\s,\[\]]+", text):
-        found = NUMBER.fullmatch(word)
-        pieces.append(("", word) if found else (word, None))
-    return pieces
+def _read(text):
+    """Its words, with None for each number, and the numbers as they are printed."""
+    pieces = re.split(r"[\s,\[\]]+", text)
+    numbers = [piece for piece in pieces if NUMBER.fullmatch(piece)]
+    return [None if NUMBER.fullmatch(piece) else piece for piece in pieces], numbers
+
+
+def _last_place(number):
+    """What the last printed decimal counts: nearly equal numbers may differ by one there. 0 for a whole number."""
+    decimals = NUMBER.fullmatch(number)[1]
+    return 10.0 ** -len(decimals) if decimals else 0.0
 
 
 def _short(value):

@@ -47,7 +47,9 @@ def read(folder):
     for records in sorted(folder.glob("*.records")):
         outcome += pickle.loads(records.read_bytes())
         for line in SAID.findall(records.with_suffix(".log").read_text(errors="replace")):
-            outcome.append((line.split("\t")[0].split(" ")[0], line))
+            outcome.append((re.split(r"[\t ]", line)[0], line))
+    for written in sorted(folder.glob("results/*")):
+        outcome += [(written.name, line) for line in SAID.findall(written.read_text())]
     checkpoints = sorted(folder.glob("checkpoints/**/*.*"))
     outcome.append(("files", [str(path.relative_to(folder)) for path in checkpoints]))
     for path in checkpoints:
@@ -64,10 +66,8 @@ def _contents(path):
         if isinstance(extra.get(what), (int, float)):
             yield f"{path.name} {what}", extra[what]
     iterator = extra.get("train_iterator") or {}
-    yield (
-        f"{path.name} iterator",
-        str({what: iterator.get(what) for what in ("epoch", "iterations_in_epoch", "shuffle")}),
-    )
+    place = {what: iterator.get(what) for what in ("epoch", "iterations_in_epoch", "shuffle")}
+    yield f"{path.name} iterator", str(place)
     if state.get("optimizer_history"):
         yield f"{path.name} updates", state["optimizer_history"][-1]["num_updates"]
     weights = {**state["model"], **{f"ema {name}": value for name, value in (extra.get("ema") or {}).items()}}

@@ -321,7 +321,7 @@ GENERATIONS = {
     "--replace-unk --print-alignment --beam 4 --unkpen -3",
     "without byte pairs": "generate translation --beam 4 --post-process",
     "quiet, sacrebleu": "generate translation --beam 4 --quiet --scoring sacrebleu",
-    "results in a file": "generate translation --beam 4 --results-path {folder}/results --quiet",
+    "results in a file": "generate translation --beam 4 --results-path {folder}/results",
     # several models
     "two models": "generate translation --beam 4 --nbest 2 --path {models}/translation.pt:{models}/second.pt",
     "two models, aligned": "generate translation --path {models}/translation.pt:{models}/second.pt --print-alignment "
@@ -333,11 +333,10 @@ GENERATIONS = {
     "batches of three": "generate translation --beam 4 --batch-size 3",
     "one sentence a batch": "generate translation --beam 4 --batch-size 1",
     "few tokens a batch": "generate translation --beam 4 --max-tokens 20 --required-batch-size-multiple 1",
-    "source padded right": "generate translation --beam 4 --left-pad-source False",
+    "source padded right": "generate translation --beam 4 --left-pad-source",
     "long sentences left out": "generate translation --beam 4 --max-source-positions 5 --max-target-positions 5 "
     "--skip-invalid-size-inputs-valid-test",
     "truncated source": "generate translation --beam 4 --truncate-source --max-source-positions 4",
-    "second of three shards": "generate translation --beam 4 --distributed-world-size 1 --num-shards 3 --shard-id 1",
     "loading process": "generate translation --beam 4 --num-workers 1",
     # other models
     "pre-norm": "generate pre-norm --left-pad-source --beam 4 --nbest 2 --print-alignment",
