@@ -1,13 +1,30 @@
 """Four lines of work on attention for fairseq, loaded by ``--user-dir fairseq_plugins``.
 
 Importing the package applies the repairs of :mod:`fairseq_plugins.compat` and registers every architecture, criterion
-and optimizer.
+and optimizer. Under another name (a link or a copy, a folder of somebody's package) it is the same package, once.
 """
 
-from . import compat
-
-compat.apply()  # before anything of fairseq's models is built or loaded
-
-from . import criterions, models, optim  # noqa: E402,F401  they register what they hold
-
 __version__ = "0.1.0"
+
+if __name__ == "fairseq_plugins":
+    from fairseq_plugins import compat
+
+    compat.apply()  # before anything of fairseq's models is built or loaded
+
+    from fairseq_plugins import criterions, models, optim  # noqa: F401  they register what they hold
+else:
+    import sys
+    from pathlib import Path
+
+    _folder = Path(__file__).resolve().parent
+    if _folder.name == "fairseq_plugins" and "fairseq_plugins" not in sys.modules:
+        sys.path.insert(0, str(_folder.parent))  # as fairseq does for --user-dir
+    try:
+        import fairseq_plugins
+    except ModuleNotFoundError as error:
+        if error.name != "fairseq_plugins":
+            raise
+        raise ImportError(
+            f"{_folder} holds the package fairseq_plugins under the name {_folder.name}: rename it, or link to it"
+        ) from None
+    fairseq_plugins.compat.user_dir.stand_for(__name__, Path(__file__).parent)

@@ -224,24 +224,30 @@ def _convert(state: Dict[str, Any], to: str, source: str) -> List[str]:
 
 
 def override_attention(state: Dict[str, Any], overrides: Dict[str, Any], source: str) -> None:
-    """Give a loaded checkpoint the options of this plugin's attention among ``overrides``, in place.
+    """Give a loaded checkpoint the options of this plugin's models among ``overrides``, in place.
 
-    A stock model becomes the ``baseline`` of its family; all other options are fairseq's to override.
+    A stock model becomes the ``baseline`` of its family; all its other options are fairseq's to override. A model of
+    this plugin gets every option that its parser has, whether or not its configuration names it.
 
     Raises:
         CheckpointError: a stock model of a family that this plugin does not have.
     """
-    from fairseq_plugins.models.grid import is_ours
+    from fairseq_plugins.attention.config import attention_options
+    from fairseq_plugins.models.option_names import parser_option_names, plugin_option_names
 
-    from .attention.config import attention_options
-
-    chosen = {name: overrides[name] for name in attention_options() if name in overrides}
+    ours = own_architecture(state)
+    names = parser_option_names(ours) if ours else plugin_option_names()
+    chosen = {name: value for name, value in overrides.items() if name in names}
     if not chosen:
         return
-    configs = model_configs(state)
-    if not any(is_ours(str(get_option(config, key))) for config in configs for key in ("arch", "_name")):
-        _convert(state, "baseline", source)
-    for config in configs:
+    if not ours:
+        try:
+            _convert(state, "baseline", source)
+        except CheckpointError:
+            if chosen.keys() & set(attention_options()):
+                raise
+            return  # some other model's option of that name
+    for config in model_configs(state):
         for name, value in chosen.items():
             set_option(config, name, value)
 
@@ -251,6 +257,14 @@ def model_configs(state: Dict[str, Any]) -> List[Any]:
     cfg = state.get("cfg")
     model = get_option(cfg, "model") if cfg is not None else None
     return [config for config in (state.get("args"), model) if config is not None]
+
+
+def own_architecture(state: Dict[str, Any]) -> str:
+    """The architecture's name if it is one of this plugin's; else nothing."""
+    from .models.grid import is_ours
+
+    names = (str(get_option(config, key)) for config in model_configs(state) for key in ("arch", "_name"))
+    return next(filter(is_ours, names), "")
 
 
 def get_option(config: Any, key: str) -> Any:
@@ -307,10 +321,10 @@ def _counterpart(name: str, to: str, source: str) -> str:
 
 def forget_plugin(state: Dict[str, Any], configs: List[Any], source: str) -> None:
     """Check that the model is vanilla in spite of any option, and delete what stock fairseq does not know."""
+    from fairseq_plugins.attention.config import AttentionConfig, attention_options
     from fairseq_plugins.models.conventions import convention_defaults
     from fairseq_plugins.models.options import SPEED_OPTIONS
-
-    from .attention.config import AttentionConfig, attention_options
+    from fairseq_plugins.models.scales import SCALES
 
     conventions = convention_defaults()
     for config in configs:
@@ -329,6 +343,9 @@ def forget_plugin(state: Dict[str, Any], configs: List[Any], source: str) -> Non
             raise CheckpointError(f"{source}: trained with {what}, which stock fairseq does not have")
         for name in (*attention_options(), *conventions, *SPEED_OPTIONS, "match_parameters_of", "user_dir"):
             _delete(config, name)
+        for name, scale in SCALES.items():  # a namespace hands them to stock's layers, and ours have none
+            if get_option(config, name) and not any(f".{scale}" in weight for weight in state["model"]):
+                set_option(config, name, False)
     cfg = state.get("cfg")
     common = get_option(cfg, "common") if cfg is not None else None
     if common is not None:

@@ -56,27 +56,37 @@ def ended(child, limit=300):
         pause = min(2 * pause, 0.1)
 
 
+def start(function, out):
+    """Fork: the child calls the function with all output going to an open file, and ends; returns the child's id."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+        sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, closefd=False)  # a fork of this one has its own
+        logging.basicConfig(stream=sys.stdout, level="INFO", force=True)
+        function()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def call(command, *arguments):
+    """``fairseq-COMMAND`` in this process."""
+    sys.argv = [f"fairseq-{command}", *map(str, arguments)]
+    importlib.import_module(f"fairseq_cli.{command.replace('-', '_')}").cli_main()
+
+
 def forked(command, *arguments):
     """The same in a fork of this process, which has imported everything: quicker, where freshness proves nothing."""
-    module = importlib.import_module(f"fairseq_cli.{command.replace('-', '_')}")
+    importlib.import_module(f"fairseq_cli.{command.replace('-', '_')}")
     with tempfile.TemporaryFile("w+") as out:
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                os.dup2(out.fileno(), 1)
-                os.dup2(out.fileno(), 2)
-                sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1)
-                logging.basicConfig(stream=sys.stdout, level="INFO", force=True)
-                sys.argv = [f"fairseq-{command}", *map(str, arguments)]
-                module.cli_main()
-                status = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                os._exit(status)
-        status = ended(child)
+        status = ended(start(lambda: call(command, *arguments), out))
         out.seek(0)
         text = out.read()
     assert status == 0, text[-4000:]

@@ -378,7 +378,7 @@ def encoder_config(**changes):
     return cfg
 
 
-@pytest.mark.parametrize("kind", ["adam", "nag_big", "sgd_plateau", "ema"])
+@pytest.mark.parametrize("kind", ["adam", "nag_big", "sgd_plateau", "ema", "multilingual", "simple_epoch"])
 def test_training_is_bit_identical_to_stock(kind, stock, corpus, tmp_path):
     ours = plain_load(tiny_training.train(corpus, tmp_path, tiny_training.KINDS[kind]))
     theirs = plain_load(stock / kind / "checkpoint_last.pt")

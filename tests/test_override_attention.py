@@ -58,6 +58,13 @@ def test_the_option_reaches_stock_checkpoints_and_ours(checkpoints, plugin):
         assert plain == same != relu
 
 
+def test_a_misspelt_name_ends_a_program(checkpoints, plugin):
+    """fairseq-validate, which gives all of its own options as overrides, and fairseq-eval-lm."""
+    kind, data, (_, checkpoint) = checkpoints
+    with pytest.raises(AssertionError, match="no option has the name 'attention-mixing'"):
+        loss(kind, data, checkpoint, plugin, "{'attention-mixing': 'top-r'}")
+
+
 def test_the_models_are_the_baselines_with_the_option(checkpoints):
     _, data, found = checkpoints
     for checkpoint in found:

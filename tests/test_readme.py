@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import sys
 import types
-from argparse import Namespace
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from fairseq import options
 from running import SIZES, fairseq
 
 from fairseq_plugins import cli
-from fairseq_plugins.attention import AttentionConfig, build_attention, stages
+from fairseq_plugins.attention import AttentionConfig, stages
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def test_worked_example(cosine):
         out, _ = model.decoder(prev[:, : step + 1], encoder_out=encoder_out, incremental_state=state)
         torch.testing.assert_close(out[:, -1], full[:, step], rtol=0, atol=1e-10)
 
-    attention = build_attention(AttentionConfig(Namespace(attention_compatibility="cosine")), "encoder", 8, 2)
+    attention = AttentionConfig(compatibility="cosine").build("encoder", 8, 2)
     x = torch.randn(4, 2, 8)
     fused, _ = attention(x, x, x, need_weights=False)
     plain, weights = attention(x, x, x, need_weights=True)

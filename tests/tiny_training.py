@@ -22,6 +22,10 @@ KINDS = {
     "--maximize-best-checkpoint-metric --keep-best-checkpoints 2 --patience 3",
     "adafactor": f"bin {TRANSLATE} --optimizer adafactor --lr-scheduler cosine --warmup-updates 1",
     "ema": f"bin {TRANSLATE} --optimizer adam --store-ema --ema-fp32 --report-accuracy --update-freq 2",
+    "multilingual": f"bin --task multilingual_translation --lang-pairs de-en --arch multilingual_transformer {SMALL} "
+    "--criterion label_smoothed_cross_entropy --optimizer adam",
+    "simple_epoch": f"bin --task translation_multi_simple_epoch --langs de,en --lang-pairs de-en --decoder-langtok "
+    f"{TRANSLATE} --optimizer adam",
     "amp": f"bin {TRANSLATE} --optimizer adam --amp",
     "lm": "mono --task language_modeling --arch transformer_lm --decoder-layers 1 --decoder-embed-dim 16 "
     "--decoder-ffn-embed-dim 16 --decoder-attention-heads 2 --tokens-per-sample 32 --optimizer adam",

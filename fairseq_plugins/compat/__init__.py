@@ -22,6 +22,10 @@ from . import checkpoints, encoder_layer, configuration  # noqa: F401
 from . import lines, evaluation, programs, user_dir  # noqa: F401
 from . import numpy_names, workers, processes  # noqa: F401
 from . import retained_dropout  # noqa: F401
+from . import empty_encoder, layer_pruning, model_overrides, hydra_keys  # noqa: F401
+from . import generation, interactive, unknown_words, context_window  # noqa: F401
+from . import masking, task_options, positions, hub  # noqa: F401
+from . import half_precision  # noqa: F401
 
 # isort: on
 from .registry import Repair, apply, repairs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ def checkpoint_loading() -> bool:
 
     from fairseq_plugins import safe_load
 
-    def load(f: Any, map_location: Any = None, **_: Any) -> Any:
+    def load(f: Any, map_location: Any = None, *_: Any, **__: Any) -> Any:
         return safe_load.load_checkpoint(f, map_location)
 
     see(checkpoint_utils, "torch", load=load)
@@ -33,7 +34,8 @@ def attention_overrides() -> bool:
     """``--model-overrides`` only reaches options that a checkpoint's own model has, and passes over all others.
 
     So attention could be changed at evaluation neither in a stock checkpoint nor in one of fairseq-hydra-train. Where
-    options of this plugin's attention are overridden, a stock checkpoint is loaded as its ``baseline`` counterpart.
+    options of this plugin's models are overridden, a stock checkpoint is loaded as its ``baseline`` counterpart. Names
+    that reach nothing are refused (:mod:`fairseq_plugins.overrides`).
     """
     from fairseq import checkpoint_utils
 
@@ -43,8 +45,10 @@ def attention_overrides() -> bool:
 
     def load(path: Any, arg_overrides: Any = None, load_on_all_ranks: bool = False) -> Any:
         from fairseq_plugins.checkpoints import override_attention
+        from fairseq_plugins.overrides import check_overrides
 
         state = original(path, arg_overrides, load_on_all_ranks)
+        check_overrides(state, arg_overrides or {}, str(path))
         override_attention(state, arg_overrides or {}, str(path))
         return state
 
@@ -94,10 +98,17 @@ def durable_checkpoints() -> bool:
     class PathManager(checkpoint_utils.PathManager):  # type: ignore[name-defined]
         @staticmethod
         def copy(src_path: str, dst_path: str, overwrite: bool = False) -> Any:
-            if file_io.IOPathManager:
+            plain = isinstance(src_path, (str, os.PathLike)) and isinstance(dst_path, (str, os.PathLike))
+            if file_io.IOPathManager or not plain or (os.path.exists(dst_path) and not _is_another(dst_path, src_path)):
                 return file_io.PathManager.copy(src_path, dst_path, overwrite)
-            return copy_durably(src_path, dst_path)
+            copy_durably(os.fspath(src_path), os.path.realpath(dst_path))  # a link stays one
+            return dst_path
 
     checkpoint_utils.PathManager = PathManager
     checkpoint_utils.torch_persistent_save = mark(torch_persistent_save, original)
     return True
+
+
+def _is_another(target: Any, source: Any) -> bool:
+    """Whether a name belongs to a file, no folder or device, which is not the source itself."""
+    return os.path.isfile(target) and not (os.path.exists(source) and os.path.samefile(source, target))

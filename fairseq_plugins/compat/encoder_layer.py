@@ -33,10 +33,10 @@ def fused_encoder_layer() -> bool:
     """
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
 
-    def _load_from_state_dict(self: Any, state_dict: Dict[str, Any], prefix: str, *args: Any) -> None:
+    def _load_from_state_dict(self: Any, state_dict: Dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         for name in DUPLICATE_PARAMETERS:
             state_dict.pop(prefix + name, None)
-        super(Layer, self)._load_from_state_dict(state_dict, prefix, *args)
+        super(Layer, self)._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     # on the main branch too: without this it refuses checkpoints of 0.12.2
     if not marked(Layer._load_from_state_dict):
@@ -50,7 +50,10 @@ def fused_encoder_layer() -> bool:
         built: List[torch.nn.Module] = []
 
         def build_self_attention(*args: Any, **kwargs: Any) -> torch.nn.Module:
-            built.append(type(self).build_self_attention(self, *args, **kwargs))
+            attention = type(self).build_self_attention(self, *args, **kwargs)
+            if _has_shape(attention):
+                return attention
+            built.append(attention)
             return _AttentionShape()
 
         # the original reads q_proj.weight and others only to size the duplicates
@@ -59,7 +62,8 @@ def fused_encoder_layer() -> bool:
             init(self, *args, **kwargs)
         finally:
             self.__dict__.pop("build_self_attention", None)
-        self._modules["self_attn"] = built[0]  # in its place: the optimizer's state follows the modules' order
+        if built:
+            self._modules["self_attn"] = built[0]  # in its place: the optimizer's state follows the modules' order
         for name in DUPLICATE_PARAMETERS:
             self._parameters.pop(name, None)
         self.can_use_fastpath = False
@@ -109,6 +113,16 @@ def _encoder_layer_forward(
     if self.return_fc and not torch.jit.is_scripting():
         return x, fc_result
     return x
+
+
+def _has_shape(attention: Any) -> bool:
+    """Whether an attention has the weights that the fused layer's constructor wants to see."""
+    try:
+        weights = [getattr(attention, name).weight for name in ("q_proj", "out_proj")]
+        biases = [getattr(attention, name).bias for name in ("q_proj", "out_proj")]
+        return all(weight.dim() == 2 for weight in weights) and all(bias.dim() == 1 for bias in biases)
+    except AttributeError:
+        return False
 
 
 class _AttentionShape(torch.nn.Module):

@@ -140,7 +140,8 @@ def _fit_blocks(cfg: Any, models: Sequence[Any], saved: Any, task: Any) -> None:
     asked = settings.tokens_per_sample + window
     trained = getattr(saved.task, "tokens_per_sample", None)
     size = int(min(asked if _is_given("--tokens-per-sample", asked) else trained or limit, limit))
-    if window >= size:
+    sentences = getattr(settings, "sample_break_mode", None) not in (None, "none")  # where any window will do
+    if window >= size and not sentences:
         raise EvaluationError(
             f"--context-window {window} leaves no token to score in blocks of {size}; give {size - 1} or less"
         )

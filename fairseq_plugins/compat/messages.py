@@ -34,7 +34,7 @@ def tensorboard_hint() -> bool:
 
 
 def _is_no_tensorboard_hint(record: logging.LogRecord) -> bool:
-    return "tensorboardX" not in record.getMessage()
+    return "tensorboardX" not in str(record.msg)  # its arguments may not fit, which is for the handlers to say
 
 
 @repair("unilm#1089, fairseq#1655")

@@ -18,18 +18,19 @@ def cpu_data_parallel() -> bool:
     """``--ddp-backend pytorch_ddp``, the default, names a GPU for a model that is on the CPU and stops."""
     from fairseq.models import distributed_fairseq_model as module
 
-    original = module.DistributedDataParallel
-    if marked(original):
-        return True
+    module.DistributedDataParallel = DistributedDataParallel
+    return True
 
-    def on_device(module: torch.nn.Module, device_ids: Any = None, output_device: Any = None, **kwargs: Any) -> Any:
+
+class DistributedDataParallel(torch.nn.parallel.DistributedDataParallel):
+    """torch's, which takes a model on the CPU whatever GPU is named; same arguments."""
+
+    def __init__(
+        self, module: torch.nn.Module, device_ids: Any = None, output_device: Any = None, *args: Any, **kwargs: Any
+    ) -> None:
         if all(parameter.device.type == "cpu" for parameter in module.parameters()):
             device_ids = output_device = None
-        return original(module=module, device_ids=device_ids, output_device=output_device, **kwargs)
-
-    on_device._fairseq_plugins = True  # type: ignore[attr-defined]
-    module.DistributedDataParallel = on_device
-    return True
+        super().__init__(module, device_ids, output_device, *args, **kwargs)
 
 
 @repair("fairseq#2879")

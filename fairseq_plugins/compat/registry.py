@@ -64,15 +64,19 @@ def repairs() -> List[Repair]:
     return table
 
 
-def mark(function: Any, original: Any) -> Any:
-    """Remember that a function is ours, so that a second application finds it."""
+def mark(function: Any, original: Any, name: str = "") -> Any:
+    """Remember that a function is ours, so that a second application finds it.
+
+    Where several repairs wrap one function, each gives its name.
+    """
     function = functools.wraps(original)(function)
-    function._fairseq_plugins = True
+    function._fairseq_plugins = {*getattr(original, "_fairseq_plugins", ()), name}
     return function
 
 
-def marked(function: Any) -> bool:
-    return getattr(function, "_fairseq_plugins", False)
+def marked(function: Any, name: str = "") -> bool:
+    """Whether a repair (of that name, if it gave one) has wrapped the function."""
+    return name in getattr(function, "_fairseq_plugins", ())
 
 
 class ModuleView(types.ModuleType):

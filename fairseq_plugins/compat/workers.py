@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
-import multiprocessing
-import multiprocessing.util
 import signal
-from typing import Any
+import weakref
+from typing import Any, Callable, Iterator, Optional
 
 import torch
 
@@ -42,30 +43,63 @@ def epoch_in_workers() -> bool:
 def worker_signals() -> bool:
     """Slurm sends SIGTERM to all processes; a data-loading worker dies of it and takes the training with it.
 
-    Workers leave the signal to the process that trains, which ends them when it ends.
+    Workers leave the signal to the process that trains. It ends them as ever, by a signal that they do not ignore.
     """
     from fairseq.data import iterators
 
     if isinstance(iterators.torch, ModuleView):
         return True
-
-    class DataLoader(torch.utils.data.DataLoader):
-        def __init__(self, *args: Any, **kwargs: Any):
-            kwargs.setdefault("worker_init_fn", _leave_sigterm_to_parent)
-            super().__init__(*args, **kwargs)
-
     data = ModuleView(torch.utils.data, DataLoader=DataLoader)
     iterators.torch = ModuleView(torch, utils=ModuleView(torch.utils, data=data))  # type: ignore[attr-defined]
-    # Before multiprocessing's own end, which sends them SIGTERM and waits.
-    multiprocessing.util.Finalize(None, _kill_workers, exitpriority=10)
     return True
 
 
-def _leave_sigterm_to_parent(_worker: int) -> None:
+class DataLoader(torch.utils.data.DataLoader):
+    """torch's, whose workers ignore SIGTERM unless their parent means them; same arguments and items."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.worker_init_fn = functools.partial(_leave_sigterm_to_parent, self.worker_init_fn)
+
+    def __iter__(self) -> Any:
+        with _sigterm_waits():
+            iterator = super().__iter__()
+        for worker in getattr(iterator, "_workers", ()):
+            # Both torch, which lets go of a worker that does not end by itself, and multiprocessing at the end of the
+            # process call this one. Weak, as nothing else would free an iterator that nobody needs.
+            started = worker._popen
+            started.terminate = functools.partial(_end, weakref.ref(iterator), weakref.ref(started))
+        return iterator
+
+
+@contextlib.contextmanager
+def _sigterm_waits() -> Iterator[None]:
+    """Hold the signal back here and in processes that are started here, which ignore it as soon as they can."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _leave_sigterm_to_parent(then: Optional[Callable[[int], None]], worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    if then is not None:
+        then(worker)
 
 
-def _kill_workers() -> None:
-    for process in multiprocessing.active_children():
-        if process.daemon:
-            process.kill()
+def _end(iterator: Any, worker: Any) -> None:
+    """Kill a worker (both arguments are weak references), which torch's watch over workers shall not take for a crash.
+
+    A worker that ends of its parent's SIGTERM, as torch's own do, reports success.
+    """
+    watched = iterator()
+    if watched is not None and watched._worker_pids_set:
+        torch.utils.data._utils.signal_handling._remove_worker_pids(id(watched))
+        watched._worker_pids_set = False
+    worker().kill()

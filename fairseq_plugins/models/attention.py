@@ -56,7 +56,6 @@ class FairseqAttention(StagedMultiheadAttention):
         need_head_weights: bool = False,
     ) -> Tuple[Tensor, Optional[Tensor]]:
         """As :meth:`StagedMultiheadAttention.forward`; this module's past stands in ``incremental_state``."""
-        # without one no look-up, whose key would tie a compiled graph to this one module
         buffer = None if incremental_state is None else self._get_input_buffer(incremental_state)
         rest = (need_weights, static_kv, attn_mask, before_softmax, need_head_weights)
         out = super().forward(query, key, value, key_padding_mask, buffer, *rest)
@@ -80,7 +79,9 @@ class FairseqAttention(StagedMultiheadAttention):
         k = self._get_input_buffer(incremental_state).get("prev_key")
         return None if k is None else (k.size(0), k.size(2))
 
-    def _get_input_buffer(self, incremental_state: IncrementalState) -> Buffer:
+    def _get_input_buffer(self, incremental_state: Optional[IncrementalState]) -> Buffer:
+        if incremental_state is None:  # the look-up's key would tie a compiled graph to this one module
+            return {}
         return self.get_incremental_state(incremental_state, "attn_state") or {}  # type: ignore[operator]
 
     def _set_input_buffer(self, incremental_state: IncrementalState, buffer: Optional[Buffer]) -> Any:

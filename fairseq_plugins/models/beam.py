@@ -57,16 +57,17 @@ class ReorderedEncoderOut(Mapping):
 
 def keys_to_read(decoder: Any, encoder_out: ReorderedEncoderOut, incremental_state: Any) -> Any:
     """The encoder's output as the decoder's attention needs it: keys once a sentence, and none once they are cached."""
-    attention = decoder.layers[0].encoder_attn
-    if attention is None or decoder.cross_self_attention:
+    layer = _attending_layer(decoder)
+    if layer is None or layer.encoder_attn is None or decoder.cross_self_attention:
         return encoder_out
-    cached = attention.cached_shape(incremental_state) is not None
+    cached = layer.encoder_attn.cached_shape(incremental_state) is not None
     return encoder_out.sentences if cached or encoder_out.repeats_sentences() else encoder_out
 
 
 def reordering_of(decoder: Any, incremental_state: Any, new_order: Tensor) -> Reordering:
     """``new_order`` for all layers; on a CPU, where the caches use it, with what hypotheses have in common."""
-    shape = decoder.layers[0].self_attn.cached_shape(incremental_state)
+    layer = _attending_layer(decoder)
+    shape = None if layer is None else layer.self_attn.cached_shape(incremental_state)
     if shape is None or new_order.device.type != "cpu":
         return Reordering(new_order)
     rows, steps = shape
@@ -78,3 +79,9 @@ def reordering_of(decoder: Any, incremental_state: Any, new_order: Tensor) -> Re
     origin = torch.cat([origin, every.expand(rows, steps - origin.size(1))], dim=1)
     decoder.set_incremental_state(incremental_state, "origin", {"origin": origin.index_select(0, new_order)})
     return Reordering(new_order, origin)
+
+
+def _attending_layer(decoder: Any) -> Any:
+    """The first layer with attention; None where there is none (``--decoder-layers 0``)."""
+    layers = (decoder.layers[number] for number in range(len(decoder.layers)))  # iterating would drop some
+    return next((layer for layer in layers if hasattr(layer, "self_attn")), None)

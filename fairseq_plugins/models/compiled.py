@@ -6,24 +6,24 @@ import functools
 from typing import Any, Callable, Union
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 #: a name that ``torch.compile`` knows, or, from Python, anything that it takes for a backend
 Backend = Union[str, Callable]
 
 
-class CompilableLayer:
+class CompilableLayer(nn.Module):
     """Mixed into a layer before fairseq's: where ``compile_backend`` is set, training steps run its compiled form.
 
     Layers of one class share it: a model compiles two functions at most, and each again when lengths begin to vary.
     Validation and generation run as ever.
     """
 
-    training: bool
-    compile_backend: Backend = ""
+    # no annotation: this file's are strings, which torch.jit.trace does not understand in a module's class
+    compile_backend = ""  # type: Backend
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        stock = super().forward  # type: ignore[misc]
+        stock: Any = super().forward
         if not (self.compile_backend and self.training):
             return stock(x, *args, **kwargs)
         # the first layer's input is a transposed one, and another layout would be compiled anew

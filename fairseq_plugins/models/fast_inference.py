@@ -15,11 +15,12 @@ class PackedLinear(nn.Linear):
     are in another order, so that results differ in their last bits.
     """
 
-    packed: Tensor
+    # no annotation: this file's are strings, which torch.jit.trace does not understand in a module's class
+    packed = torch.empty(0)
 
     def forward(self, input: Tensor) -> Tensor:
-        if torch.is_grad_enabled():
-            return super().forward(input)  # the packed product is not differentiable
+        if torch.is_grad_enabled() or torch.jit.is_tracing():
+            return super().forward(input)  # the packed product is not differentiable, and a trace cannot hold it
         return torch.ops.mkldnn._linear_pointwise(input, self.packed, self.bias, "none", [], "")
 
 

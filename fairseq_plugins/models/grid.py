@@ -7,10 +7,11 @@ registered as ``FAMILY_VARIANT[_SIZE]``, for example ``transformer_neuralqkv_iws
 from __future__ import annotations
 
 from argparse import Namespace
+from contextlib import nullcontext
 from typing import Any, Callable, Dict, Tuple, Union
 
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, register_model, register_model_architecture
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 #: variant -> option defaults; anything may be overridden on the command line
 VARIANTS: Dict[str, Dict[str, str]] = {
@@ -160,6 +161,23 @@ def as_namespace(args: Any) -> Any:
         return args
     content: Any = OmegaConf.to_container(args, resolve=True)
     return Namespace(**{str(name): value for name, value in content.items() if value is not None})
+
+
+def give_back(given: Any, args: Any, *private: str) -> None:
+    """Write into a caller's options what building a model wrote into its own of them, but for ``private`` names.
+
+    fairseq's models write into the options that they are given, and tasks read there.
+    """
+    if args is given:
+        return
+    config = OmegaConf.is_config(given)
+    with open_dict(given) if config else nullcontext():
+        for name, value in vars(args).items():
+            if name in private or (config and value is None):
+                continue
+            known = name in given if config else hasattr(given, name)
+            if not known or getattr(given, name) != value:
+                setattr(given, name, value)
 
 
 def register_family(family: str, model_class: type) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Any
 
 from fairseq.models import FairseqEncoderModel
@@ -13,7 +12,7 @@ from torch import nn
 
 from fairseq_plugins.attention import StagedMultiheadAttention
 
-from .grid import as_namespace, register_family
+from .grid import as_namespace, give_back, register_family
 from .options import add_model_args, layer_config
 from .pruning import check_pruning, prune_as
 from .transformer import TransformerEncoder
@@ -48,12 +47,15 @@ class StagedRobertaModel(RobertaModel):
 
     @classmethod
     def build_model(cls, args: Any, task: Any) -> StagedRobertaModel:
-        args = copy(as_namespace(args))  # what is set here belongs to the model, not to the checkpoint's configuration
+        given, args = args, as_namespace(args)
         base_architecture(args)
         if getattr(args, "max_positions", None) is None:
-            args.max_positions = getattr(args, "tokens_per_sample", None) or task.max_positions()
+            if getattr(args, "tokens_per_sample", None) is None:
+                args.tokens_per_sample = task.max_positions()
+            args.max_positions = args.tokens_per_sample
         model = cls(args, StagedRobertaEncoder(args, task.source_dictionary))
         check_pruning(args, model.encoder.sentence_encoder.layers)
+        give_back(given, args)
         return model
 
     def _get_adaptive_head_loss(self) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 import torch
 from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase, TransformerModel
+from omegaconf import OmegaConf
 from torch import nn
 
 from fairseq_plugins.attention import CAUSAL
@@ -18,9 +19,10 @@ from .beam import ReorderedEncoderOut, keys_to_read, reordering_of
 from .conventions import ConventionOptions, add_convention_args, set_activation, set_positions
 from .fast_dropout import set_dropout
 from .fast_inference import prepare_for_inference
-from .grid import as_namespace, register_family
+from .grid import as_namespace, give_back, register_family
 from .layers import TransformerDecoderLayer, TransformerEncoderLayer, place_layers, wrap_layer
 from .options import add_model_args, layer_config
+from .scales import ignore_scales
 
 
 class TransformerEncoder(TransformerEncoderBase):
@@ -132,12 +134,17 @@ class StagedTransformerModel(TransformerModel):
 
     @classmethod
     def build_model(cls, args: Any, task: Any) -> Any:
-        args = copy(as_namespace(args))  # what is set here belongs to the model, not to the checkpoint's configuration
+        given, args = args, copy(as_namespace(args))
+        if OmegaConf.is_config(given):
+            ignore_scales(args)
         settings = getattr(task, "cfg", None) or getattr(task, "args", None)
         # only a task that says so is taken to pad targets on the right
         args.right_padded_targets = getattr(settings, "left_pad_target", None) is False
         args.guided_alignment = getattr(settings, "load_alignments", False)
-        return super().build_model(args, task)
+        model = super().build_model(args, task)
+        # the model's alone, and no checkpoint's
+        give_back(given, args, "right_padded_targets", "guided_alignment")
+        return model
 
     def prepare_for_inference_(self, cfg: Any) -> None:
         super().prepare_for_inference_(cfg)

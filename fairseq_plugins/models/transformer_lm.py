@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from ast import literal_eval
 from copy import copy
 from dataclasses import fields
@@ -18,8 +19,9 @@ from fairseq.modules import AdaptiveInput, CharacterTokenEmbedder
 from fairseq.tasks.language_modeling import LanguageModelingTask
 
 from .fast_inference import prepare_for_inference
-from .grid import as_namespace, register_family
+from .grid import as_namespace, give_back, register_family
 from .options import add_model_args, layer_config
+from .scales import ignore_scales, take_over_scales
 from .transformer import TransformerDecoder
 
 
@@ -41,24 +43,33 @@ class StagedTransformerLanguageModel(TransformerLanguageModel):
         Raises:
             ValueError: ``--tie-adaptive-weights`` without an adaptive input of the softmax's cutoffs, factor and width.
         """
-        args = copy(as_namespace(args))  # what is set here belongs to the model, not to the checkpoint's configuration
+        given, args = args, copy(as_namespace(args))
+        written = Namespace()  # what fairseq's writes into the options that it is given
         for item in fields(TransformerLanguageModelConfig):
             if not hasattr(args, item.name) and not str(item.default).startswith("${"):
                 setattr(args, item.name, item.default)
+        ignore_scales(args)
         if args.decoder_layers_to_keep:
-            args.decoder_layers = len(args.decoder_layers_to_keep.split(","))
+            written.decoder_layers = args.decoder_layers = len(args.decoder_layers_to_keep.split(","))
         settings = getattr(task, "args", None) or getattr(task, "cfg", None)
         for source in (args, settings):
             if getattr(args, "max_target_positions", None) is None:
                 args.max_target_positions = getattr(source, "tokens_per_sample", None)
         if args.max_target_positions is None:
             args.max_target_positions = DEFAULT_MAX_TARGET_POSITIONS
+        written.max_target_positions = args.max_target_positions
         args.right_padded_targets = isinstance(task, LanguageModelingTask)  # it pads on the right; others may not
         if args.tie_adaptive_weights:
             _check_tied(args)
         embed_tokens = _build_embedding(cls, args, task.source_dictionary)
         cfg = layer_config(args, "transformer_lm")
-        return cls(TransformerDecoder(cfg, task.target_dictionary, embed_tokens, no_encoder_attn=True))
+        model = cls(TransformerDecoder(cfg, task.target_dictionary, embed_tokens, no_encoder_attn=True))
+        give_back(given, written)
+        return model
+
+    def upgrade_state_dict_named(self, state_dict: Any, name: str) -> None:
+        super().upgrade_state_dict_named(state_dict, name)
+        take_over_scales(self.decoder.layers, state_dict, f"{name}.decoder.layers".lstrip("."))
 
     def prepare_for_inference_(self, cfg: Any) -> None:
         super().prepare_for_inference_(cfg)

@@ -13,6 +13,9 @@ from fairseq.data import Dictionary
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 
 from fairseq_plugins.checkpoints import CheckpointError, PathLike
+from fairseq_plugins.models.grid import is_ours
+from fairseq_plugins.models.pruning import prune_as
+from fairseq_plugins.models.scales import SCALES
 
 from . import state as checkpoint
 from .state import Weights
@@ -110,12 +113,21 @@ def load(state: Dict[str, Any], source: str) -> Any:
     if arch not in ARCH_MODEL_REGISTRY or not family(ARCH_MODEL_REGISTRY[arch]):
         raise CheckpointError(f"{source}: its architecture {arch} is no transformer, roberta or transformer_lm")
     options.load_checkpoint_heads = True
+    if family(ARCH_MODEL_REGISTRY[arch]) == "transformer_lm":
+        for option, parameter in SCALES.items():  # which fairseq hands to no layer, whatever the options say
+            if not any(parameter in name for name in weights):
+                setattr(options, option, False)
     positions = trained_positions(weights)
     if family(ARCH_MODEL_REGISTRY[arch]) == "roberta" and positions is not None:
         options.max_positions = positions
     tokens = vocabularies(weights, source)
     try:
         model = build(options, tokens)
+        if family(ARCH_MODEL_REGISTRY[arch]) == "roberta" and not is_ours(arch):
+            layers = model.encoder.sentence_encoder.layers
+            prune_as(options, layers, weights, "encoder.sentence_encoder.layers")  # as fairseq's trainer does, first
+            for number in range(len(layers)):
+                layers[number].self_attn._set_skip_embed_dim_check()
         if any(tensor.dtype == torch.float64 for tensor in weights.values()):
             model.double()
         model.load_state_dict(weights, strict=True, model_cfg=options)  # type: ignore[call-arg]  # fairseq's own

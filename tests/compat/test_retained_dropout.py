@@ -34,7 +34,7 @@ def place(name):
         ([], set()),
         ([None, "MultiheadAttention"], ATTENTION),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)) if isinstance(value, set) else str(value),
 )
 @pytest.mark.parametrize("arch", ["transformer_tiny", "transformer_baseline_tiny"])
 def test_the_named_modules_keep_it(arch, given, kept):

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from builders import batch, build
+from builders import batch, build, dictionary
 from fairseq.models import FairseqIncrementalDecoder
+from fairseq.sequence_generator import SequenceGenerator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,3 +111,28 @@ def test_an_entry_that_somebody_put_there_is_not_written_over():
         k, _, _ = kv.extend(buffer, *new, None)
     assert torch.equal(mine, before)
     assert torch.equal(k, torch.cat([before[order, :, :3], new[0]], dim=2))
+
+
+@pytest.mark.parametrize(
+    ("family", "sizes"),
+    [
+        ("transformer", {"decoder_layers": 0}),
+        ("transformer", {"encoder_layers": 0}),
+        ("transformer", {"decoder_layers": 0, "encoder_layers": 0}),
+        ("transformer_lm", {"decoder_layers": 0}),
+    ],
+)
+def test_models_without_layers_translate_as_stock_ones_do(family, sizes):
+    src, lengths, prev = batch()
+    given = {"src_tokens": src, "src_lengths": lengths} if family == "transformer" else {"src_tokens": prev[:, :3]}
+    found = []
+    for arch in (family, f"{family}_baseline"):
+        torch.manual_seed(3)
+        model = build(arch, **sizes)
+        generator = SequenceGenerator([model], dictionary(), beam_size=3, max_len_b=8)
+        sentences = generator.generate([model], {"net_input": given})
+        found.append([[(hypothesis["tokens"].tolist(), hypothesis["score"]) for hypothesis in s] for s in sentences])
+    for theirs, ours in zip(*found):
+        assert [tokens for tokens, _ in ours] == [tokens for tokens, _ in theirs]
+        for (_, score), (_, expected) in zip(ours, theirs):
+            torch.testing.assert_close(score, expected)

@@ -7,7 +7,7 @@ from argparse import Namespace
 
 import pytest
 import torch
-from builders import CASES, SMALL, build, family_of, run, run_alone
+from builders import CASES, SMALL, batch, build, family_of, run, run_alone
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
 from fairseq_plugins.attention import StagedMultiheadAttention
@@ -131,6 +131,50 @@ def test_custom_attention_is_called_in_every_layer_after_loading(case):
     with torch.no_grad():
         run(model.eval())
     assert len(calls) == {"transformer": 2 + 2 * 2, "roberta": 2, "transformer_lm": 2}[family_of(case)]
+
+
+class Logits(torch.nn.Module):
+    """A model that returns its logits alone: a trace gives nothing but tensors."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs):
+        return self.model(*inputs)[0]
+
+
+def inputs_of(model, *lengths):
+    src, sizes, prev = batch(*lengths)
+    if not hasattr(model, "decoder"):
+        return (src,)
+    return (src, sizes, prev) if hasattr(model, "encoder") else (prev,)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("arch", [name for name, options in CASES.items() if options["arch"] == name])
+def test_traced_it_computes_the_same(arch):
+    """By torch.jit.trace, of these sentences and of others; how many keys are chosen of how many is the trace's own."""
+    model = Logits(build(arch, encoder_layers=1, decoder_layers=1).eval())
+    given, longer = inputs_of(model.model), inputs_of(model.model, (9, 5, 2), (8, 3, 5))
+    with torch.no_grad():
+        traced = torch.jit.trace(model, given, check_trace=False)
+        for inputs in (given, longer)[: 1 if "valueaware" in arch else 2]:
+            text = inputs[-1] != 1
+            torch.testing.assert_close(traced(*inputs)[text], model(*inputs)[text])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("option", ["fast_inference", "compile_layers", "fast_dropout"])
+def test_a_trace_knows_every_way_to_be_fast(option):
+    chosen = {"fast_inference": True, "compile_layers": "aot_eager", "fast_dropout": True}[option]
+    model = Logits(build("transformer_neuralqkv_tiny", **{option: chosen}).eval())
+    generation = Namespace(print_alignment=None, no_beamable_mm=False, beam=5, retain_dropout=False)
+    model.model.prepare_for_inference_(Namespace(generation=generation))
+    with torch.no_grad():
+        traced = torch.jit.trace(model, inputs_of(model.model), check_trace=False)
+        inputs = inputs_of(model.model, (9, 5, 2), (8, 3, 5))
+        torch.testing.assert_close(traced(*inputs), model(*inputs))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from fairseq_plugins.checkpoints import CheckpointError
 from fairseq_plugins.safe_load import load_checkpoint
 from fairseq_plugins.transfer import models
 from fairseq_plugins.transfer.fold import fold_checkpoint
-from fairseq_plugins.transfer.huggingface.config import to_config
+from fairseq_plugins.transfer.huggingface.config import check_options
 
 REGULARISED = {"mha_reg_scale_factor": 0.02, "ffn_reg_scale_factor": 0.03}
 HEAD = "sentence_classification_head"
@@ -185,7 +185,7 @@ def test_pruned_checkpoints_are_validated_and_folded(pruned, corpus, plugin, tmp
 
     model = models.load(load_checkpoint(path), "pruned")
     with pytest.raises(CheckpointError, match="--mha-heads-to-keep 2"):
-        to_config(model.args, 10, 16, 0, True, "float32")
+        check_options(model.args, "pruned")
     fold_checkpoint(path, tmp_path / "folded.pt")
     folded = load_checkpoint(tmp_path / "folded.pt")
     assert folded["cfg"]["model"].encoder_ffn_embed_dim == 10

@@ -1,0 +1,37 @@
+"""``--mask-whole-words`` of masked language models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .registry import repair
+
+
+@repair("fairseq#3924")
+def mask_whole_words() -> bool:
+    """``--task masked_lm --mask-whole-words`` asks its task for options that only older tasks have, and stops.
+
+    What it wants of them is ``--bpe`` and its files, which stand beside the task's options in the configuration.
+    Without ``--bpe`` every token is a word.
+    """
+    from fairseq.tasks.masked_lm import MaskedLMTask
+
+    if not hasattr(MaskedLMTask, "args"):
+        MaskedLMTask.args = _BpeOfConfiguration()
+    return isinstance(MaskedLMTask.args, _BpeOfConfiguration)
+
+
+class _BpeOfConfiguration:
+    """An attribute that tasks which set one of that name have for themselves."""
+
+    def __get__(self, task: Any, _owner: Any = None) -> Any:
+        if task is None:
+            return self
+        get_parent = getattr(task.cfg, "_get_parent", None)
+        configuration = get_parent() if get_parent is not None else None
+        if configuration is None:
+            raise AttributeError(
+                "--mask-whole-words needs to know --bpe: set up the task with the task's part of a whole "
+                "configuration, as fairseq's commands do"
+            )
+        return configuration.bpe

@@ -1,0 +1,78 @@
+"""``--model-overrides``: names that reach nothing are refused, and values that a trained model cannot take are named.
+
+fairseq passes over what it does not know, and a number from an unchanged model looks like any other.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any, Dict, Iterator, List
+
+from omegaconf import OmegaConf
+
+from .checkpoints import CheckpointError, get_option, model_configs, own_architecture
+
+
+def check_overrides(state: Dict[str, Any], overrides: Dict[str, Any], source: str) -> None:
+    """Check that each override's name is one that the checkpoint's configuration has or that anything of fairseq takes.
+
+    For models of this plugin every other name is refused, for others (whose code may read whatever it is given) those
+    near to an option of this plugin.
+
+    Raises:
+        CheckpointError: a name is refused, or the options of a section are given where there are no sections.
+    """
+    from .models import option_names
+
+    cfg = state.get("cfg")
+    ours = bool(own_architecture(state))
+    names = [*overrides, *_in_sections(cfg, overrides, ours, source)]
+    unknown = set(names) - set(_names(cfg))
+    if not unknown:
+        return
+    known = option_names.family_option_names() | option_names.fairseq_option_names(models=[] if ours else None)
+    for name in names:
+        if name not in unknown - known:
+            continue
+        hint = option_names.suggestion(name, known if ours else option_names.plugin_option_names())
+        if ours or hint:
+            raise CheckpointError(f"{source}: no option has the name {name!r} that is to be overridden{hint}")
+
+
+def _names(config: Any) -> Iterator[str]:
+    """The keys of a hydra configuration and its sections; not of namespaces, where overrides stand already."""
+    if OmegaConf.is_config(config):
+        config = OmegaConf.to_container(config, resolve=False)
+    if isinstance(config, dict):
+        for name, value in config.items():
+            yield str(name)
+            yield from _names(value)
+
+
+def _in_sections(cfg: Any, overrides: Dict[str, Any], ours: bool, source: str) -> List[str]:
+    """The names in sections that are given as a whole, such as ``{'model': {...}}``, which only hydra's have."""
+    from .models.option_names import plugin_option_names
+
+    names: List[str] = []
+    for section, options in overrides.items():
+        if not isinstance(options, dict) or cfg is None or section not in cfg:
+            continue
+        if isinstance(cfg[section], Namespace) if ours else plugin_option_names() & options.keys():
+            raise CheckpointError(
+                f"{source}: {section!r} cannot be overridden as a whole: give {', '.join(map(repr, options))} alone"
+            )
+        names += options
+    return names
+
+
+def misfit(state: Dict[str, Any], overrides: Dict[str, Any]) -> str:
+    """Which overrides differ from what a model was trained with: ``"attention_projection='neural' (trained: ...)"``."""
+    from .models.option_names import family_option_names
+
+    changed = []
+    for name in sorted(family_option_names() & overrides.keys()):
+        found = [get_option(config, name) for config in model_configs(state)]
+        trained = next((value for value in found if value is not None), None)
+        if overrides[name] != trained:
+            changed.append(f"{name}={overrides[name]!r}" + ("" if trained is None else f" (trained: {trained!r})"))
+    return ", ".join(changed)
