@@ -23,7 +23,7 @@ import torch  # noqa: E402
 import tqdm  # noqa: E402
 from running import forked  # noqa: E402
 
-import fairseq_plugins  # noqa: E402,F401  registers everything before any fixture builds a model
+import fairseq_plugins.models  # noqa: E402,F401  registers everything before any fixture builds a model
 
 torch.set_num_threads(1)  # whatever fresh processes have: with OpenMP's threads in this one, its forks would hang
 tqdm.tqdm.monitor_interval = 0  # its thread could hold a lock when a test forks

@@ -62,7 +62,7 @@ def first_update(data: str, device: str) -> Start:
 def with_repairs(start: Start) -> Start:
     """The same with stock fairseq run after the plugin's repairs, for a torch or numpy that it does not run on."""
     module, *rest = start.words[STOCK][1:]
-    code = f"import fairseq_plugins; from {module} import cli_main; cli_main()"
+    code = f"import fairseq_plugins.models; from {module} import cli_main; cli_main()"
     return Start(f"{start.name} (stock with our repairs)", {**start.words, STOCK: ["-c", code, *rest]}, start.until)
 
 

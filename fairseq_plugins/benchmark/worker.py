@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Dict
 
-import fairseq_plugins  # noqa: F401  stock fairseq, too, runs with the repairs that it needs
+import fairseq_plugins.models  # noqa: F401  stock fairseq, too, runs with the repairs that it needs
 
 #: kind of system -> the module and the class that it is
 KINDS = {

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Union
 import torch
 from fairseq import checkpoint_utils, utils
 
+import fairseq_plugins.models  # noqa: F401  first: its repairs and registration
 from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.left_out import LeftOut
 

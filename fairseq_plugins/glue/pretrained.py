@@ -11,6 +11,7 @@ from typing import Dict, List, Optional, Union
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from torch import Tensor
 
+import fairseq_plugins.models  # noqa: F401  first: its repairs and registration
 from fairseq_plugins.checkpoints import CheckpointError
 from fairseq_plugins.compat.encoder_layer import DUPLICATE_PARAMETERS
 from fairseq_plugins.lines import read_lines

@@ -34,7 +34,7 @@ def test_where_stock_does_not_run_it_has_our_repairs(monkeypatch):
     assert row["start"] == "repaired"
     repaired = with_repairs(first_update("data", "cpu"))
     code, *words = repaired.words[STOCK][1:]
-    assert "import fairseq_plugins; from fairseq_cli.train import cli_main" in code
+    assert "import fairseq_plugins.models; from fairseq_cli.train import cli_main" in code
     assert words[:3] == ["data", "--arch", "transformer_iwslt_de_en"]
     assert "with our repairs" in repaired.name
 

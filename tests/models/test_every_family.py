@@ -188,7 +188,7 @@ def reloaded(tmp_path_factory, root):
     program = f"""
 import sys, torch
 sys.path[:0] = [{str(root)!r}, {str(root / "tests")!r}]
-import fairseq_plugins
+import fairseq_plugins.models
 from builders import build, run
 for case in sys.argv[1:]:
     model = build(case)
