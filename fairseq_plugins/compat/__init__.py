@@ -18,6 +18,7 @@ What cannot be repaired from here:
 from . import messages  # noqa: F401
 from . import checkpoints, encoder_layer, configuration, user_dir  # noqa: F401
 from . import numpy_names, workers, processes  # noqa: F401
+from . import levenshtein  # noqa: F401
 
 # isort: on
 from .registry import Repair, apply, repairs
