@@ -216,6 +216,7 @@ def test_second_training_in_the_same_folder_is_refused(tmp_path):
         (["nowhere", "--arch", "a", "--save-dir", "d", "--cpu"], "no folder nowhere", 1),
         (["{empty}", "--arch", "a", "--save-dir", "d", "--cpu"], "holds no dict*.txt", 1),
         (["{data}", "--arch", "a", "--save-dir", "{full}", "--cpu"], "is not empty; add --resume", 1),
+        (["{data}", "--arch", "a", "--save-dir", "{full}/something/x", "--cpu"], "x; choose another --save-dir", 1),
     ],
 )
 def test_train_refuses(data, tmp_path, arguments, message, status):
