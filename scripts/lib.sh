@@ -9,11 +9,10 @@ export ROOT PROGRAM
 
 note() { printf '%s: %s\n' "$PROGRAM" "$*" >&2; }
 
+# die MESSAGE [EXIT_STATUS]: one sentence that names the cause and the remedy, then stop. DIED says that it was said.
 DIED=""
-
-# die MESSAGE [EXIT_STATUS]: one sentence that names the cause and the remedy, then stop.
-# shellcheck disable=SC2034 # DIED, which a script's end may ask for
 die() {
+    # shellcheck disable=SC2034 # read where a script ends
     DIED=1
     printf '%s: error: %s\n' "$PROGRAM" "$1" >&2
     exit "${2:-1}"
