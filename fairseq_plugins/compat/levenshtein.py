@@ -11,10 +11,10 @@ from .registry import mark, marked, repair
 
 @repair("fairseq#3419, fairseq#2010")
 def missing_libnat() -> bool:
-    """Levenshtein and insertion transformers take their training's labels from fairseq's C++ extension ``libnat``.
+    """Training a Levenshtein or insertion transformer ends with "cannot import name 'libnat'".
 
-    No released package holds its sources, so their training ends with "cannot import name 'libnat'". Where it cannot be
-    imported (or was built for another torch) our own functions take its place.
+    That is the C++ extension which they take their labels from, and the package of fairseq 0.12.2 lacks its sources.
+    Where it cannot be imported (or was built for another torch) our own functions take its place.
     """
     import fairseq
 
