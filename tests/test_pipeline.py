@@ -230,6 +230,16 @@ def test_train_refuses(data, tmp_path, arguments, message, status):
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_log_that_finds_no_room(tmp_path):
+    (tmp_path / "train.log").symlink_to("/dev/full")
+    watcher = [sys.executable, ROOT / "scripts" / "watch_training.py", "--save-dir", tmp_path, "--", "sleep", "60"]
+    ended = subprocess.run([str(word) for word in watcher], capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 1
+    assert f"error: No space left on device ({tmp_path}); once the cause is gone, the same command" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_more_gpus_than_there_are(data, tmp_path):
     arguments = [data / "bin", "--arch", ARCH, "--save-dir", tmp_path / "run", "--gpus", 3]
