@@ -40,15 +40,16 @@ done
     die "$out exists and is no wheelhouse; remove it or choose another folder with --out"
 
 SECONDS=0
-interpreter="$(choose_python "$interpreter")"
+choose_python "$interpreter"
 version="$(python_version "$interpreter")"
 check_compiler "$interpreter"
 mkdir -p "$(dirname "$out")" 2>/dev/null || die "cannot make $out; choose a folder you can write to with --out"
 check_space "$out" 1
+check_temporary 1
 
 # Beside the result, so that the finished folder moves into place at once; a dot keeps a half-built one out of sight.
 work="$(mktemp -d "$(dirname "$out")/.wheelhouse.XXXXXX")" || die "cannot write beside $out; choose another folder with --out"
-trap 'rm -rf "$work"' EXIT
+trap 'explain_exit $? "$work" "$TEMPORARY"; rm -rf "$work"' EXIT
 trap 'die "interrupted; nothing was left behind" 130' INT TERM
 PIP_LOG="$work/pip.log"
 mkdir "$work/wheels" "$work/source" "$work/plugin"

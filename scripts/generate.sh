@@ -137,10 +137,9 @@ if [[ "$RESUME" == 1 && -f "$OUT/command.sh" && "$newer" == 0 ]] &&
 fi
 
 [[ "$GPUS" -gt 0 ]] || cpu_environment
-mkdir -p "$(dirname "$OUT")"
 work="$OUT.partial"
 rm -rf "$work"
-mkdir "$work"
+mkdir -p "$work" || die "cannot make the folder $work; choose another --out"
 trap 'rm -rf "$work"' EXIT
 note "translating $SUBSET with $CHECKPOINT, beam $BEAM"
 start=$SECONDS

@@ -9,8 +9,11 @@ export ROOT PROGRAM
 
 note() { printf '%s: %s\n' "$PROGRAM" "$*" >&2; }
 
-# die MESSAGE [EXIT_STATUS]: one sentence that names the cause and the remedy, then stop.
+# die MESSAGE [EXIT_STATUS]: one sentence that names the cause and the remedy, then stop. DIED says that it was said.
+DIED=""
 die() {
+    # shellcheck disable=SC2034 # read where a script ends
+    DIED=1
     printf '%s: error: %s\n' "$PROGRAM" "$1" >&2
     exit "${2:-1}"
 }
@@ -20,6 +23,29 @@ print_usage() { sed -n '2,/^[^#]/{/^# shellcheck /d;/^#/{s/^# \{0,1\}//;p;}}' "$
 
 # need_value OPTION REMAINING_ARGUMENT_COUNT: an option's value must follow it.
 need_value() { [[ "$2" -ge 2 ]] || die "$1 needs a value; see $PROGRAM --help" 2; }
+
+# full_disk MEGABYTES FOLDER...: print the first folder whose disk has less than that free; status 1 if there is none.
+full_disk() {
+    local limit="$1" folder free
+    shift
+    for folder in "$@"; do
+        free="$(df -Pk "$folder" 2>/dev/null | awk 'NR == 2 { print $4 }')" || true
+        if [[ -n "$free" && "$free" -lt $((limit * 1024)) ]]; then
+            printf '%s\n' "$folder"
+            return 0 # said, because in a trap a bare return gives the status from before the trap
+        fi
+    done
+    return 1
+}
+
+# proxies: the proxies that the environment sets, without their passwords: " (https_proxy=http://host:3128)", or nothing.
+proxies() {
+    local name found=""
+    for name in PIP_PROXY https_proxy HTTPS_PROXY http_proxy HTTP_PROXY all_proxy ALL_PROXY; do
+        [[ -z "${!name:-}" ]] || found+="${found:+, }$name=$(sed -E 's,^([a-z0-9]+://)?.*@,\1,' <<<"${!name}")"
+    done
+    printf '%s' "${found:+ ($found)}"
+}
 
 # use_python: set PYTHON to the interpreter of the project's environment and put its commands on PATH.
 # An interpreter chosen by the caller (PYTHON=...) or an active environment comes first.

@@ -127,8 +127,13 @@ await() {
 }
 
 stop_stage() {
+    local full
     if [[ -s "$LOG" ]]; then
         tr '\r' '\n' <"$LOG" | tail -n 20 >&2
+    fi
+    # A disk with so little left is the cause, or will be of the next failure.
+    if full="$(full_disk 1 "$OUT" "${TMPDIR:-/tmp}")"; then
+        die "the stage '${STAGE:-set-up}' stopped because the disk of $full is full; free some space and run the same command again"
     fi
     die "the stage '${STAGE:-set-up}' stopped: ${1##*/} failed with status $2 (its messages are above); solve that and run the same command again"
 }
@@ -514,7 +519,7 @@ fetch_first() {
 
 # obtain URL FILE CHECKSUM: what fetch does, but a failure is told in REASON. Without CHECKSUM that of FILE.sha256 counts.
 obtain() {
-    local url="$1" file="$2" expected="$3" found="" resumed status
+    local url="$1" file="$2" expected="$3" found="" resumed status said
     REASON=""
     [[ -n "$expected" || ! -s "$file.sha256" ]] || expected="$(cut -d ' ' -f 1 "$file.sha256")"
     if [[ "$DRY_RUN" == 1 ]]; then
@@ -534,12 +539,13 @@ obtain() {
         resumed=0 status=0
         [[ ! -s "$file.part" ]] || resumed=1
         note "fetching $url"
-        spawn curl -fsSL --connect-timeout 30 --retry 3 --retry-delay 2 -C - -o "$file.part" "$url"
+        spawn curl -fsSL --stderr "$OUT/.partial/curl" --connect-timeout 30 --retry 3 --retry-delay 2 -C - -o "$file.part" "$url"
         wait "${CHILDREN[0]}" || status=$?
         CHILDREN=()
+        said="$(tail -n 1 "$OUT/.partial/curl" 2>/dev/null || true)"
         # Resuming a part that is complete, or that the server cannot resume, fails with 22, 33 or 36.
         if [[ "$status" -ne 0 && ! ("$resumed" -eq 1 && "$status" =~ ^(22|33|36)$) ]]; then
-            REASON="cannot fetch $url (curl's status $status); check the network and run the same command again (it resumes), or fetch it by hand and pass its folder with --from"
+            REASON="cannot fetch $url$(proxies): ${said:-curl ended with status $status}; check the network and its proxy and run the same command again (it resumes), or fetch it by hand and pass its folder with --from"
             return
         fi
         found="$(checksum_of "$file.part" "$file" "$expected")"

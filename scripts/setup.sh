@@ -14,6 +14,7 @@
 #
 # Run it again at any time: what is complete is kept, what is missing or was interrupted is finished.
 # pip's own settings (PIP_INDEX_URL, PIP_FIND_LINKS, a proxy, ...) apply; on Linux the default index's torch brings CUDA.
+# pip unpacks and compiles in TMPDIR (default: /tmp): 1 GB there, several for a CUDA torch.
 #
 # Examples:
 #   bash scripts/setup.sh
@@ -76,7 +77,7 @@ if [[ -x "$python" ]]; then
     is_supported "$version" ||
         die "$venv holds ${version:-a Python that does not run}, and $SUPPORTED is supported; remove it or choose another folder with --venv"
     if [[ -n "$interpreter" ]]; then
-        interpreter="$(choose_python "$interpreter")"
+        choose_python "$interpreter"
         wanted="$(python_version "$interpreter")"
         [[ "$wanted" == "$version" ]] ||
             die "$venv holds $version, not the $wanted of --python; remove it or choose another folder with --venv"
@@ -87,12 +88,14 @@ if [[ -x "$python" ]]; then
 else
     [[ ! -e "$venv" || -f "$unfinished" || (-d "$venv" && -z "$(ls -A "$venv")") ]] ||
         die "$venv exists and is no Python environment; remove it or choose another folder with --venv"
-    interpreter="$(choose_python "$interpreter")"
+    choose_python "$interpreter"
+    check_project
     check_compiler "$interpreter"
     check_space "$venv" "$min_free"
+    check_temporary "$((min_free < 1 ? min_free : 1))"
     mkdir -p "$venv" 2>/dev/null || die "cannot make $venv; choose a folder you can write to with --venv"
 fi
-[[ -w "$venv" ]] || die "cannot write to $venv; choose another folder with --venv"
+writable "$venv" || die "cannot write to $venv; choose another folder with --venv"
 
 # Two set-ups in one environment would undo each other; where there is no flock command, the user takes care.
 exec 9>"$venv/.fairseq_plugins-lock"
@@ -114,8 +117,10 @@ if [[ -x "$python" && ! -f "$unfinished" ]]; then
     fi
 fi
 
+check_project
+check_temporary 0
 work="$(mktemp -d)"
-trap 'rm -rf "$work"' EXIT
+trap 'explain_exit $? "$venv" "$TEMPORARY"; rm -rf "$work"' EXIT
 trap 'die "interrupted; run the same command again and it goes on from here" 130' INT TERM
 
 if [[ -f "$unfinished" ]]; then
@@ -126,14 +131,12 @@ else
     echo made >"$unfinished"
 fi
 if [[ "$(cat "$unfinished")" != found ]] && ! "$python" -m pip --version >/dev/null 2>&1; then
-    interpreter="$(choose_python "$interpreter")"
+    choose_python "$interpreter"
     note "making $venv with $(python_version "$interpreter")"
     # All but our own marks: venv --clear would drop them, and a kill just then would leave an environment nobody owns.
     find "$venv" -mindepth 1 -maxdepth 1 ! -name '.fairseq_plugins-*' -exec rm -rf {} +
     "$interpreter" -m venv "$venv" >"$work/venv.log" 2>&1 || {
-        if grep -q 'No space left' "$work/venv.log"; then
-            die "the disk filled up while making $venv; free some space and run the same command again"
-        fi
+        ! full_disk 64 "$venv" "$TEMPORARY" >/dev/null || exit 1 # which is explained at the exit
         die "$interpreter cannot make environments; install its venv module (Debian, Ubuntu: python3-venv) or name another Python with --python"
     }
 fi

@@ -329,7 +329,7 @@ elif [[ "$RESUME" == 1 ]]; then
     note "nothing in $SAVE_DIR yet: starting"
 fi
 
-mkdir -p "$SAVE_DIR"
+mkdir -p "$SAVE_DIR" || die "cannot make the folder $SAVE_DIR; choose another --save-dir"
 if [[ "$NODE_RANK" == 0 && ! -e "$SAVE_DIR/command.sh" ]]; then
     {
         printf '#!/usr/bin/env bash\n# Started %s in this folder:\n' "$(date '+%Y-%m-%d %H:%M:%S')"

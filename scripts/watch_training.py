@@ -483,7 +483,16 @@ def main() -> int:
         args.command = args.command[1:]
     if os.environ.pop("FAIRSEQ_PLUGINS_STOP_WITH_PARENT", ""):
         die_with_parent()
-    return Watcher(args).run()
+    watcher = Watcher(args)
+    try:
+        return watcher.run()
+    except OSError as error:  # of its own records and log: no room, no permission; the command dies with this process
+        print(
+            f"{watcher.name}: error: {error.strerror or error} ({error.filename or args.save_dir}); once the cause is "
+            "gone, the same command with --resume goes on from the last checkpoint",
+            file=sys.stderr,
+        )
+        return 1
 
 
 if __name__ == "__main__":

@@ -214,6 +214,7 @@ def test_second_training_in_the_same_folder_is_refused(tmp_path):
         (["nowhere", "--arch", "a", "--save-dir", "d", "--cpu"], "no folder nowhere", 1),
         (["{empty}", "--arch", "a", "--save-dir", "d", "--cpu"], "holds no dict*.txt", 1),
         (["{data}", "--arch", "a", "--save-dir", "{full}", "--cpu"], "is not empty; add --resume", 1),
+        (["{data}", "--arch", "a", "--save-dir", "{full}/something/x", "--cpu"], "x; choose another --save-dir", 1),
     ],
 )
 def test_train_refuses(data, tmp_path, arguments, message, status):
@@ -225,6 +226,16 @@ def test_train_refuses(data, tmp_path, arguments, message, status):
     arguments = [argument.format(**places) for argument in arguments]
     assert message in script("scripts/train.sh", *arguments, status=status, cwd=tmp_path)
     assert snapshot(tmp_path) == before
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_log_that_finds_no_room(tmp_path):
+    (tmp_path / "train.log").symlink_to("/dev/full")
+    watcher = [sys.executable, ROOT / "scripts" / "watch_training.py", "--save-dir", tmp_path, "--", "sleep", "60"]
+    ended = subprocess.run([str(word) for word in watcher], capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 1
+    assert f"error: No space left on device ({tmp_path}); once the cause is gone, the same command" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

@@ -463,6 +463,16 @@ def library(tmp_path: Path, body: str, **variables: object) -> subprocess.Comple
     return subprocess.run(["bash", str(script)], capture_output=True, text=True, env=_environment(), timeout=60)
 
 
+def test_a_stage_that_fills_the_disk_says_so(tmp_path: Path) -> None:
+    """A tool that fails on a disk with no room left was stopped by that."""
+    body = "df() { printf 'head\\na b c %s\\n' \"$FREE\"; }\nSTAGE=bpe\nrun false"
+    result = library(tmp_path, body, OUT=tmp_path / "out", FREE=1000)
+    refused(result, f"the stage 'bpe' stopped because the disk of {tmp_path}/out is full", "free some space")
+    refused(
+        library(tmp_path, body, OUT=tmp_path / "out", FREE=2000), "the stage 'bpe' stopped: false failed with status 1"
+    )
+
+
 @pytest.mark.parametrize("part", [200000, 499])
 @pytest.mark.parametrize("workers", [1, 3, 7])
 def test_workers_do_not_change_the_result(workers: int, part: int, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from builders import batch, build
 from fairseq import options
-from running import SIZES, fairseq
+from running import SIZES, fairseq, forked
 
 from fairseq_plugins import cli
 from fairseq_plugins.attention import AttentionConfig, stages
@@ -75,6 +75,48 @@ def test_fairseq_commands_run(readme, bin_dir, plugin, tmp_path):
         name = program[len("fairseq-") :]
         output = fairseq(name, *arguments, *small[name], cwd=tmp_path)
     assert "BLEU4" in output
+
+
+ANOTHER_PLUGIN = """
+from fairseq.criterions import register_criterion
+from fairseq.criterions.cross_entropy import CrossEntropyCriterion, CrossEntropyCriterionConfig
+
+
+@register_criterion("halved_cross_entropy", dataclass=CrossEntropyCriterionConfig)
+class HalvedCrossEntropy(CrossEntropyCriterion):
+    def compute_loss(self, *args, **kwargs):
+        loss, reported = super().compute_loss(*args, **kwargs)
+        return loss / 2, reported / 2
+"""
+
+
+def test_two_user_dirs(readme, bin_dir, plugin, tmp_path, monkeypatch):
+    """The folder that the README describes: an architecture of ours learns and translates with another's criterion."""
+    both = next(block for block in blocks(readme, "py") if "import_user_module" in block)
+    (tmp_path / "path" / "to" / "another_plugin").mkdir(parents=True)
+    (tmp_path / "path" / "to" / "fairseq_plugins").symlink_to(plugin)
+    (tmp_path / "path" / "to" / "another_plugin" / "__init__.py").write_text(ANOTHER_PLUGIN)
+    (tmp_path / "my_plugins").mkdir()
+    (tmp_path / "my_plugins" / "__init__.py").write_text(both)
+    monkeypatch.chdir(tmp_path)
+    options = [
+        bin_dir,
+        "--arch",
+        "transformer_neuralqkv_tiny",
+        *SIZES,
+        "--optimizer",
+        "adam",
+        "--max-update",
+        "2",
+        "--cpu",
+    ]
+    options += ["--max-tokens", "1000", "--log-format", "simple", "--log-interval", "1", "--num-workers", "0"]
+    ours = forked("train", *options, "--user-dir", plugin, "--criterion", "cross_entropy", "--save-dir", "ours")
+    together = ["--user-dir", "my_plugins", "--criterion", "halved_cross_entropy", "--save-dir", "both"]
+    losses = [float(loss) for loss in re.findall(r"[ ,]loss=([\d.]+)", fairseq("train", *options, *together))]
+    assert losses[0] == pytest.approx(float(re.search(r"[ ,]loss=([\d.]+)", ours)[1]) / 2, abs=1e-3)
+    generate = ["--user-dir", "my_plugins", "--path", "both/checkpoint_last.pt", "--cpu", "--beam", "2"]
+    assert len(re.findall(r"^H-\d+", forked("generate", bin_dir, *generate), flags=re.M)) == 20
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """Set-up: the source patch, the checks that come before anything is installed, and what each failure says."""
 
+import http.server
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -271,10 +273,13 @@ def test_no_supported_python_on_path(bare_path):
     assert "found CPython 3.6.9" in message
 
 
-def test_missing_headers(tmp_path):
+@pytest.mark.parametrize("found", [None, '#include "pyconfig.h"\n'], ids=["none", "a part of them"])
+def test_missing_headers(tmp_path, found):
+    if found:
+        (tmp_path / "Python.h").write_text(found)
     python = program(
         tmp_path / "python",
-        f'case "$2" in *get_path*) echo /nowhere ;; *) exec "{sys.executable}" "$@" ;; esac\n',
+        f'case "$2" in *get_path*) echo "{tmp_path}" ;; *) exec "{sys.executable}" "$@" ;; esac\n',
     )
     message = the_error(run("bash", SETUP, "--python", python, "--venv", tmp_path / "new"))
     assert "headers of Python {}.{} are missing".format(*sys.version_info[:2]) in message
@@ -288,6 +293,71 @@ def test_full_disk(tmp_path):
     message = the_error(result)
     assert re.search(r"has \d+ GB free and this needs 99999999 GB", message)
     assert not (tmp_path / "a").exists()
+
+
+@pytest.fixture
+def small_disk(bare_path):
+    """A PATH whose df sees a folder named `full` on a disk with that many megabytes free."""
+
+    def small(megabytes):
+        said = f'printf "head\\na b c {megabytes * 1024}\\n"'
+        (bare_path / "df").unlink()
+        program(bare_path / "df", f'case "$2" in */full*) {said} ;; *) exec {shutil.which("df")} "$@" ;; esac\n')
+        return f"{bare_path}{os.pathsep}{os.environ['PATH']}"
+
+    return small
+
+
+@pytest.mark.parametrize("script", [SETUP, WHEELHOUSE], ids=lambda script: script.name)
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("full", r"the disk of .*/full has 0 GB free and this needs 1 GB; .* set TMPDIR to a folder on another disk"),
+        ("missing", r"cannot write to .*/missing, .* set TMPDIR"),
+    ],
+)
+def test_the_folder_for_what_is_temporary(tmp_path, script, folder, words, small_disk):
+    (tmp_path / "full").mkdir()
+    place = "--venv" if script == SETUP else "--out"
+    new = tmp_path / "new"
+    result = run("bash", script, "--python", sys.executable, place, new, PATH=small_disk(900), TMPDIR=tmp_path / folder)
+    assert re.search(words, the_error(result))
+    assert not new.exists()
+
+
+def test_a_disk_that_fills_up_between_the_steps(tmp_path, small_disk):
+    """Each step of the set-up that has no words of its own for it; here the making of the environment."""
+    python = program(tmp_path / "python", f'[ "$2" != venv ] || exit 1\nexec "{sys.executable}" "$@"\n')
+    new = tmp_path / "full" / "new"
+    result = run("bash", SETUP, "--python", python, "--venv", new, "--min-free-gb", "0", PATH=small_disk(20))
+    assert the_error(result) == f"the disk of {new} is full; free some space and run the same command again"
+    result = run("bash", SETUP, "--python", python, "--venv", new, "--min-free-gb", "0", PATH=small_disk(999))
+    assert "cannot make environments; install its venv module" in the_error(result)
+
+
+def test_a_command_that_dies_without_words(tmp_path, bare_path):
+    (bare_path / "find").unlink()
+    program(bare_path / "find", "exit 3\n")
+    path = f"{bare_path}{os.pathsep}{os.environ['PATH']}"
+    result = run("bash", SETUP, "--python", sys.executable, "--venv", tmp_path / "new", "--min-free-gb", "0", PATH=path)
+    assert result.returncode == 3
+    assert "a command failed that should not (status 3" in the_error(result)
+
+
+def test_a_project_that_cannot_be_written_to(tmp_path, bare_path):
+    (bare_path / "mktemp").unlink()
+    program(bare_path / "mktemp", f'case "$*" in *"{ROOT}"*) exit 1 ;; *) exec {shutil.which("mktemp")} "$@" ;; esac\n')
+    path = f"{bare_path}{os.pathsep}{os.environ['PATH']}"
+    message = the_error(run("bash", SETUP, "--python", sys.executable, "--venv", tmp_path / "new", PATH=path))
+    assert f"cannot write to {ROOT}" in message
+    assert "copy the project" in message
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_environment_that_cannot_be_written_to(tmp_path):
+    (tmp_path / "file").write_text("")
+    message = the_error(run("bash", SETUP, "--python", sys.executable, "--venv", tmp_path / "file" / "new"))
+    assert f"cannot make {tmp_path}/file/new; choose a folder you can write to with --venv" in message
 
 
 @pytest.mark.parametrize(("script", "place"), [(SETUP, "--venv"), (WHEELHOUSE, "--out")])
@@ -321,6 +391,15 @@ def test_no_network_is_said_and_the_next_run_goes_on(tmp_path):
         ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk filled up"),
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "not the published file"),
         ("error: command '/usr/bin/g++' failed with exit code 1", "compiling thing failed"),
+        ("OSError: [Errno 27] File too large", "raise its limit (ulimit -f)"),
+        ("error: could not create 'x.egg-info': Read-only file system", "may not write what it must for thing ('x.egg"),
+        ("[Errno 13] Permission denied: '/opt/x'", "(Permission denied: '/opt/x'); make that writable"),
+        ("(Caused by SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] ...", "set PIP_CERT"),
+        ("InvalidSchema: Missing dependencies for SOCKS support.", "or is none for http"),
+        (
+            "WARNING: The repository located at pip.lab is not a trusted or secure host",
+            "located at pip.lab); set PIP_TRU",
+        ),
         ("NewConnectionError(...): Temporary failure in name resolution", "cannot reach its package index"),
         ("ERROR: No matching distribution found for thing==9", "no fitting version (No matching distribution"),
         ("ERROR: something new", "pip could not install thing"),
@@ -332,6 +411,84 @@ def test_what_a_failing_pip_leads_to(tmp_path, words, sentence):
     result = run("bash", "-c", source, PIP_LOG=tmp_path / "log")
     assert result.returncode == 1
     assert sentence in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("home", "cache"), [("home", ""), ("file/home", "1"), ("", "1")])
+def test_a_home_that_cannot_be_written_to_costs_the_cache_alone(tmp_path, home, cache):
+    """There a pip that root runs would fail to make wheels, and without HOME it would make a folder named ~."""
+    (tmp_path / "file").write_text("")
+    pip = program(tmp_path / "python", 'echo "cache:$PIP_NO_CACHE_DIR"\nexit 1\n')
+    source = f'source "{ROOT}/scripts/lib.sh"; source "{ROOT}/scripts/lib_install.sh"; run_pip thing "{pip}" install'
+    settings = {
+        "HOME": tmp_path / home if home else "",
+        "XDG_CACHE_HOME": "",
+        "PIP_CACHE_DIR": "",
+        "PIP_NO_CACHE_DIR": "",
+    }
+    result = run("bash", "-c", source, PIP_LOG=tmp_path / "log", **settings)
+    assert f"cache:{cache}\n" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def refusing():
+    """The address of a server that answers everything, as a proxy and as an index, with 403."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(403)
+
+        do_CONNECT = do_GET
+
+        def log_message(self, *words):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+NO_PROXY = dict.fromkeys(
+    ["http_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "PIP_PROXY", "no_proxy"], ""
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"https_proxy": "http://me:secret@{}"}, "told to use (https_proxy=http://{}) answers 403 Forbidden, so thing"),
+        ({"PIP_PROXY": "http://127.0.0.1:9"}, "told to use (PIP_PROXY=http://127.0.0.1:9) cannot be reached"),
+        (
+            {"PIP_INDEX_URL": "http://{}/simple"},
+            "refuses thing (403 Client Error: Forbidden for url: http://{}/simple/",
+        ),
+    ],
+    ids=["proxy", "no proxy there", "index"],
+)
+def test_what_pip_meets_on_the_way_to_its_index(tmp_path, refusing, settings, words):
+    environment = {
+        **NO_PROXY,
+        **{"https_proxy": "", "PIP_INDEX_URL": "https://index.invalid/simple", "PIP_EXTRA_INDEX_URL": ""},
+        **{"PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": "/dev/null", "PIP_RETRIES": "0", "PIP_LOG": tmp_path / "log"},
+        **{name: value.format(refusing) for name, value in settings.items()},
+    }
+    call = f'run_pip thing "{sys.executable}" download --no-deps thing'
+    result = run(
+        "bash", "-c", f'source "{ROOT}/scripts/lib.sh"; source "{ROOT}/scripts/lib_install.sh"; {call}', **environment
+    )
+    message = the_error(result)
+    assert words.format(refusing) in message
+    assert "or carry the packages over with scripts/build_wheelhouse.sh" in message
+    assert "secret" not in message
+
+
+def test_a_proxy_that_refuses_the_quickstarts_corpus(tmp_path, refusing):
+    command = ["bash", ROOT / "scripts" / "quickstart.sh", "--data", "multi30k", "--cpu", "--smoke"]
+    places = ["--data-dir", tmp_path / "data", "--runs", tmp_path / "runs"]
+    result = run(*command, *places, **NO_PROXY, https_proxy=f"http://me:secret@{refusing}", PYTHON=sys.executable)
+    message = the_error(result)
+    assert re.match(rf"cannot fetch https://\S+ \(https_proxy=http://{refusing}\): curl: .*403", message)
+    assert "--from" in message
 
 
 # ---- an environment that exists

@@ -5,7 +5,7 @@ H heads of width D; C is the model's width.
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -21,15 +21,16 @@ class PrunableHeads:
     (pairwise factors) belongs to it too, and D columns of the output's first linear map go with it, but do not count.
     """
 
-    num_heads: int
-    head_dim: int
-    embed_dim: int
-    q_proj: nn.Module
-    k_proj: Optional[nn.Module]
-    v_proj: nn.Module
-    out_proj: nn.Module
-    compatibility: Compatibility
-    mixing: Mixing
+    if TYPE_CHECKING:  # torch.jit.trace reads annotations of modules, and not these
+        num_heads: int
+        head_dim: int
+        embed_dim: int
+        q_proj: nn.Module
+        k_proj: Optional[nn.Module]
+        v_proj: nn.Module
+        out_proj: nn.Module
+        compatibility: Compatibility
+        mixing: Mixing
 
     def head_sizes(self) -> Tensor:
         """(H,), the sum of the absolute values of each head's own parameters: what makes its q, k and v, and S."""

@@ -26,6 +26,7 @@ from . import empty_encoder, layer_pruning, model_overrides, hydra_keys  # noqa:
 from . import generation, interactive, unknown_words, context_window  # noqa: F401
 from . import masking, task_options, positions, hub  # noqa: F401
 from . import half_precision  # noqa: F401
+from . import levenshtein  # noqa: F401
 
 # isort: on
 from .registry import Repair, apply, repairs
