@@ -2,7 +2,8 @@
 
 Importing this package imports neither torch nor fairseq. ``import fairseq_plugins.models`` applies the repairs of
 :mod:`fairseq_plugins.compat` and registers every architecture, criterion and optimizer; ``--user-dir`` does it by
-itself, and so does importing this package after fairseq's models. Under another name (a link or a copy, a folder of somebody's package) it is the same package, once.
+itself, and so does importing this package after fairseq's models. Under another name (a link or a copy, a folder of
+somebody's package) it is the same package, once.
 """
 
 __version__ = "0.1.0"

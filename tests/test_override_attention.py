@@ -90,7 +90,7 @@ def test_options_that_a_checkpoint_never_had(hydra):
     options = cfg.model if hydra else vars(cfg.model)
     assert options["attention_kernel"] == "poly"
     assert "beam" not in options
-    assert set(AttentionConfig(Namespace(**options)).choices["kernel"].values()) == {"poly"}
+    assert set(AttentionConfig.from_options(Namespace(**options)).choices["kernel"].values()) == {"poly"}
 
 
 def test_other_models_are_refused_by_name():
