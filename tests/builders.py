@@ -183,12 +183,3 @@ def run_alone(model, row):
         return model(sentence)[0][0]
     given = (sentence, lengths[row : row + 1], target) if hasattr(model, "encoder") else (target,)
     return model(*given)[0][0]
-
-
-def half_products():
-    """Whether this torch multiplies matrices of float16 on CPUs: 1.12 does not."""
-    try:
-        torch.mm(*torch.ones(2, 1, 1, dtype=torch.float16))
-    except RuntimeError:
-        return False
-    return True

@@ -1,5 +1,7 @@
 """Our modules with the authors' parameters reproduce the outputs of the authors' released modules (float64)."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,8 @@ from fairseq_plugins.interop import AUTHORS, load_authors_attention
 
 
 @pytest.fixture(scope="module")
-def vectors(root):
-    return dict(np.load(root / "tests" / "vectors" / "authors_modules.npz"))
+def vectors():
+    return dict(np.load(Path(__file__).parents[1] / "vectors" / "authors_modules.npz"))
 
 
 def to_time_first(array):

@@ -2,9 +2,9 @@
 
 from argparse import Namespace
 
-import builders
 import pytest
 import torch
+from support.precision import half_products
 
 from fairseq_plugins.attention import AttentionConfig
 from fairseq_plugins.attention.masks import AttentionMask
@@ -88,7 +88,7 @@ def test_a_row_of_zeros_is_uniform_over_its_allowed_keys(name):
 @pytest.mark.parametrize("name", ["exp", *OTHERS])
 def test_scores_of_ten_thousand_stay_finite(name, dtype):
     """Queries and keys of either sign, so that <q, k> / sqrt(D) is +-1e4; forward, weights and gradients."""
-    if dtype == torch.float16 and name == "exp" and not builders.half_products():
+    if dtype == torch.float16 and name == "exp" and not half_products():
         pytest.skip("this torch has no products of float16 on CPUs")
     size = (1e4 / WIDTH**0.5) ** 0.5
     signs = torch.tensor([1.0, -1.0, 0.5])[:, None].expand(3, WIDTH)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fairseq_plugins import attention
-from fairseq_plugins.attention import AttentionConfig, MultiheadAttention, config, multihead
+from fairseq_plugins.attention import AttentionConfig, AttentionMask, MultiheadAttention, config, multihead, stages
 
 HEADS, WIDTH, T, S, B = 3, 15, 5, 7, 4
 
@@ -124,3 +124,26 @@ def test_every_public_name_has_an_example_that_runs():
     names = {"torch": torch, **vars(attention)}
     for module in (attention, config, multihead, attention.masks, attention.module, attention.stages):
         assert doctest.testmod(module, extraglobs=names, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("kernel", ["exp", "relu", "poly"])
+def test_causal_padding_and_bias_together(kernel, padded):
+    """Every part of a mask counts, in whichever form the kernel computes."""
+    q, k, v = (torch.randn(B, HEADS, T, 4, dtype=torch.float64) for _ in range(3))
+    bias = torch.randn(T, T, dtype=torch.float64)
+    pad = padding("bool", T) if padded else None
+    chosen, options = AttentionConfig(kernel=kernel).choice(stages.KERNEL, "encoder")
+    module = chosen(options)
+    allowed = AttentionMask(True, pad).allowed(T, "cpu")
+    scores = (stages.scaled_scores(q, k) + bias).masked_fill(~allowed, float("-inf"))
+    kappa = {"exp": torch.exp, "relu": lambda x: x.clamp(min=0), "poly": lambda x: x**2}[kernel]
+    values = kappa(scores).masked_fill(~allowed, 0.0)
+    total = values.sum(-1, keepdim=True)
+    uniform = allowed / allowed.sum(-1, keepdim=True).clamp(min=1)
+    expected = torch.where(total > 0, values / total.clamp(min=1e-300), uniform.double())
+    mask = AttentionMask(True, pad, bias)
+    torch.testing.assert_close(module.weights(q, k, mask), expected.expand(B, HEADS, T, T), rtol=0, atol=1e-12)
+    dense = module.dense(q, k, v, mask, 0.0)
+    if dense is not None:
+        torch.testing.assert_close(dense, expected @ v, rtol=0, atol=1e-12)

@@ -38,7 +38,7 @@ class ExpKernel(Kernel):
     def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Optional[Tensor]:
         if not HAS_SDPA or (q.device.type == "cpu" and (dropout > 0 or _few_queries(q))):
             return None  # with dropout, torch's CPU attention takes its unfused path
-        if mask.causal and mask.key_padding is None:
+        if mask.causal and mask.key_padding is None and mask.bias is None:
             return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
         allowed, dead = mask.safe(q.size(2), q.device)
         bias = mask.additive_bias(q.dtype)

@@ -1,0 +1,14 @@
+"""A plugin of pytest (``-p support.no_fairseq``): whoever imports fairseq gets an ImportError."""
+
+import sys
+
+
+class Absent:
+    """An import hook before all others."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("fairseq", "fairseq_cli"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Absent())
