@@ -140,8 +140,8 @@ def test_causal_padding_and_bias_together(kernel, padded):
     kappa = {"exp": torch.exp, "relu": lambda x: x.clamp(min=0), "poly": lambda x: x**2}[kernel]
     values = kappa(scores).masked_fill(~allowed, 0.0)
     total = values.sum(-1, keepdim=True)
-    uniform = allowed / allowed.sum(-1, keepdim=True).clamp(min=1)
-    expected = torch.where(total > 0, values / total.clamp(min=1e-300), uniform.double())
+    uniform = allowed.double() / allowed.sum(-1, keepdim=True).clamp(min=1)
+    expected = torch.where(total > 0, values / total.clamp(min=1e-300), uniform)
     mask = AttentionMask(True, pad, bias)
     torch.testing.assert_close(module.weights(q, k, mask), expected.expand(B, HEADS, T, T), rtol=0, atol=1e-12)
     dense = module.dense(q, k, v, mask, 0.0)

@@ -2,6 +2,9 @@
 
 import sys
 
+import pytest
+import torch
+
 
 class Absent:
     """An import hook before all others."""
@@ -12,3 +15,8 @@ class Absent:
 
 
 sys.meta_path.insert(0, Absent())
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    torch.manual_seed(1)
