@@ -1,14 +1,12 @@
 """What the pipeline's tests share: calling a script, and a small parallel corpus."""
 
-import functools
 import os
 import random
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from support import zygote
+from support.zygote import quick_python
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,13 +19,6 @@ def environment(**extra):
     """The caller's environment with the tests' own Python; nothing of a stage that may run around us."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FAIRSEQ_PLUGINS_")}
     return {**kept, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **extra}
-
-
-@functools.cache
-def quick_python():
-    """A Python for scripts that need not import torch and fairseq in every command."""
-    commands = ("preprocess", "train", "generate", "interactive", "eval-lm", "validate", "score")
-    return zygote.start(Path(tempfile.mkdtemp()), ("fairseq-plugins", *(f"fairseq-{name}" for name in commands)))
 
 
 def script(name, *arguments, status=0, cwd=None, **extra):

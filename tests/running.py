@@ -11,6 +11,8 @@ import time
 import traceback
 from pathlib import Path
 
+from support.zygote import quick_python
+
 #: options that make a translation model small enough for a test
 SIZES = [
     *("--encoder-layers", "1", "--decoder-layers", "1", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "16"),
@@ -25,8 +27,12 @@ def sparse(arch):
 
 
 def fairseq(command, *arguments, cwd=None, check=True, wrapper=()):
-    """Run ``fairseq-COMMAND`` of this interpreter's environment in a fresh process; returns all that it printed."""
-    program = Path(sys.executable).parent / f"fairseq-{command}"
+    """Run ``fairseq-COMMAND`` of this interpreter's environment in a process without the plugin; returns its output.
+
+    With a wrapper, such as torchrun, which starts processes itself, it is a fresh interpreter.
+    """
+    python = Path(sys.executable) if wrapper else quick_python()
+    program = python.parent / f"fairseq-{command}"
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     done = subprocess.run(
         [*wrapper, str(program), *map(str, arguments)],

@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import atexit
 import contextlib
+import functools
 import importlib.metadata
 import json
 import os
@@ -20,6 +21,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -51,6 +53,13 @@ if status < 0:
     os.kill(os.getpid(), -status)
 sys.exit(status)
 """
+
+
+@functools.cache
+def quick_python() -> Path:
+    """The stand-in for ``python`` of this test session, in a folder with those of fairseq's and our commands."""
+    programs = ("preprocess", "train", "hydra-train", "generate", "interactive", "eval-lm", "validate", "score")
+    return start(Path(tempfile.mkdtemp()), ("fairseq-plugins", *(f"fairseq-{name}" for name in programs)))
 
 
 def start(folder: Path, commands: tuple) -> Path:
