@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import inspect
 import sys
 from types import ModuleType
 from typing import Any, Callable, ContextManager, Dict, List, Tuple
@@ -72,7 +73,8 @@ class Program:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            with AROUND[self.name](*args) if self.name in AROUND else contextlib.nullcontext():
+            given = inspect.signature(self.main).bind(*args, **kwargs).arguments
+            with AROUND[self.name](**given) if self.name in AROUND else contextlib.nullcontext():
                 return self.main(*args, **kwargs)
         except (CorpusError, EvaluationError) as error:
             sys.exit(f"fairseq-{self.name.replace('_', '-')}: error: {error}")
