@@ -19,15 +19,18 @@ def empty_encoder() -> bool:
     from fairseq.models.transformer import TransformerEncoderBase as Encoder
     from fairseq.modules import LayerDropModuleList
 
-    class NoDroppedLayers(_FirstOfNone, LayerDropModuleList):  # type: ignore[misc]
-        pass
-
-    answering = {nn.ModuleList: _NoLayers, LayerDropModuleList: NoDroppedLayers}
     init = Encoder.__init__
     if marked(init):
         return True
     if "load_to_BT" not in Encoder.forward_scriptable.__code__.co_names:
         return False
+
+    global _NoDroppedLayers
+
+    class _NoDroppedLayers(_FirstOfNone, LayerDropModuleList):  # type: ignore[no-redef,misc]
+        pass
+
+    answering = {nn.ModuleList: _NoLayers, LayerDropModuleList: _NoDroppedLayers}
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
@@ -48,3 +51,7 @@ class _FirstOfNone:
 
 class _NoLayers(_FirstOfNone, nn.ModuleList):
     pass
+
+
+#: the same of fairseq's own list, which the repair defines: pickle looks for it here
+_NoDroppedLayers: Any

@@ -19,6 +19,10 @@ logger = logging.getLogger(__name__)
 UNITS = {"generate": "sentences", "interactive": "sentences", "validate": "sentences", "eval_lm": "blocks"}
 
 
+class TooLongError(EvaluationError, AssertionError):
+    """A sentence that no batch can hold, which fairseq asserts; a training says it too."""
+
+
 class Evaluation:
     """One run of a program that evaluates."""
 
@@ -84,7 +88,7 @@ def left_out_data() -> bool:
             return batch_by_size(*args, **kwargs)
         except AssertionError as error:
             if "max_tokens" in str(error):
-                raise EvaluationError(f"{error}: give a larger --max-tokens, or split what is longer") from error
+                raise TooLongError(f"{error}: give a larger --max-tokens, or split what is longer") from error
             raise
 
     EpochBatchIterator.next_epoch_itr = mark(counted_epoch, next_epoch_itr)
@@ -103,8 +107,8 @@ def repair_program(program: ModuleType) -> None:
 
 
 @contextlib.contextmanager
-def counted(program: str, cfg: Any, output: Any = None) -> Iterator[None]:
-    """Around a program's main function; says at the end what was left out, in ``output`` or on standard output."""
+def counted(program: str, cfg: Any, output_file: Any = None, **_: Any) -> Iterator[None]:
+    """Around a program's main function, with its arguments; says at the end, where output goes, what was left out."""
     evaluation = Evaluation(program, cfg)
     _running.append(evaluation)
     try:
@@ -112,7 +116,7 @@ def counted(program: str, cfg: Any, output: Any = None) -> Iterator[None]:
     finally:
         _running.remove(evaluation)
     if evaluation.left_out:
-        print(evaluation.left_out, file=output or sys.stdout, flush=True)
+        print(evaluation.left_out, file=output_file or sys.stdout, flush=True)
 
 
 def _load_and_fit(*args: Any, **kwargs: Any) -> Any:

@@ -18,13 +18,12 @@ def empty_prefix() -> bool:
     """
     from fairseq.sequence_generator import SequenceGenerator
 
-    original = SequenceGenerator._prefix_tokens
-    if marked(original):
+    if hasattr(SequenceGenerator, "_prefix_tokens_with_end"):
         return True
+    original = SequenceGenerator._prefix_tokens
     # TorchScript compiles a method under its function's name, and what a function wraps in its place (so no mark())
     renamed = types.FunctionType(original.__code__, original.__globals__, "_prefix_tokens_with_end")
     SequenceGenerator._prefix_tokens_with_end = renamed
-    _prefix_tokens._fairseq_plugins = True  # type: ignore[attr-defined]
     SequenceGenerator._prefix_tokens = _prefix_tokens
     return True
 
@@ -64,7 +63,7 @@ def steps_and_histories() -> bool:
     from fairseq.tasks import FairseqTask
 
     original = FairseqTask.build_generator
-    if getattr(original, "_counts_steps", False):
+    if marked(original, "steps_and_histories"):
         return True
 
     def build_generator(self: Any, models: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
@@ -73,8 +72,7 @@ def steps_and_histories() -> bool:
             generator.generate = _with_steps(generator.generate)
         return generator
 
-    FairseqTask.build_generator = mark(build_generator, original)
-    FairseqTask.build_generator._counts_steps = True
+    FairseqTask.build_generator = mark(build_generator, original, "steps_and_histories")
     return True
 
 

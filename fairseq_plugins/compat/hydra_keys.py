@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from .registry import mark, repair
+from .registry import mark, marked, repair
 
 
 @repair("none known")
@@ -18,7 +18,7 @@ def hydra_keys() -> bool:
     import fairseq.models
 
     original = fairseq.models.build_model
-    if getattr(original, "_refuses_unknown_keys", False):
+    if marked(original, "hydra_keys"):
         return True
 
     def build_model(cfg: Any, task: Any, *from_checkpoint: Any, **kwargs: Any) -> Any:
@@ -31,7 +31,5 @@ def hydra_keys() -> bool:
             refuse_unknown_keys(cfg, arch)
         return original(cfg, task, *from_checkpoint, **kwargs)
 
-    refusing: Any = mark(build_model, original)  # which another repair has marked already
-    refusing._refuses_unknown_keys = True
-    fairseq.models.build_model = refusing
+    fairseq.models.build_model = mark(build_model, original, "hydra_keys")
     return True

@@ -19,7 +19,7 @@ def interactive_lines() -> bool:
     from fairseq.tasks import FairseqTask
 
     original = FairseqTask.build_generator
-    if getattr(original, "_finds_interactive", False):
+    if marked(original, "interactive_lines"):
         return True
 
     def build_generator(self: Any, models: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
@@ -27,8 +27,7 @@ def interactive_lines() -> bool:
             _wrap_batches()
         return original(self, models, args, *rest, **kwargs)
 
-    FairseqTask.build_generator = mark(build_generator, original)
-    FairseqTask.build_generator._finds_interactive = True
+    FairseqTask.build_generator = mark(build_generator, original, "interactive_lines")
     return True
 
 
@@ -41,7 +40,7 @@ def _wrap_batches() -> None:
 
 def _with_lines(make_batches: Any) -> Any:
     def with_lines(lines: Any, cfg: Any, task: Any, max_positions: Any, encode_fn: Any) -> Any:
-        if str(cfg.generation.print_alignment) == "soft":
+        if str(getattr(cfg.generation, "print_alignment", None)) == "soft":
             raise ValueError(
                 "fairseq-interactive prints hard alignments only: leave out the word soft after --print-alignment, "
                 "or use fairseq-generate"

@@ -34,8 +34,6 @@ def layer_pruning() -> bool:
         if not chosen or getattr(model_cfg, "_name" if hydra else "arch", None) in (None, "ptt_transformer"):
             return original(state_dict, model_cfg)
         kept = {side: layers for side, layers in chosen.items() if _numbers(side, state_dict)}
-        if not kept:  # of a side that the model has not
-            return state_dict
         others = {name: tensor for name, tensor in state_dict.items() if not name.startswith(tuple(kept))}
         with open_dict(model_cfg) if hydra else nullcontext():
             for side, layers in kept.items():
@@ -78,7 +76,7 @@ def _layers_as_text(cfg: Any, side: str) -> Any:
     """Which layers of a side are kept, as ``"0,2"``, in the options too; empty or None for all of them."""
     name = f"{side}_layers_to_keep"
     value = getattr(cfg, name, None)
-    if value is None or isinstance(value, str):
+    if not value or isinstance(value, str):
         return value
     value = ",".join(map(str, value))
     with open_dict(cfg) if isinstance(cfg, DictConfig) else nullcontext():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import functools
 import importlib
 import io
 import os
@@ -41,7 +40,7 @@ def lines_of_text() -> bool:
     for module in (file_chunker_utils, binarizer, dictionary):
         module.find_offsets = mark(find_offsets, original)
     # Workers that are not forked import this package, and so its repairs, with the initializer.
-    binarizer.Pool = dictionary.Pool = functools.partial(Pool, initializer=_start)
+    binarizer.Pool = dictionary.Pool = _pool
     chunker, iterator = file_chunker_utils.Chunker, file_chunker_utils.ChunkLineIterator
     chunker.__enter__ = mark(_open_chunk, chunker.__enter__)
     iterator.__iter__ = mark(_lines_of_chunk(iterator.__iter__), iterator.__iter__)
@@ -102,24 +101,29 @@ def find_offsets(filename: str, num_chunks: int) -> List[int]:
     """Where ``num_chunks`` pieces of a file begin and end: at line ends near equal sizes."""
     with open(filename, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        offsets = [0]
+        piece, offsets = size // num_chunks, [0] * (num_chunks + 1)
         for number in range(1, num_chunks):
-            file.seek(size // num_chunks * number)
+            file.seek(piece * number)
             file.readline()
-            offsets.append(file.tell())
-        return [*offsets, size]
+            offsets[number] = file.tell()
+        offsets[-1] = size
+        return offsets
+
+
+class _Chunk(io.BufferedReader):
+    """A file that was opened here."""
 
 
 def _open_chunk(self: Any) -> Any:
     from fairseq.file_chunker_utils import ChunkLineIterator
 
-    self.fd = open(self.path, "rb")  # noqa: SIM115  __exit__ closes it
+    self.fd = _Chunk(open(self.path, "rb", buffering=0))  # noqa: SIM115  __exit__ closes it
     return ChunkLineIterator(self.fd, self.start_offset, self.end_offset)
 
 
 def _lines_of_chunk(original: Any) -> Any:
     def lines_of_chunk(self: Any) -> Iterator[str]:
-        if isinstance(self._fd, io.TextIOBase):  # opened by somebody else
+        if not isinstance(self._fd, _Chunk):  # opened by somebody else
             yield from original(self)
             return
         self._fd.seek(self._start_offset)
@@ -186,5 +190,11 @@ def _universal_newlines(module: Any) -> bool:
     return any(asked)
 
 
-def _start() -> None:
-    """What a worker does first: nothing, but it has imported this module."""
+def _pool(processes: Any = None, initializer: Any = None, initargs: Any = (), maxtasksperchild: Any = None) -> Any:
+    """``multiprocessing.Pool``, whose workers import this module."""
+    return Pool(processes, _start, (initializer, *initargs), maxtasksperchild)
+
+
+def _start(initializer: Any, *arguments: Any) -> None:
+    if initializer is not None:
+        initializer(*arguments)

@@ -16,17 +16,17 @@ def mask_whole_words() -> bool:
     """
     from fairseq.tasks.masked_lm import MaskedLMTask
 
-    if not hasattr(MaskedLMTask, "args"):
+    if not hasattr(MaskedLMTask, "args") and "args" not in vars(MaskedLMTask):
         MaskedLMTask.args = _BpeOfConfiguration()
-    return isinstance(MaskedLMTask.args, _BpeOfConfiguration)
+    return isinstance(vars(MaskedLMTask).get("args"), _BpeOfConfiguration)
 
 
 class _BpeOfConfiguration:
     """An attribute that tasks which set one of that name have for themselves."""
 
-    def __get__(self, task: Any, _owner: Any = None) -> Any:
+    def __get__(self, task: Any, owner: Any = None) -> Any:
         if task is None:
-            return self
+            raise AttributeError(f"type object {owner.__name__!r} has no attribute 'args'")
         get_parent = getattr(task.cfg, "_get_parent", None)
         configuration = get_parent() if get_parent is not None else None
         if configuration is None:

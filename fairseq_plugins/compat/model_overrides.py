@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import Any
 
@@ -27,7 +28,9 @@ def overrides_that_do_not_fit() -> bool:
             return original(filenames, arg_overrides, *args, **kwargs)
         except RuntimeError as error:
             lines = str(error).splitlines()
-            if not arg_overrides or not str(error).startswith("Error(s) in loading state_dict"):
+            given = inspect.signature(original).bind(filenames, arg_overrides, *args, **kwargs).arguments
+            overridden = arg_overrides and given.get("state") is None  # a state that is given stays as it is
+            if not overridden or not str(error).startswith("Error(s) in loading state_dict"):
                 raise
             for path in filter(os.path.exists, filenames):  # what is in parts has other names
                 changed = misfit(checkpoint_utils.load_checkpoint_to_cpu(path), arg_overrides)

@@ -73,9 +73,8 @@ class Program:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            given = inspect.signature(self.main).bind(*args, **kwargs).arguments  # by position or by name
-            around = AROUND.get(self.name, lambda *_: contextlib.nullcontext())
-            with around(*(given[name] for name in ("args", "cfg", "output_file") if name in given)):
+            given = inspect.signature(self.main).bind(*args, **kwargs).arguments
+            with AROUND[self.name](**given) if self.name in AROUND else contextlib.nullcontext():
                 return self.main(*args, **kwargs)
         except (CorpusError, EvaluationError) as error:
             sys.exit(f"fairseq-{self.name.replace('_', '-')}: error: {error}")

@@ -28,7 +28,7 @@ def retained_dropout_modules() -> bool:
     def make_generation_fast_(
         self: Any, name: str, retain_dropout: bool = False, retain_dropout_modules: Any = None, **kwargs: Any
     ) -> None:
-        if retain_dropout_modules is not None:
+        if retain_dropout and retain_dropout_modules is not None:  # without the former nobody reads it
             retain_dropout_modules = _names(retain_dropout_modules)
         original(self, name, retain_dropout, retain_dropout_modules, **kwargs)
 

@@ -29,11 +29,13 @@ def task_options() -> bool:
 
 def _sharing(add_args: Any) -> Any:
     def sharing(*arguments: Any, **named: Any) -> Any:
-        if "parser" in named:
-            return add_args(*arguments, parser=_SharingParser(named["parser"]))
-        return add_args(*arguments[:-1], _SharingParser(arguments[-1]))  # of a class method the class comes first
+        return add_args(*map(_shared, arguments), **{name: _shared(value) for name, value in named.items()})
 
     return sharing
+
+
+def _shared(argument: Any) -> Any:
+    return _SharingParser(argument) if isinstance(argument, argparse.ArgumentParser) else argument
 
 
 class _SharingParser:

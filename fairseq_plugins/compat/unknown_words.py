@@ -72,7 +72,7 @@ def replace_unk() -> bool:
         text = " ".join(re.sub(_UNKNOWN, replacement, text).split())
         return tgt_dict.encode_line(text, add_if_not_exist=True), text, alignment
 
-    FairseqTask.build_generator = mark(build_generator, build)
+    FairseqTask.build_generator = mark(build_generator, build, "replace_unk")
     utils.post_process_prediction = mark(post_process_prediction, post_process)
     return True
 
@@ -122,11 +122,11 @@ def _aligned(task: Any, generator: Any) -> Any:
                 unknown = tokens[kept].eq(dictionary.unk()).tolist()
                 source = [word if new else token for token, word, new in zip(source, line, unknown)]
             for hypothesis in hypotheses:
-                attention = hypothesis["attention"]
+                attention = hypothesis.get("attention")
                 if attention is not None and attention.dim() == 2:
                     attention = attention.t() if isinstance(generator, SequenceScorer) else attention
                     attention = attention.index_select(0, kept.to(attention.device))
-                hypothesis["alignment"] = _Alignment(hypothesis["alignment"], source, attention)
+                hypothesis["alignment"] = _Alignment(hypothesis.get("alignment"), source, attention)
         return finalized
 
     return aligned

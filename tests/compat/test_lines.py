@@ -203,7 +203,7 @@ def test_the_workers_of_any_start_method_are_repaired():
     for module in (binarizer, dictionary):
         with module.Pool(1) as pool:
             assert pool.apply(len, ("ab",)) == 2
-        assert module.Pool.keywords["initializer"].__module__ == "fairseq_plugins.compat.lines"
+            assert pool._initializer.__module__ == "fairseq_plugins.compat.lines"
 
 
 def test_a_program_reaches_the_processes_that_it_starts():

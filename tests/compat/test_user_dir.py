@@ -15,6 +15,8 @@ import fairseq.criterions, fairseq.models, fairseq.optim, fairseq.tasks
 from fairseq import utils
 package = sys.argv[1]
 sys.path[:] = [path for path in sys.path if not os.path.isdir(os.path.join(path, "fairseq_plugins"))]
+# and not by what an editable installation looks it up with
+sys.meta_path[:] = [finder for finder in sys.meta_path if not finder.find_spec("fairseq_plugins", None)]
 
 def take(roads):
     for road in roads:

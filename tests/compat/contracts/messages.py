@@ -9,9 +9,8 @@ import warnings
 import fairseq.models
 from answers import Purpose, Raises, repaired
 from fairseq.data import Dictionary
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf  # noqa: F401  imports what builds configurations
-from fairseq.models.transformer_lm import TransformerLanguageModelConfig
 from omegaconf import OmegaConf
+from tiny_models import settings
 
 HYDRA = "In 'config': Usage of deprecated keyword in package header"
 
@@ -64,13 +63,6 @@ def arguments(**changes):
     return lambda: argparse.Namespace(
         **{"arch": "transformer_tiny", "encoder_layers": 1, "decoder_layers": 1, **changes}
     )
-
-
-def settings(**changes):
-    cfg = OmegaConf.structured(TransformerLanguageModelConfig(decoder_layers=1, tokens_per_sample=8))
-    OmegaConf.set_struct(cfg, False)
-    cfg.update({"_name": "transformer_lm", "decoder_input_dim": 512, "decoder_output_dim": 512, **changes})
-    return cfg
 
 
 CONTRACTS = {
