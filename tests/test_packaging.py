@@ -49,7 +49,18 @@ def test_wheel_holds_the_package(wheel, root):
 
 def test_wheel_installs_and_its_command_runs(wheel, tmp_path):
     """Into a folder of its own: what is imported is the wheel's copy, not the checkout."""
-    run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--no-compile", "--target", tmp_path / "site", wheel)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--no-deps",
+        "--no-index",
+        "--no-compile",
+        "--target",
+        tmp_path / "site",
+        wheel,
+    )
     program = tmp_path / "site" / "bin" / "fairseq-plugins"
     code = "import fairseq_plugins; print(fairseq_plugins.__file__)"
     environment = {"PYTHONPATH": str(tmp_path / "site")}
