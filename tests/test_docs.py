@@ -16,6 +16,8 @@ import pytest
 import torch
 from builders import batch, build
 from fairseq import options
+from running import SIZES, forked
+from running import fairseq as fresh
 from support.documents import blocks, commands
 
 from fairseq_plugins import cli
@@ -286,6 +288,48 @@ def test_worked_example(cosine):
     plain, weights = attention(x, x, x, need_weights=True)
     torch.testing.assert_close(fused, plain)
     assert weights is not None
+
+
+ANOTHER_PLUGIN = """
+from fairseq.criterions import register_criterion
+from fairseq.criterions.cross_entropy import CrossEntropyCriterion, CrossEntropyCriterionConfig
+
+
+@register_criterion("halved_cross_entropy", dataclass=CrossEntropyCriterionConfig)
+class HalvedCrossEntropy(CrossEntropyCriterion):
+    def compute_loss(self, *args, **kwargs):
+        loss, reported = super().compute_loss(*args, **kwargs)
+        return loss / 2, reported / 2
+"""
+
+
+def test_two_user_dirs(bin_dir, plugin, tmp_path, monkeypatch):
+    """The folder that the page describes: an architecture of ours learns and translates with another's criterion."""
+    both = next(block for block in blocks(read("docs/getting-started.md"), "py") if "import_user_module" in block)
+    (tmp_path / "path" / "to" / "another_plugin").mkdir(parents=True)
+    (tmp_path / "path" / "to" / "fairseq_plugins").symlink_to(plugin)
+    (tmp_path / "path" / "to" / "another_plugin" / "__init__.py").write_text(ANOTHER_PLUGIN)
+    (tmp_path / "my_plugins").mkdir()
+    (tmp_path / "my_plugins" / "__init__.py").write_text(both)
+    monkeypatch.chdir(tmp_path)
+    given = [
+        bin_dir,
+        "--arch",
+        "transformer_neuralqkv_tiny",
+        *SIZES,
+        "--optimizer",
+        "adam",
+        "--max-update",
+        "2",
+        "--cpu",
+    ]
+    given += ["--max-tokens", "1000", "--log-format", "simple", "--log-interval", "1", "--num-workers", "0"]
+    ours = forked("train", *given, "--user-dir", plugin, "--criterion", "cross_entropy", "--save-dir", "ours")
+    together = ["--user-dir", "my_plugins", "--criterion", "halved_cross_entropy", "--save-dir", "both"]
+    losses = [float(loss) for loss in re.findall(r"[ ,]loss=([\d.]+)", fresh("train", *given, *together))]
+    assert losses[0] == pytest.approx(float(re.search(r"[ ,]loss=([\d.]+)", ours)[1]) / 2, abs=1e-3)
+    generate = ["--user-dir", "my_plugins", "--path", "both/checkpoint_last.pt", "--cpu", "--beam", "2"]
+    assert len(re.findall(r"^H-\d+", forked("generate", bin_dir, *generate), flags=re.M)) == 20
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(read(p), "python") and "adding" not in p])

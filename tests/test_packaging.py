@@ -1,12 +1,14 @@
 """The wheel: what it holds, that it runs from where it was installed; which requirements are missing."""
 
 import configparser
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 
 import pytest
+import yaml
 
 import fairseq_plugins
 
@@ -66,6 +68,15 @@ def test_wheel_installs_and_its_command_runs(wheel, tmp_path):
     environment = {"PYTHONPATH": str(tmp_path / "site")}
     assert run(sys.executable, "-c", code, cwd=tmp_path, env=environment).startswith(str(tmp_path / "site"))
     assert "warm-start" in run(sys.executable, program, "--help", cwd=tmp_path, env=environment)
+
+
+def test_documents_name_the_version(root):
+    """Each version has its section in the changelog; what is cited is the last one."""
+    changelog = (root / "CHANGELOG.md").read_text(encoding="utf-8")
+    released = re.findall(r"^## \[(\S+)\] - (\S+)$", changelog, flags=re.M)
+    citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (citation["version"], str(citation["date-released"])) == released[0]
+    assert released[0][0] == fairseq_plugins.__version__
 
 
 def test_missing_requirements_are_found_through_extras_of_extras(root, tmp_path):
