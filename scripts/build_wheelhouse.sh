@@ -62,7 +62,7 @@ note "building fairseq for $version (about a minute)"
 build_fairseq_wheel "$python" "$work/wheels" "$work/source"
 
 # From a copy: a build in the project would leave folders there, and stale ones would end up in the wheel.
-cp -R "$ROOT/fairseq_plugins" "$ROOT/setup.py" "$ROOT/pyproject.toml" "$work/plugin"
+cp -R "$ROOT"/{fairseq_plugins,setup.py,pyproject.toml,README.md,LICENSE} "$work/plugin"
 run_pip "the plugin's wheel" "$python" wheel --no-deps --wheel-dir "$work/wheels" "$work/plugin"
 
 note "collecting what they need"

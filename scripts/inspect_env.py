@@ -18,6 +18,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import logging
+import re
 import shutil
 import sys
 import sysconfig
@@ -29,6 +30,7 @@ from typing import Callable, Dict, Optional
 
 FAIRSEQ = ("fairseq", "fairseq.data.data_utils_fast", "fairseq.data.token_block_utils_fast", "fairseq.libbleu")
 TOOLS = ("sacremoses", "subword_nmt", "sacrebleu")
+OWN = re.compile("fairseq[-_.]plugins", re.IGNORECASE)
 NOT_CARRIED = ("torch", "numpy")
 WITHOUT_TORCH = ("hydra", "omegaconf", "antlr4", "bitarray", "regex", "tqdm", "portalocker", "lxml", "joblib", "mock")
 
@@ -68,12 +70,17 @@ def torch(spec=""):
 
 def missing(extra=""):
     try:
-        wanted = importlib.metadata.requires("fairseq_plugins") or []
+        wanted = [requirement(text) for text in importlib.metadata.requires("fairseq_plugins") or []]
     except importlib.metadata.PackageNotFoundError:
-        wanted = ["fairseq_plugins"]
-    for text in wanted:
-        need = requirement(text)
-        if need.marker and not any(need.marker.evaluate({"extra": name}) for name in {"", extra}):
+        print("fairseq_plugins")
+        return
+    extras = ["", extra]
+    for name in extras:  # it grows: an extra may ask for others of the plugin's own
+        asked = [need for need in wanted if need.marker and need.marker.evaluate({"extra": name})]
+        own = {other for need in asked if OWN.fullmatch(need.name) for other in need.extras}
+        extras += sorted(own.difference(extras))
+    for need in wanted:
+        if need.marker and not any(need.marker.evaluate({"extra": name}) for name in extras):
             continue
         version = version_of(need.name)
         if version is None or not need.specifier.contains(version, prereleases=True):

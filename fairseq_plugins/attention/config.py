@@ -78,9 +78,10 @@ class AttentionConfig:
         TypeError: there is no such option; the message names the nearest.
         ValueError: an option has an unknown value.
 
-    >>> config = AttentionConfig(kernel="elu1", mixing="encoder=top-r", r=8)
-    >>> config.choices["mixing"]
-    {'encoder': 'top-r', 'decoder': 'dense', 'cross': 'dense'}
+    Examples:
+        >>> config = AttentionConfig(kernel="elu1", mixing="encoder=top-r", r=8)
+        >>> config.choices["mixing"]
+        {'encoder': 'top-r', 'decoder': 'dense', 'cross': 'dense'}
     """
 
     def __init__(self, **options: Any) -> None:

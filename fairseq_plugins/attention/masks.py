@@ -35,10 +35,11 @@ class AttentionMask:
         key_padding: (B, S) bool, True = pad; excluded for every query.
         bias: added to the scores, broadcastable to (B, H, T, S); -inf excludes a key.
 
-    >>> AttentionMask(causal=True, key_padding=torch.tensor([[True, False, False]])).allowed(3, "cpu").int()
-    tensor([[[[0, 0, 0],
-              [0, 1, 0],
-              [0, 1, 1]]]], dtype=torch.int32)
+    Examples:
+        >>> AttentionMask(causal=True, key_padding=torch.tensor([[True, False, False]])).allowed(3, "cpu").int()
+        tensor([[[[0, 0, 0],
+                  [0, 1, 0],
+                  [0, 1, 1]]]], dtype=torch.int32)
     """
 
     def __init__(

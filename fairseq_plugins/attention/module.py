@@ -33,12 +33,13 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
     Raises:
         ValueError: the sizes do not fit together.
 
-    >>> config = AttentionConfig(projection="neural", mixing="decoder=top-r", r=4)
-    >>> attention = config.build("decoder", embed_dim=16, num_heads=2, self_attention=True)
-    >>> x, past = torch.randn(3, 1, 16), {}
-    >>> steps = [attention(x[t : t + 1], None, None, buffer=past, need_weights=False)[0] for t in range(3)]
-    >>> torch.allclose(torch.cat(steps), attention(x, x, x, attn_mask=CAUSAL)[0], atol=1e-6)
-    True
+    Examples:
+        >>> config = AttentionConfig(projection="neural", mixing="decoder=top-r", r=4)
+        >>> attention = config.build("decoder", embed_dim=16, num_heads=2, self_attention=True)
+        >>> x, past = torch.randn(3, 1, 16), {}
+        >>> steps = [attention(x[t : t + 1], None, None, buffer=past, need_weights=False)[0] for t in range(3)]
+        >>> torch.allclose(torch.cat(steps), attention(x, x, x, attn_mask=CAUSAL)[0], atol=1e-6)
+        True
     """
 
     def __init__(

@@ -26,11 +26,12 @@ class MultiheadAttention(nn.Module):
     Raises:
         ValueError: torch's module has something that staged attention has not; the message names it.
 
-    >>> attention = MultiheadAttention(16, 2, config=AttentionConfig(kernel="elu1"), batch_first=True)
-    >>> x = torch.randn(3, 5, 16)
-    >>> out, weights = attention(x, x, x)
-    >>> out.shape, weights.shape
-    (torch.Size([3, 5, 16]), torch.Size([3, 5, 5]))
+    Examples:
+        >>> attention = MultiheadAttention(16, 2, config=AttentionConfig(kernel="elu1"), batch_first=True)
+        >>> x = torch.randn(3, 5, 16)
+        >>> out, weights = attention(x, x, x)
+        >>> out.shape, weights.shape
+        (torch.Size([3, 5, 16]), torch.Size([3, 5, 5]))
     """
 
     def __init__(

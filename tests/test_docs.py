@@ -1,0 +1,339 @@
+"""The site builds, its worked example runs, its commands parse, its links lead somewhere, its lists are complete."""
+
+import functools
+import importlib
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+import types
+from html.parser import HTMLParser
+from pathlib import Path
+
+import fairseq
+import pytest
+import torch
+from builders import batch, build
+from fairseq import options
+from running import SIZES, forked
+from running import fairseq as fresh
+from support.documents import blocks, commands
+
+from fairseq_plugins import cli
+from fairseq_plugins.attention import AttentionConfig, stages
+from fairseq_plugins.attention import __all__ as public_names
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("*.md", "docs/*.md", "examples/*/README.md")
+    for path in ROOT.glob(pattern)
+)
+PARSERS = {
+    "fairseq-train": options.get_training_parser,
+    "fairseq-generate": options.get_generation_parser,
+    "fairseq-eval-lm": options.get_eval_lm_parser,
+    "fairseq-preprocess": options.get_preprocessing_parser,
+}
+#: what is neither fairseq's nor ours: no options of theirs are checked
+OTHERS = {"source", "mkdir", "cp", "echo", "sacremoses", "sacrebleu"}
+#: functions that a page defines
+FUNCTIONS = {"on", "translate"}
+
+
+def read(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+# ---- the site
+
+
+class Needs(HTMLParser):
+    """What a browser loads with a page, and where its links lead."""
+
+    def __init__(self):
+        super().__init__()
+        self.loaded, self.links = [], []
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        if tag in ("script", "img", "iframe", "source"):
+            self.loaded.append(attrs.get("src"))
+        elif tag == "link" and attrs.get("rel") != "canonical":
+            self.loaded.append(attrs.get("href"))
+        elif tag == "a":
+            self.links.append(attrs.get("href"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """What mkdocs makes; --strict turns each warning (a link or an anchor that leads nowhere) into an error."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_site_has_every_page_and_needs_no_network(site):
+    pages = {}
+    for path in site.rglob("*.html"):
+        pages[path.relative_to(site).as_posix()] = needs = Needs()
+        needs.feed(path.read_text(encoding="utf-8"))
+    names = {page.replace("docs/", "").replace("README", "index") for page in PAGES if page != "README.md"}
+    expected = {name.replace(".md", ".html" if name.endswith("index.md") else "/index.html") for name in names}
+    assert expected == set(pages) - {"404.html"}
+    for name, needs in pages.items():
+        assert not [address for address in needs.loaded if address and "//" in address], name
+        for link in (link.partition("#")[0] for link in needs.links if link):
+            if name != "404.html" and link and "://" not in link:
+                target = (site / name).parent / link
+                assert (target / "index.html" if link.endswith(("/", ".")) else target).is_file(), (name, link)
+    assert "four_stages.svg" in read("docs/attention.md")
+
+
+def test_reference_shows_what_is_public(site):
+    text = (site / "reference" / "index.html").read_text(encoding="utf-8")
+    for name in (*public_names, "repairs"):
+        assert re.search(rf'id="[\w.]*\b{name}"', text, re.IGNORECASE), name
+    assert ":class:" not in text
+    assert "&gt;&gt;&gt; " in re.sub(r"<[^>]+>", "", text)
+
+
+# ---- commands
+
+
+@functools.cache
+def help_of(script):
+    shown = subprocess.run(["bash", script, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout
+
+
+def check_fairseq(program, arguments):
+    parser = PARSERS[program]()
+    if program == "fairseq-preprocess":
+        parser.parse_args(arguments)  # as it does itself
+    else:
+        options.parse_args_and_arch(parser, arguments)
+
+
+def check_script(script, arguments):
+    """Each option stands in its --help; what follows -- are options of fairseq-train."""
+    own, _, others = " ".join(map(shlex.quote, arguments)).partition(" -- ")
+    explained = help_of(script)
+    if "as in train.sh" in explained:
+        explained += help_of("scripts/train.sh")
+    for option in re.findall(r"(?<!\S)--[a-z][\w-]*", own):
+        assert re.search(rf"(?<![\w-]){option}(?![\w-])", explained), f"{script} has no {option}"
+    if others and script.startswith(("scripts/train", "examples/")):
+        arch = ["--arch", "transformer_baseline_tiny", "--lr-scheduler", "inverse_sqrt", "--optimizer", "adam"]
+        check_fairseq("fairseq-train", ["data", *arch, *shlex.split(others)])
+
+
+def check_plugin(arguments, monkeypatch):
+    module = importlib.import_module(f"fairseq_plugins.commands.{cli.COMMANDS[arguments[0]][0]}")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "run", lambda args: 0)
+        assert cli.main(arguments) == 0
+
+
+@functools.cache
+def benchmark():
+    spec = importlib.util.spec_from_file_location("benchmark_script", ROOT / "scripts" / "benchmark.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(read(page), "bash")])
+def test_commands_parse(page, monkeypatch, capsys):
+    """What the commands do has tests of its own."""
+    monkeypatch.chdir(ROOT)
+    for program, *arguments in commands(read(page)):
+        words = " ".join([program, *arguments])
+        if program == "bash":
+            program, *arguments = arguments
+        program = program.replace(".venv/bin/", "")
+        try:
+            if program in PARSERS:
+                check_fairseq(program, arguments)
+            elif program == "fairseq-plugins" and arguments != ["--help"]:
+                check_plugin(arguments, monkeypatch)
+            elif program == "scripts/benchmark.py":
+                benchmark().build_parser().parse_args([argument for argument in arguments if argument != "${@:2}"])
+            elif program == "sbatch":
+                at = next(at for at, word in enumerate(arguments) if word.endswith(".sbatch"))
+                job, *rest = arguments[at:]
+                assert (ROOT / job).is_file(), job
+                at = next(at for at, word in enumerate(rest) if word.endswith(".sh"))
+                check_script(rest[at], rest[at + 1 :])
+            elif program.endswith(".sh"):
+                check_script(program, arguments)
+            else:
+                assert program in OTHERS | FUNCTIONS or arguments == ["--help"], f"what is {program}?"
+        except SystemExit:
+            pytest.fail(f"{page}: {words}: {capsys.readouterr().err}")
+
+
+def test_a_wrong_command_is_seen(monkeypatch):
+    """The check itself: an option that is none, of each kind of command."""
+    monkeypatch.chdir(ROOT)
+    loop = "for v in a b; do X=1 scripts/train.sh data --arch $v --bach-tokens 3 \\\n  -- --fp16; done  # so"
+    page = f"```bash\n{loop}\n```\n"
+    ((script, *arguments),) = [words for words in commands(page) if words != ["done"]]
+    assert [script, *arguments] == ["scripts/train.sh", *shlex.split("data --arch a --bach-tokens 3 -- --fp16")]
+    with pytest.raises(AssertionError, match="no --bach-tokens"):
+        check_script(script, arguments)
+    with pytest.raises(SystemExit):
+        check_script(script, ["data", "--", "--atention-kernel", "exp"])
+    with pytest.raises(SystemExit):
+        check_plugin(["fold-checkpoint", "a", "b", "--to", "stock"], monkeypatch)
+
+
+# ---- what the pages say
+
+
+@pytest.fixture(scope="module")
+def sources():
+    """Everything in which an option or a message may stand: ours and fairseq's, with blanks for white space."""
+    ours = [path for name in ("fairseq_plugins", "scripts", "examples") for path in (ROOT / name).rglob("*.*")]
+    theirs = [path for path in Path(fairseq.__file__).parent.rglob("*.py") if "examples" not in path.parts]
+    files = [path for path in [*ours, *theirs] if path.suffix in (".py", ".sh", ".sbatch")]
+    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
+    return re.sub(r"\s+", " ", text)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    prose = re.sub(r"^```.*?^```", "", read(page), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)#]+)\)", prose):
+        if "://" not in target:
+            assert (ROOT / page).parent.joinpath(target.replace("\\", "")).exists(), target
+    for name in re.findall(r"`(?:bash )?((?:scripts|examples|tests|docs)/[\w./*-]+)`", prose):
+        assert list(ROOT.glob(name.rstrip("/"))), name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_options_exist(page, sources):
+    prose = re.sub(r"^```.*?^```", "", read(page), flags=re.M | re.S)
+    own = set(re.findall(r"--cosine-\w+", prose))  # the worked example's
+    for option in set(re.findall(r"`(--[a-z][\w-]+)", prose)) - own:
+        name = option[2:].replace("-", "_")
+        assert option in sources or re.search(rf"\b{name}\b", sources), option
+
+
+def test_messages_exist(sources):
+    """The first column of every table of messages holds words of real ones."""
+    text = re.sub(r'" f?"', "", sources)  # strings that go on in the next line
+    shown = [line.split("|")[1] for line in read("docs/troubleshooting.md").splitlines() if line.startswith("| `")]
+    assert len(shown) > 40
+    for part in (part for message in shown for part in re.findall(r"`([^`]+)`", message)):
+        assert part in text, part
+
+
+def test_every_option_and_architecture_is_documented():
+    """What the registries hold stands on the page about attention."""
+    page = read("docs/attention.md")
+    for stage in stages.STAGES:
+        row = next(line for line in page.splitlines() if line.startswith(f"| `--attention-{stage.name}`"))
+        for choice in stage.choices:
+            assert f"`{choice}`" in row, choice
+        for cls in stage.option_classes():
+            for name in cls.__dataclass_fields__:
+                assert f"`--{name.replace('_', '-')}`" in page, name
+
+
+def test_every_command_is_listed():
+    page = read("docs/reference.md")
+    for name, (_, summary) in cli.COMMANDS.items():
+        assert f"| `{name}` | {summary} |" in page
+
+
+# ---- Python
+
+
+@pytest.fixture
+def cosine(monkeypatch):
+    """The worked example's two blocks, executed as written; its registration is taken back afterwards."""
+    module = types.ModuleType("cosine")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # where dataclasses look their types up
+    monkeypatch.setattr(stages.COMPATIBILITY, "choices", dict(stages.COMPATIBILITY.choices))
+    for block in blocks(read("docs/adding-a-variant.md"), "python"):
+        exec(compile(block, "adding-a-variant.md", "exec"), vars(module))
+    return vars(module)
+
+
+def test_worked_example(cosine):
+    """Its own test passes; the option exists; a model with it trains and decodes step by step alike."""
+    cosine["test_cosine"]()
+    parser = options.get_training_parser()
+    command = "data --arch transformer_neuralqkv_tiny --attention-compatibility encoder=cosine --cosine-scale 3"
+    args = options.parse_args_and_arch(parser, shlex.split(command))
+    assert args.cosine_scale == 3
+
+    model = build("transformer_neuralqkv", attention_compatibility="cosine", cosine_scale=3.0).double().eval()
+    src, lengths, prev = batch(targets=(5, 5, 5))
+    encoder_out = model.encoder(src, lengths)
+    full, _ = model.decoder(prev, encoder_out=encoder_out)
+    state = {}
+    for step in range(prev.size(1)):
+        out, _ = model.decoder(prev[:, : step + 1], encoder_out=encoder_out, incremental_state=state)
+        torch.testing.assert_close(out[:, -1], full[:, step], rtol=0, atol=1e-10)
+
+    attention = AttentionConfig(compatibility="cosine").build("encoder", 8, 2)
+    x = torch.randn(4, 2, 8)
+    fused, _ = attention(x, x, x, need_weights=False)
+    plain, weights = attention(x, x, x, need_weights=True)
+    torch.testing.assert_close(fused, plain)
+    assert weights is not None
+
+
+ANOTHER_PLUGIN = """
+from fairseq.criterions import register_criterion
+from fairseq.criterions.cross_entropy import CrossEntropyCriterion, CrossEntropyCriterionConfig
+
+
+@register_criterion("halved_cross_entropy", dataclass=CrossEntropyCriterionConfig)
+class HalvedCrossEntropy(CrossEntropyCriterion):
+    def compute_loss(self, *args, **kwargs):
+        loss, reported = super().compute_loss(*args, **kwargs)
+        return loss / 2, reported / 2
+"""
+
+
+def test_two_user_dirs(bin_dir, plugin, tmp_path, monkeypatch):
+    """The folder that the page describes: an architecture of ours learns and translates with another's criterion."""
+    both = next(block for block in blocks(read("docs/getting-started.md"), "py") if "import_user_module" in block)
+    (tmp_path / "path" / "to" / "another_plugin").mkdir(parents=True)
+    (tmp_path / "path" / "to" / "fairseq_plugins").symlink_to(plugin)
+    (tmp_path / "path" / "to" / "another_plugin" / "__init__.py").write_text(ANOTHER_PLUGIN)
+    (tmp_path / "my_plugins").mkdir()
+    (tmp_path / "my_plugins" / "__init__.py").write_text(both)
+    monkeypatch.chdir(tmp_path)
+    given = [
+        bin_dir,
+        "--arch",
+        "transformer_neuralqkv_tiny",
+        *SIZES,
+        "--optimizer",
+        "adam",
+        "--max-update",
+        "2",
+        "--cpu",
+    ]
+    given += ["--max-tokens", "1000", "--log-format", "simple", "--log-interval", "1", "--num-workers", "0"]
+    ours = forked("train", *given, "--user-dir", plugin, "--criterion", "cross_entropy", "--save-dir", "ours")
+    together = ["--user-dir", "my_plugins", "--criterion", "halved_cross_entropy", "--save-dir", "both"]
+    losses = [float(loss) for loss in re.findall(r"[ ,]loss=([\d.]+)", fresh("train", *given, *together))]
+    assert losses[0] == pytest.approx(float(re.search(r"[ ,]loss=([\d.]+)", ours)[1]) / 2, abs=1e-3)
+    generate = ["--user-dir", "my_plugins", "--path", "both/checkpoint_last.pt", "--cpu", "--beam", "2"]
+    assert len(re.findall(r"^H-\d+", forked("generate", bin_dir, *generate), flags=re.M)) == 20
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(read(p), "python") and "adding" not in p])
+def test_python_runs(page, capsys):
+    names = {}
+    for block in blocks(read(page), "python"):
+        exec(compile(block, page, "exec"), names)
