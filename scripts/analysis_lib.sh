@@ -22,13 +22,7 @@ analyse() {
 }
 
 run_analysis() {
-    local run="$1" command
+    local run="$1"
     shift
-    command=("$PYTHON" -m fairseq_plugins.cli analyse-attention "$run/checkpoint_best.pt" "$DATA" --out "$run/analysis"
-        "${ANALYSIS[@]}" "$@")
-    if [[ "$DRY_RUN" == 1 ]]; then
-        show_command "${command[@]}"
-    else
-        LOGLEVEL=WARNING "${command[@]}"
-    fi
+    plugin_command analyse-attention "$run/checkpoint_best.pt" "$DATA" --out "$run/analysis" "${ANALYSIS[@]}" "$@"
 }

@@ -53,13 +53,7 @@ LOWERCASE=1
 VALID_EVERY=23
 TEST_PARTS=(TED.dev2010 TEDX.dev2012 TED.tst2010 TED.tst2011 TED.tst2012)
 
-script_option() {
-    USED=0
-    [[ "$1" == --sha256 ]] || return 0
-    need_value "$1" "$2"
-    [[ "$3" =~ ^[0-9a-f]{64}$ ]] || die "--sha256 takes 64 lower-case hexadecimal digits, not '$3'" 2
-    SHA256="$3" USED=2
-}
+OPTIONS=(--sha256=SHA256:sha256_sum)
 
 # read_release: the training text, and the parts of the test set as one, with plain apostrophes as fairseq has them.
 read_release() {
@@ -74,7 +68,7 @@ read_release() {
         fi
         cat "${parts[@]}" | sed "s/’/'/g" >"$PARTIAL/raw/test.$language"
         rm "${parts[@]}"
-        redirected "$PARTIAL/raw/test.$language" "$PARTIAL/raw/test.lower.$language" "$PYTHON" -c "$LOWER"
+        redirected "$PARTIAL/raw/test.$language" "$PARTIAL/raw/test.lower.$language" fairseq-plugins lowercase
     done
 }
 

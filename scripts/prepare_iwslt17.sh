@@ -71,21 +71,9 @@ checksum() {
     esac
 }
 
-script_option() {
-    USED=2
-    case "$1" in
-    --sha256)
-        need_value "$1" "$2"
-        [[ "$3" =~ ^[0-9a-f]{64}$ ]] || die "--sha256 takes 64 lower-case hexadecimal digits, not '$3'" 2
-        SHA256="$3"
-        ;;
-    --tests)
-        need_value "$1" "$2"
-        [[ "$3" =~ ^[A-Za-z0-9]+(\ [A-Za-z0-9]+)*$ ]] || die "--tests takes names such as 'tst2015 tst2014', not '$3'" 2
-        TESTS="$3"
-        ;;
-    *) USED=0 ;;
-    esac
+OPTIONS=(--sha256=SHA256:sha256_sum --tests=TESTS:set_names)
+set_names() {
+    [[ "$2" =~ ^[A-Za-z0-9]+(\ [A-Za-z0-9]+)*$ ]] || die "--tests takes names such as 'tst2015 tst2014', not '$2'" 2
 }
 
 parse_options "$@"

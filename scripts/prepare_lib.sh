@@ -19,57 +19,32 @@ SETS=() FILES=() TEST_NAMES=() TRAINING_PAIRS=1
 CHILDREN=()
 CREATED_OUT="" OWN_OUT=""
 
-# script_option OPTION REMAINING_COUNT VALUE: a script's own options; sets USED to the words it took (0: unknown).
-script_option() { USED=0; }
+# shellcheck disable=SC2034
+SHARED_OPTIONS=(
+    --from=FROM:filled --out=OUT:filled --url=URL:filled:folder --bpe=BPE:filled --workers=WORKERS:filled
+    --source-lang=SOURCE:filled --target-lang=TARGET:filled --min-tokens=MIN_TOKENS:filled --max-tokens=MAX_TOKENS:filled
+    --ratio=RATIO:filled --drop-held-out=DROP_HELD_OUT:filled --disk=DISK:filled --drop-duplicates=DROP_DUPLICATES:1
+    --drop-empty=DROP_EMPTY:1 --repair=REPAIR:1 --dry-run=DRY_RUN:1 --force=FORCE:1
+)
+unknown_option() { die "unknown option or argument '$1'; see $PROGRAM --help" 2; }
+
+# Checks of values, and of options that a script has no use for.
+from_1() { [[ "$2" =~ ^[1-9][0-9]{0,8}$ ]] || die "$1 takes a whole number from 1, not '$2'" 2; }
+sha256_sum() { [[ "$2" =~ ^[0-9a-f]{64}$ ]] || die "--sha256 takes 64 lower-case hexadecimal digits, not '$2'" 2; }
+meaningless() { die "$1 has no meaning here${MEANINGLESS:-; see $PROGRAM --help}" 2; }
+
+# refuse OPTION...: options of the other scripts that have no meaning here, MEANINGLESS says why.
+refuse() { OPTIONS+=("${@/%/=:meaningless}"); }
 
 # settle_options: a script's own defaults that depend on its options, before they are checked.
 settle_options() { :; }
 
 parse_options() {
-    while [[ $# -gt 0 ]]; do
-        script_option "$1" "$#" "${2:-}"
-        if [[ "$USED" -gt 0 ]]; then
-            shift "$USED"
-            continue
-        fi
-        case "$1" in
-        --from | --out | --url | --bpe | --workers | --source-lang | --target-lang | --min-tokens | --max-tokens | --ratio | \
-            --drop-held-out | --disk)
-            need_value "$1" "$#"
-            [[ -n "$2" ]] || die "$1 needs a value; see $PROGRAM --help" 2
-            ;;&
-        --from) FROM="$2" ;;
-        --out) OUT="$2" ;;
-        --url) URL="${2%/}" ;;
-        --bpe) BPE="$2" ;;
-        --workers) WORKERS="$2" ;;
-        --source-lang) SOURCE="$2" ;;
-        --target-lang) TARGET="$2" ;;
-        --min-tokens) MIN_TOKENS="$2" ;;
-        --max-tokens) MAX_TOKENS="$2" ;;
-        --ratio) RATIO="$2" ;;
-        --drop-held-out) DROP_HELD_OUT="$2" ;;
-        --disk) DISK="$2" ;;
-        --drop-duplicates) DROP_DUPLICATES=1 ;;
-        --drop-empty) DROP_EMPTY=1 ;;
-        --repair) REPAIR=1 ;;
-        --dry-run) DRY_RUN=1 ;;
-        --force) FORCE=1 ;;
-        -h | --help)
-            print_usage "$0"
-            exit 0
-            ;;
-        *) die "unknown option or argument '$1'; see $PROGRAM --help" 2 ;;
-        esac
-        case "$1" in
-        --drop-duplicates | --drop-empty | --repair | --dry-run | --force) shift ;;
-        *) shift 2 ;;
-        esac
-    done
+    read_options "$@"
     settle_options
     local name
     for name in BPE WORKERS MIN_TOKENS MAX_TOKENS; do
-        [[ "${!name}" =~ ^[1-9][0-9]{0,8}$ ]] || die "$(option_name "$name") takes a whole number from 1, not '${!name}'" 2
+        from_1 "$(option_name "$name")" "${!name}"
     done
     [[ "$RATIO" =~ ^[1-9][0-9]*([.][0-9]+)?$ ]] || die "--ratio takes a number from 1, not '$RATIO'" 2
     [[ "$DROP_HELD_OUT" =~ ^[0-9]{1,4}$ ]] || die "--drop-held-out takes a number of tokens (0: drop none), not '$DROP_HELD_OUT'" 2
@@ -177,15 +152,18 @@ filter() {
         die "$1 turned $((total)) lines of $in into $(($(wc -l <"$out"))); check that its version is the one scripts/setup.sh installs"
 }
 
-# plugin COMMAND...: fairseq-plugins COMMAND, without the seconds that registering the models with fairseq takes.
+# plugin COMMAND...: run fairseq-plugins COMMAND.
 plugin() {
     if [[ "$DRY_RUN" == 1 ]]; then
         show fairseq-plugins "$@"
     else
-        spawn "$PYTHON" -c "$LIGHT_CLI" "$ROOT" "$@"
+        spawn fairseq-plugins "$@"
         await "fairseq-plugins $1"
     fi
 }
+
+# fairseq-plugins WORD...: that of the chosen Python, without the seconds that registering the models with fairseq takes.
+fairseq-plugins() { "$PYTHON" -c "$LIGHT_CLI" "$ROOT" "$@"; }
 
 # The package's own __init__ imports torch and fairseq, which the data tools do not need.
 LIGHT_CLI='
@@ -259,6 +237,8 @@ finish() {
 sha256() {
     if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi
 }
+
+md5() { if command -v md5sum >/dev/null; then md5sum <"$1" | cut -d ' ' -f 1; else command md5 -q "$1"; fi; }
 
 # contents FILE...: the checksums of the files, without their names: a moved folder stays valid.
 contents() { sha256 "$@" | cut -d ' ' -f 1; }
@@ -351,14 +331,11 @@ tokenise_all() {
             tok="$PARTIAL/tok/$set.$language"
             filter "$OUT/raw/$set.$language" "$tok" sacremoses -q -l "$language" "${TOKENISE[@]}"
             [[ -n "$LOWERCASE" ]] || continue
-            filter "$tok" "$tok.lower" "$PYTHON" -c "$LOWER"
+            filter "$tok" "$tok.lower" fairseq-plugins lowercase
             run mv "$tok.lower" "$tok"
         done
     done
 }
-
-# Lines as bytes: they end at the line feed alone.
-LOWER='import sys; sys.stdout.buffer.writelines(line.decode().lower().encode() for line in sys.stdin.buffer)'
 
 clean_training() {
     local arguments=() set
@@ -484,7 +461,7 @@ differs_from_published() {
 # checksum_of FILE NAME EXPECTED: the checksum in the kind of EXPECTED: md5:HEX of the file, or SHA-256 of the content.
 checksum_of() {
     case "$3" in
-    md5:*) printf 'md5:%s\n' "$("$PYTHON" -c 'import hashlib, sys; print(hashlib.md5(sys.stdin.buffer.read()).hexdigest())' <"$1")" ;;
+    md5:*) printf 'md5:%s\n' "$(md5 "$1")" ;;
     *) plain_sha256 "$1" "$2" || true ;;
     esac
 }

@@ -31,19 +31,9 @@ source "$ROOT/scripts/prepare_lib.sh"
 OUT="$ROOT/data/opus-mt-de-en"
 MODEL=""
 
-script_option() {
-    USED=2
-    case "$1" in
-    --model)
-        need_value "$1" "$2"
-        MODEL="${3%/}"
-        ;;
-    --url | --bpe | --min-tokens | --max-tokens | --ratio | --drop-duplicates | --drop-empty | --repair)
-        die "$1 has no meaning here: the text is taken as it is, in the pieces of the model" 2
-        ;;
-    *) USED=0 ;;
-    esac
-}
+OPTIONS=(--model=MODEL:folder)
+MEANINGLESS=": the text is taken as it is, in the pieces of the model"
+refuse --url --bpe --min-tokens --max-tokens --ratio --drop-duplicates --drop-empty --repair
 
 import_model() {
     make_dir "$PARTIAL/model"

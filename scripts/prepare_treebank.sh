@@ -38,25 +38,10 @@ OUT="$ROOT/data/treebank"
 SETS=(train valid test)
 VALID=400 TEST=400 VOCAB=16000 MERGES=""
 
-script_option() {
-    USED=2
-    case "$1" in
-    --vocab | --bpe | --valid | --test)
-        need_value "$1" "$2"
-        [[ "$3" =~ ^[1-9][0-9]{0,8}$ ]] || die "$1 takes a whole number from 1, not '$3'" 2
-        ;;&
-    --vocab) VOCAB="$3" MERGES="" ;;
-    --bpe) MERGES="$3" ;;
-    --valid) VALID="$3" ;;
-    --test) TEST="$3" ;;
-    --smoke) SMOKE=1 USED=1 ;;
-    --url | --source-lang | --target-lang | --min-tokens | --max-tokens | --ratio | --drop-duplicates | --drop-empty | --drop-held-out | \
-        --repair | --disk)
-        die "$1 has no meaning here; see $PROGRAM --help" 2
-        ;;
-    *) USED=0 ;;
-    esac
-}
+OPTIONS=(--vocab=VOCAB:from_1:no_merges --bpe=MERGES:from_1 --valid=VALID:from_1 --test=TEST:from_1 --smoke=SMOKE:1)
+no_merges() { MERGES=""; }
+refuse --url --source-lang --target-lang --min-tokens --max-tokens --ratio --drop-duplicates --drop-empty \
+    --drop-held-out --repair --disk
 
 write_toy() { plugin treebank-toy "$PARTIAL/toy.mrg" --trees 300; }
 

@@ -54,33 +54,16 @@ archive_checksum() {
     esac
 }
 
-script_option() {
-    USED=2
-    case "$1" in
-    2 | 103)
-        [[ -z "$CORPUS" ]] || die "one corpus, not $CORPUS and $1; see $PROGRAM --help" 2
-        CORPUS="$1" USED=1
-        ;;
-    --layout)
-        need_value "$1" "$2"
-        [[ "$3" == raw || "$3" == tokens ]] || die "--layout takes raw or tokens, not '$3'" 2
-        LAYOUT="$3"
-        ;;
-    --bpe)
-        need_value "$1" "$2"
-        SIZE="$3" BPE="$3" # parse_options looks at BPE
-        ;;
-    --gpt2-bpe)
-        need_value "$1" "$2"
-        GPT2_BPE="${3%/}"
-        ;;
-    --smoke) SMOKE=1 USED=1 ;;
-    --source-lang | --target-lang | --min-tokens | --max-tokens | --ratio | --drop-duplicates | --drop-empty | --repair)
-        die "$1 has no meaning here: this is one text, taken as it is" 2
-        ;;
-    *) USED=0 ;;
-    esac
+OPTIONS=("2=:corpus" "103=:corpus" --layout=LAYOUT:layout --bpe=BPE:size --gpt2-bpe=GPT2_BPE:folder --smoke=SMOKE:1)
+MEANINGLESS=": this is one text, taken as it is"
+refuse --source-lang --target-lang --min-tokens --max-tokens --ratio --drop-duplicates --drop-empty --repair
+
+corpus() {
+    [[ -z "$CORPUS" ]] || die "one corpus, not $CORPUS and $1; see $PROGRAM --help" 2
+    CORPUS="$1"
 }
+layout() { [[ "$2" == raw || "$2" == tokens ]] || die "--layout takes raw or tokens, not '$2'" 2; }
+size() { SIZE="$2"; }
 
 # ------------------------------------------------------------------ finding the text
 

@@ -52,17 +52,8 @@ REPAIR=1 DROP_EMPTY=1
 STATMT="https://www.statmt.org"
 MIRROR="https://huggingface.co/datasets/wmt"
 
-script_option() {
-    USED=2
-    case "$1" in
-    --pair)
-        need_value "$1" "$2"
-        [[ "$3" == en-de || "$3" == en-fr ]] || die "--pair takes en-de or en-fr, not '$3'" 2
-        PAIR="$3"
-        ;;
-    *) USED=0 ;;
-    esac
-}
+OPTIONS=(--pair=PAIR:known_pair)
+known_pair() { [[ "$2" == en-de || "$2" == en-fr ]] || die "--pair takes en-de or en-fr, not '$2'" 2; }
 
 settle_options() {
     LANGUAGES=(en "${PAIR#en-}")

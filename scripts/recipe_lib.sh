@@ -9,48 +9,32 @@ FROM=""
 DATA_DIR=""
 RUNS=""
 TABLE=0
-EXTRA=()
 
 # What a recipe may set besides; see recipe_run.
 DATA_NAME="" SAVE_UPDATES="" TOKEN_BLEU="" REFERENCE="test"
 SOURCE_LANG=de TARGET_LANG=en
 PREPARE_OPTIONS=() SMOKE_PREPARE=() GENERATION=()
 
-# recipe_options "$@": the options that every recipe takes.
+SHARED_OPTIONS+=(
+    --variant=VARIANT --from=FROM --data-dir=DATA_DIR:folder --runs=RUNS:folder --max-update=MAX_UPDATE
+    --processes=PROCESSES --table=TABLE:1
+)
+# shellcheck disable=SC2034
+PASSES_ON=fairseq-train
+
+# recipe_options "$@": the options that every recipe takes, and its own in OPTIONS.
 recipe_options() {
-    while [[ $# -gt 0 ]]; do
-        common_option "$@"
-        if [[ "$TAKEN" -gt 0 ]]; then
-            shift "$TAKEN"
-            continue
-        fi
-        case "$1" in
-            --variant | --from | --data-dir | --runs | --max-update | --processes)
-                need_value "$1" "$#"
-                case "$1" in
-                    --variant) VARIANT="$2" ;;
-                    --from) FROM="$2" ;;
-                    --data-dir) DATA_DIR="${2%/}" ;;
-                    --runs) RUNS="${2%/}" ;;
-                    --max-update) MAX_UPDATE="$2" ;;
-                    --processes) PROCESSES="$2" ;;
-                esac
-                shift 2
-                ;;
-            --table)
-                TABLE=1
-                shift
-                ;;
-            --)
-                shift
-                EXTRA=("$@")
-                break
-                ;;
-            *) die "unknown option $1; options of fairseq-train go after --; see $PROGRAM --help" 2 ;;
-        esac
-    done
+    read_options "$@"
     [[ -n "$VARIANT" ]] || VARIANT="${VARIANTS[0]}"
     [[ " ${VARIANTS[*]} " == *" $VARIANT "* ]] || die "--variant $VARIANT: choose one of ${VARIANTS[*]}" 2
+}
+
+# default_folders RUNS_NAME DATA_NAME: RUNS and DATA_DIR where they are not given; a smoke run has its own.
+default_folders() {
+    local suffix=""
+    [[ "$SMOKE" == 0 ]] || suffix="-smoke"
+    [[ -n "$RUNS" ]] || RUNS="$ROOT/runs/$1$suffix"
+    [[ -n "$DATA_DIR" ]] || DATA_DIR="$ROOT/data/$2$suffix"
 }
 
 # recipe_run: prepare, train, translate, score; each stage that is complete is kept.
@@ -62,12 +46,10 @@ recipe_options() {
 # average these saves), GENERATION (options of fairseq-generate), REFERENCE (the set in raw/ that is the reference),
 # TOKEN_BLEU (tokenised or compound-split: another BLEU to report).
 recipe_run() {
-    local suffix="" save_dir gen data prepare=() limits=() saves=() average=() checkpoint=() score=()
-    [[ "$SMOKE" == 0 ]] || suffix="-smoke"
-    [[ -n "$RUNS" ]] || RUNS="$ROOT/runs/$NAME$suffix"
-    [[ -n "$DATA_DIR" ]] || DATA_DIR="$ROOT/data/${DATA_NAME:-$NAME}$suffix"
+    local save_dir gen data prepare=() limits=() saves=() average=() checkpoint=() score=()
+    default_folders "$NAME" "${DATA_NAME:-$NAME}"
     if [[ "$TABLE" == 1 ]]; then
-        recipe_table
+        finished_table compare gen.test/score.json
         return
     fi
     save_dir="$RUNS/$VARIANT-seed$SEED"
@@ -119,19 +101,15 @@ recipe_run() {
         ${score[@]+"${score[@]}"} "${COMMON_FLAGS[@]}"
 }
 
-# recipe_table: the finished runs of this recipe as a table, and as files beside them.
-recipe_table() {
-    local runs=() run command
+# finished_table COMMAND FILE [OPTION...]: COMMAND makes a table of those runs that have FILE, and files beside them.
+finished_table() {
+    local command="$1" file="$2" runs=() run
+    shift 2
     for run in "$RUNS"/*-seed*/; do
-        [[ ! -f "$run/gen.test/score.json" ]] || runs+=("${run%/}")
+        [[ ! -f "$run/$file" ]] || runs+=("${run%/}")
     done
     [[ "${#runs[@]}" -gt 0 || "$DRY_RUN" == 1 ]] || die "no finished run in $RUNS; run $PROGRAM without --table first"
     use_python
-    command=("$PYTHON" -m fairseq_plugins.cli compare "${runs[@]}" --json "$RUNS/table.json" --csv "$RUNS/table.csv"
-        --plot "$RUNS/validation.png")
-    if [[ "$DRY_RUN" == 1 ]]; then
-        show_command "${command[@]}"
-    else
-        LOGLEVEL=WARNING "${command[@]}"
-    fi
+    plugin_command "$command" ${runs[@]+"${runs[@]}"} "$@" --json "$RUNS/table.json" --csv "$RUNS/table.csv" \
+        --plot "$RUNS/validation.png" ${BELOW:+--below "$BELOW"}
 }

@@ -33,24 +33,9 @@ VARIANTS=(baseline neuralqkv symmetric pairwise matched valueaware)
 SIZE=paper
 MAX_UPDATE=""
 
-# parsing_options "$@": recipe_options, and --size.
-parsing_options() {
-    local rest=()
-    while [[ $# -gt 0 && "$1" != -- ]]; do
-        if [[ "$1" == --size ]]; then
-            need_value "$1" "$#"
-            [[ "$2" == paper || "$2" == sample ]] || die "--size $2: choose paper or sample" 2
-            SIZE="$2"
-            shift 2
-        else
-            rest+=("$1")
-            shift
-        fi
-    done
-    recipe_options ${rest[@]+"${rest[@]}"} "$@"
-}
-
-parsing_options "$@"
+OPTIONS=(--size=SIZE:known_size)
+known_size() { [[ "$2" == paper || "$2" == sample ]] || die "--size $2: choose paper or sample" 2; }
+recipe_options "$@"
 NAME="parsing-$SIZE"
 
 # What differs from Transformer base is in the paper's words the 4 layers, d = 1024, the dropouts, the learning rate and
@@ -103,26 +88,6 @@ case "$SIZE" in
 esac
 LONGEST=(--max-len-a 1 --max-len-b 300) # target tokens: as many as the source has, and 300
 
-parsing_table() {
-    local runs=() run
-    for run in "$RUNS"/*-seed*/; do
-        [[ ! -f "$run/gen.test/evalb.json" ]] || runs+=("${run%/}")
-    done
-    [[ "${#runs[@]}" -gt 0 || "$DRY_RUN" == 1 ]] || die "no finished run in $RUNS; run $PROGRAM without --table first"
-    plugin_command parse-table ${runs[@]+"${runs[@]}"} --json "$RUNS/table.json" --csv "$RUNS/table.csv" \
-        --plot "$RUNS/validation.png"
-}
-
-# plugin_command WORD...: fairseq-plugins WORD..., or show it.
-plugin_command() {
-    use_python
-    if [[ "$DRY_RUN" == 1 ]]; then
-        show_command "$PYTHON" -m fairseq_plugins.cli "$@"
-    else
-        LOGLEVEL=WARNING "$PYTHON" -m fairseq_plugins.cli "$@"
-    fi
-}
-
 parsing_prepare() {
     local options=(--out "$DATA_DIR" --workers "$(getconf _NPROCESSORS_ONLN)")
     if [[ -z "$FROM" && "$SMOKE" == 0 && -f "$DATA_DIR/.stamps/binarise" ]]; then
@@ -163,12 +128,11 @@ parsing_run() {
         --json "$gen/evalb.json"
 }
 
-[[ "$SMOKE" == 0 ]] || NAME+="-smoke"
-[[ -n "$RUNS" ]] || RUNS="$ROOT/runs/$NAME"
-[[ -n "$DATA_DIR" ]] || DATA_DIR="$ROOT/data/treebank${NAME#parsing}"
+default_folders "$NAME" "treebank-$SIZE"
 if [[ "$TABLE" == 1 ]]; then
-    parsing_table
+    finished_table parse-table gen.test/evalb.json
 else
+    use_python
     parsing_prepare
     parsing_run
 fi

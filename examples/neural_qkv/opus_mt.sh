@@ -61,24 +61,12 @@ TRAINING=(
     --lr 0.00005 --lr-scheduler polynomial_decay --warmup-updates 0 --end-learning-rate 0.0
 )
 
+OPTIONS=(--model=MODEL:folder)
+
 # opus_options "$@": recipe_options, and --model.
 opus_options() {
-    local rest=()
-    while [[ $# -gt 0 && "$1" != -- ]]; do
-        if [[ "$1" == --model ]]; then
-            need_value "$1" "$#"
-            MODEL="${2%/}"
-            shift 2
-        else
-            rest+=("$1")
-            shift
-        fi
-    done
-    recipe_options ${rest[@]+"${rest[@]}"} "$@"
-    local suffix=""
-    [[ "$SMOKE" == 0 ]] || suffix="-smoke"
-    [[ -n "$RUNS" ]] || RUNS="$ROOT/runs/$NAME$suffix"
-    [[ -n "$DATA_DIR" ]] || DATA_DIR="$ROOT/data/$NAME$suffix"
+    recipe_options "$@"
+    default_folders "$NAME" "$NAME"
     [[ "$TABLE" == 0 ]] || return 0
     if [[ -z "$MODEL" && "$SMOKE" == 0 ]]; then
         [[ "$DRY_RUN" == 1 ]] || die "which pretrained model? Fetch it with: huggingface-cli download Helsinki-NLP/opus-mt-de-en --local-dir opus-mt-de-en, and add --model opus-mt-de-en" 2
@@ -86,11 +74,6 @@ opus_options() {
     fi
     [[ -z "$MODEL" || -f "$MODEL/config.json" || "$DRY_RUN" == 1 ]] ||
         die "no config.json in $MODEL; fetch the model with: huggingface-cli download Helsinki-NLP/opus-mt-de-en --local-dir $(printf '%q' "$MODEL")"
-}
-
-# run_command WORD...: run it, or show it.
-run_command() {
-    if [[ "$DRY_RUN" == 1 ]]; then show_command "$@"; else LOGLEVEL=WARNING "$@"; fi
 }
 
 # prepare_data: raw text and the pretrained model to $DATA_DIR/bin and $DATA_DIR/model.
@@ -170,21 +153,10 @@ train_and_score() {
     done
 }
 
-# show_table: the finished runs of this recipe on the validation set.
-show_table() {
-    local runs=() run
-    for run in "$RUNS"/*-seed*/; do
-        [[ ! -f "$run/gen.valid/score.json" ]] || runs+=("${run%/}")
-    done
-    [[ "${#runs[@]}" -gt 0 || "$DRY_RUN" == 1 ]] || die "no finished run in $RUNS; run $PROGRAM without --table first"
-    run_command "$PYTHON" -m fairseq_plugins.cli compare ${runs[@]+"${runs[@]}"} --subset valid \
-        --json "$RUNS/table.json" --csv "$RUNS/table.csv" --plot "$RUNS/validation.png"
-}
-
 opus_options "$@"
 use_python
 if [[ "$TABLE" == 1 ]]; then
-    show_table
+    finished_table compare gen.valid/score.json --subset valid
 else
     resolve_gpus
     common_flags

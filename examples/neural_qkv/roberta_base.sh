@@ -34,6 +34,7 @@ source "$ROOT/scripts/recipe_lib.sh"
 source "$ROOT/scripts/pretrain_lib.sh"
 
 NAME=wikitext-103-roberta-base
+DATA_NAME="$NAME" # not the data of another BPE, which other recipes keep
 CORPUS=103
 VARIANTS=(neuralqkv baseline baseline-reinit matched)
 MODEL=""
@@ -58,31 +59,12 @@ TRAINING=(
     --lr 0.00005 --warmup-updates 0
 )
 
+OPTIONS=(--model=MODEL:folder --gpt2-bpe=:from_the_model --warm-start=:from_the_model)
+from_the_model() { die "$1 has no meaning here: both come from --model" 2; }
+
 # model_options "$@": pretrain_options, and --model.
 model_options() {
-    local rest=() data_dir=""
-    while [[ $# -gt 0 && "$1" != -- ]]; do
-        case "$1" in
-            --model)
-                need_value "$1" "$#"
-                MODEL="${2%/}"
-                shift 2
-                ;;
-            --gpt2-bpe | --warm-start) die "$1 has no meaning here: both come from --model" 2 ;;
-            *)
-                [[ "$1" != --data-dir ]] || data_dir=1
-                rest+=("$1")
-                shift
-                ;;
-        esac
-    done
-    pretrain_options ${rest[@]+"${rest[@]}"} "$@"
-    if [[ -z "$data_dir" ]]; then
-        # Not the data of another BPE, which other recipes keep there.
-        DATA_DIR="$ROOT/data/$NAME"
-        [[ "$SMOKE" == 0 ]] || DATA_DIR+="-smoke"
-        DATA="$DATA_DIR/bin"
-    fi
+    pretrain_options "$@"
     [[ "$TABLE" == 0 ]] || return 0
     if [[ -z "$MODEL" && "$SMOKE" == 0 ]]; then
         [[ "$DRY_RUN" == 1 ]] || die "which pretrained model? Fetch it with: huggingface-cli download FacebookAI/roberta-base --local-dir roberta-base, and add --model roberta-base" 2
@@ -90,11 +72,6 @@ model_options() {
     fi
     [[ -z "$MODEL" || -f "$MODEL/config.json" || "$DRY_RUN" == 1 ]] ||
         die "no config.json in $MODEL; fetch the model with: huggingface-cli download FacebookAI/roberta-base --local-dir $(printf '%q' "$MODEL")"
-}
-
-# run_command WORD...: run it, or show it.
-run_command() {
-    if [[ "$DRY_RUN" == 1 ]]; then show_command "$@"; else LOGLEVEL=WARNING "$@"; fi
 }
 
 # import_model: the pretrained model as a checkpoint with its BPE, in GPT2_BPE.
@@ -145,7 +122,7 @@ start_variant() {
 model_options "$@"
 use_python
 if [[ "$TABLE" == 1 ]]; then
-    pretrain_table
+    finished_table compare-losses "done"
 else
     import_model
     prepare_text
