@@ -1,5 +1,8 @@
 # shellcheck shell=bash
-# Sourced by the recipes in examples/value_aware after pretrain_lib.sh: from a trained model to its curves against r.
+# Sourced by the recipes in examples/value_aware: from a trained model to its curves against r.
+
+# shellcheck source=scripts/pretrain_lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/pretrain_lib.sh"
 
 # analyse: the analysis of this run's best checkpoint, or with --table those of all finished runs.
 #

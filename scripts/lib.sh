@@ -244,6 +244,12 @@ stage_of_pipeline() {
     return "$status"
 }
 
+# smoke_sizes SIDE [OPTION...]: a tiny encoder or decoder, in SIZES.
+# shellcheck disable=SC2034
+smoke_sizes() {
+    SIZES=("--$1-layers" 1 "--$1-embed-dim" 32 "${@:2}" "--$1-ffn-embed-dim" 32 "--$1-attention-heads" 2)
+}
+
 # given OPTION WORD...: whether OPTION stands among the words, as "--opt value" or "--opt=value".
 given() {
     local option="$1" word

@@ -24,10 +24,8 @@
 #   bash scripts/prepare_glue.sh --from ~/glue_data --bpe-dir data/wikitext-2/bpe --out data/glue-wikitext-2
 #   bash scripts/prepare_glue.sh --from ~/glue_data --bpe-dir ~/gpt2_bpe --tasks CoLA,MNLI --workers 4
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/prepare_lib.sh
-source "$ROOT/scripts/prepare_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 
 ALL_TASKS=(CoLA MNLI MRPC QNLI QQP RTE SST-2 STS-B WNLI)
 OUT="$ROOT/data/glue"

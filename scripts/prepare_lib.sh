@@ -1,9 +1,12 @@
 # shellcheck shell=bash
-# Sourced by scripts/prepare_*.sh after lib.sh: options, downloads, and the guarded stages from raw text to bin/.
+# Sourced by scripts/prepare_*.sh: options, downloads, and the guarded stages from raw text to bin/.
 #
 # A stage writes into $OUT/.partial, moves its result into place, and only then writes $OUT/.stamps/STAGE with a
 # hash of its inputs and settings and the checksums of what it wrote. A stage whose stamp still holds is skipped,
 # so a rerun goes on at the first stage that is unfinished, was damaged, or has other inputs or settings.
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # The options every prepare script shares. A script sets its own defaults before parse_options.
 : "${FROM:=}" "${OUT:=}" "${URL:=}" "${BPE:=8000}" "${WORKERS:=1}" "${SOURCE:=de}" "${TARGET:=en}"
@@ -376,28 +379,37 @@ apply_codes() {
     done
 }
 
-binarise() {
-    local tests="" file language
-    for file in "${SETS[@]:2}"; do tests+=",$OUT/bpe/$file"; done
+# preprocess OPTION...: fairseq-preprocess to $PARTIAL/bin, where all of INDICES must be then.
+preprocess() {
+    local index
     if [[ "$DRY_RUN" == 1 ]]; then
-        show fairseq-preprocess --source-lang "$SOURCE" --target-lang "$TARGET" --joined-dictionary \
-            --trainpref "$OUT/bpe/train" --validpref "$OUT/bpe/valid" --testpref "${tests:1}" \
-            --destdir "$PARTIAL/bin" --workers "$WORKERS"
+        show fairseq-preprocess "$@"
         return
     fi
-    spawn redirected /dev/null "$PARTIAL/preprocess.out" \
-        fairseq-preprocess --source-lang "$SOURCE" --target-lang "$TARGET" --joined-dictionary \
-        --trainpref "$OUT/bpe/train" --validpref "$OUT/bpe/valid" --testpref "${tests:1}" \
-        --destdir "$PARTIAL/bin" --workers "$WORKERS"
+    spawn redirected /dev/null "$PARTIAL/preprocess.out" fairseq-preprocess "$@"
     await fairseq-preprocess
-    # Its log names the temporary folder and adds nothing to the counts below.
+    # Its log names the temporary folder and adds nothing to what a script tells.
     rm -f "$PARTIAL/bin/preprocess.log"
-    for file in "${SETS[@]}"; do
-        for language in "$SOURCE" "$TARGET"; do
-            [[ -s "$PARTIAL/bin/$file.$SOURCE-$TARGET.$language.idx" ]] || stop_stage fairseq-preprocess 0
-        done
+    for index in "${INDICES[@]}"; do
+        [[ -s "$PARTIAL/bin/$index.idx" ]] || stop_stage fairseq-preprocess 0
     done
-    note "bin: joined dictionary of $(($(wc -l <"$PARTIAL/bin/dict.$SOURCE.txt"))) types, $SOURCE-$TARGET"
+}
+
+# preprocess_pairs FOLDER OPTION...: both sides of all SETS in $OUT/FOLDER, with one dictionary.
+preprocess_pairs() {
+    local tests="" set text="$OUT/$1"
+    INDICES=()
+    for set in "${SETS[@]:2}"; do tests+=",$text/$set"; done
+    for set in "${SETS[@]}"; do INDICES+=("$set.$SOURCE-$TARGET.$SOURCE" "$set.$SOURCE-$TARGET.$TARGET"); done
+    preprocess --source-lang "$SOURCE" --target-lang "$TARGET" "${@:2}" --joined-dictionary \
+        --trainpref "$text/train" --validpref "$text/valid" --testpref "${tests:1}" \
+        --destdir "$PARTIAL/bin" --workers "$WORKERS"
+}
+
+binarise() {
+    preprocess_pairs bpe
+    [[ "$DRY_RUN" == 1 ]] ||
+        note "bin: joined dictionary of $(($(wc -l <"$PARTIAL/bin/dict.$SOURCE.txt"))) types, $SOURCE-$TARGET"
 }
 
 # text_stages: raw/ to bin/. SETS holds the names of all sets: train, valid, test, test1 ...
@@ -582,6 +594,37 @@ find_pair() {
         fi
     done
     die "no $before.{en-de,de-en}.{de,en}$after (or .gz) in $1, needed for $label; get the full release${TESTS:+, or choose sets with --tests}"
+}
+
+# open_release NAME CHECKSUM: fetch the archive if --from gives none, check and unpack it; FOLDERS is where its files lie.
+open_release() {
+    if [[ -z "$FROM" ]]; then
+        ARCHIVE="$OUT/download/$1"
+        fetch "$URL/$1" "$ARCHIVE" "$2"
+        [[ "$DRY_RUN" == 1 ]] || check_archive "$ARCHIVE" "$ARCHIVE.sha256" "$SHA256"
+    elif [[ -n "$ARCHIVE" && -n "$SHA256" ]]; then
+        check_archive "$ARCHIVE" /dev/null "$SHA256"
+    fi
+    [[ -n "$ARCHIVE" ]] || return 0
+    stage unpack orig "" unpack_release "$ARCHIVE"
+    FOLDERS=("$OUT/orig")
+}
+
+# only_in_archive: whether the files are known only once the archive is unpacked, which a dry run does not do.
+only_in_archive() { [[ "$DRY_RUN" == 1 && -n "$ARCHIVE" ]]; }
+
+# find_texts PREFIX DIRECTION SET...: both sides of the training text and of PREFIX.SET, in FILES.
+find_texts() {
+    local prefix="$1" direction="$2" set
+    shift 2
+    FILES=()
+    if only_in_archive; then
+        FILES=("$OUT/orig/train.tags.$direction".{de,en})
+        for set in "$@"; do FILES+=("$OUT/orig/$prefix.$set.$direction".{de,en}.xml); done
+        return
+    fi
+    find_pair "the training text" train.tags "" "${FOLDERS[@]}"
+    for set in "$@"; do find_pair "$set" "$prefix.$set" .xml "${FOLDERS[@]}"; done
 }
 
 # unpack_release: the training files and those of development and test sets of ARCHIVE into $PARTIAL/orig.

@@ -21,10 +21,8 @@
 #   bash scripts/prepare_toy.sh
 #   bash scripts/prepare_toy.sh --train 2000 --valid 100 --test 100 --bpe 300 --out /tmp/toy
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/prepare_lib.sh
-source "$ROOT/scripts/prepare_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 
 OUT="$ROOT/data/toy-de-en"
 BPE=1000

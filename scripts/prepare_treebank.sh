@@ -29,10 +29,8 @@
 #   bash scripts/prepare_treebank.sh --from ~/nltk_data/corpora/treebank/combined --bpe 2000 --out data/treebank-sample
 #   bash scripts/prepare_treebank.sh --smoke --out /tmp/treebank
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/prepare_lib.sh
-source "$ROOT/scripts/prepare_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 
 OUT="$ROOT/data/treebank"
 SETS=(train valid test)
@@ -70,25 +68,14 @@ apply_codes() {
 }
 
 binarise() {
-    local command set side
-    command=(fairseq-preprocess --source-lang words --target-lang brackets --trainpref "$TEXT/train"
-        --validpref "$TEXT/valid" --testpref "$TEXT/test" --destdir "$PARTIAL/bin" --workers "$WORKERS")
+    local words=()
     # fairseq counts its four special symbols too.
-    [[ -n "$MERGES" ]] || command+=(--nwordssrc $((VOCAB + 4)))
-    if [[ "$DRY_RUN" == 1 ]]; then
-        show "${command[@]}"
-        return
-    fi
-    spawn redirected /dev/null "$PARTIAL/preprocess.out" "${command[@]}"
-    await fairseq-preprocess
-    # Its log names the temporary folder.
-    rm -f "$PARTIAL/bin/preprocess.log"
-    for set in "${SETS[@]}"; do
-        for side in words brackets; do
-            [[ -s "$PARTIAL/bin/$set.words-brackets.$side.idx" ]] || stop_stage fairseq-preprocess 0
-        done
-    done
-    note "bin: dictionaries of $(($(wc -l <"$PARTIAL/bin/dict.words.txt"))) and $(($(wc -l <"$PARTIAL/bin/dict.brackets.txt"))) types"
+    [[ -n "$MERGES" ]] || words=(--nwordssrc $((VOCAB + 4)))
+    INDICES=({train,valid,test}.words-brackets.{words,brackets})
+    preprocess --source-lang words --target-lang brackets --trainpref "$TEXT/train" --validpref "$TEXT/valid" \
+        --testpref "$TEXT/test" --destdir "$PARTIAL/bin" --workers "$WORKERS" ${words[@]+"${words[@]}"}
+    [[ "$DRY_RUN" == 1 ]] ||
+        note "bin: dictionaries of $(($(wc -l <"$PARTIAL/bin/dict.words.txt"))) and $(($(wc -l <"$PARTIAL/bin/dict.brackets.txt"))) types"
 }
 
 parse_options "$@"

@@ -31,10 +31,8 @@
 #   bash scripts/prepare_wikitext.sh 103 --gpt2-bpe ~/gpt2_bpe --workers 8
 #   bash scripts/prepare_wikitext.sh 103 --from ~/Downloads/wikitext-103-raw-v1.zip --dry-run
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/prepare_lib.sh
-source "$ROOT/scripts/prepare_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 
 CORPUS=""
 LAYOUT=""
@@ -171,22 +169,11 @@ encode() {
 }
 
 binarise_ids() {
-    local split command=(fairseq-preprocess --only-source --srcdict "$DICTIONARY" --destdir "$PARTIAL/bin"
-        --workers "$WORKERS")
-    for split in "${SPLITS[@]}"; do
-        command+=("--${split}pref" "$OUT/encoded/$split")
-    done
-    if [[ "$DRY_RUN" == 1 ]]; then
-        show "${command[@]}"
-        return
-    fi
-    spawn redirected /dev/null "$PARTIAL/preprocess.out" "${command[@]}"
-    await fairseq-preprocess
-    # Its log names the temporary folder and adds nothing to the counts below.
-    rm -f "$PARTIAL/bin/preprocess.log"
-    for split in "${SPLITS[@]}"; do
-        [[ -s "$PARTIAL/bin/$split.idx" ]] || stop_stage fairseq-preprocess 0
-    done
+    local text="$OUT/encoded"
+    INDICES=("${SPLITS[@]}")
+    preprocess --only-source --srcdict "$DICTIONARY" --destdir "$PARTIAL/bin" --workers "$WORKERS" \
+        --trainpref "$text/train" --validpref "$text/valid" --testpref "$text/test"
+    [[ "$DRY_RUN" == 0 ]] || return 0
     if grep '% replaced' "$LOG" | grep -qv ', 0\.0% replaced'; then
         die "$DICTIONARY lacks ids of $OUT/bpe/encoder.json; take all files of a BPE from the same place"
     fi

@@ -40,10 +40,8 @@
 #   bash scripts/prepare_wmt14.sh --pair en-fr --workers 16 --out /scratch/wmt14-en-fr
 #   bash scripts/prepare_wmt14.sh --from ~/wmt14 --source-lang de --target-lang en --dry-run
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/prepare_lib.sh
-source "$ROOT/scripts/prepare_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 
 PAIR=en-de OUT="" BPE="" SOURCE="" TARGET=""
 MAX_TOKENS=250

@@ -1,7 +1,10 @@
 # shellcheck shell=bash
-# Sourced by the language-model recipes in examples/ after lib.sh and recipe_lib.sh: from raw text to a validation loss.
+# Sourced by the language-model recipes in examples/: from raw text to a validation loss.
 #
 # A recipe sets its hyper-parameters (see pretrain_run) and calls: pretrain_options "$@"; pretrain
+
+# shellcheck source=scripts/recipe_lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/recipe_lib.sh"
 
 GPT2_BPE=""
 WARM_START=""
@@ -89,11 +92,11 @@ pretrain_run() {
     fi
     [[ -z "$WARM_START" ]] || options+=(--finetune-from-model "$WARM_START")
     if [[ "$SMOKE" == 1 && "$TASK" == masked_lm ]]; then
-        options+=(--tokens-per-sample 48 --max-positions 48 --encoder-layers 1 --encoder-embed-dim 32
-            --encoder-ffn-embed-dim 32 --encoder-attention-heads 2)
+        smoke_sizes encoder
+        options+=(--tokens-per-sample 48 --max-positions 48 "${SIZES[@]}")
     elif [[ "$SMOKE" == 1 ]]; then
-        options+=(--tokens-per-sample 48 --decoder-layers 1 --decoder-embed-dim 32 --decoder-input-dim 32
-            --decoder-output-dim 32 --decoder-ffn-embed-dim 32 --decoder-attention-heads 2)
+        smoke_sizes decoder --decoder-input-dim 32 --decoder-output-dim 32
+        options+=(--tokens-per-sample 48 "${SIZES[@]}")
     fi
     [[ -z "${PROCESSES:-}" ]] || processes=(--processes "$PROCESSES")
     run_stage "$ROOT/scripts/train.sh" "$DATA" --arch "$ARCH" --save-dir "$save_dir" --max-update "$MAX_UPDATE" \

@@ -1,8 +1,13 @@
 # shellcheck shell=bash
-# Sourced by the recipes in examples/ after lib.sh: options, and the way from raw text to a score.
+# Sourced by the recipes in examples/: options, and the way from raw text to a score.
 #
 # A recipe sets its hyper-parameters (see recipe_run) and calls: recipe_options "$@"; recipe_run
 
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# shellcheck disable=SC2034 # read by recipes
+ALL_VARIANTS=(baseline neuralqkv symmetric pairwise valueaware matched)
 VARIANTS=(neuralqkv baseline matched) # those of the recipe, which may set others; the first is its default
 VARIANT=""
 FROM=""
@@ -47,6 +52,7 @@ default_folders() {
 # TOKEN_BLEU (tokenised or compound-split: another BLEU to report).
 recipe_run() {
     local save_dir gen data prepare=() limits=() saves=() average=() checkpoint=() score=()
+    # shellcheck disable=SC2153 # the recipe's
     default_folders "$NAME" "${DATA_NAME:-$NAME}"
     if [[ "$TABLE" == 1 ]]; then
         finished_table compare gen.test/score.json
@@ -112,4 +118,40 @@ finished_table() {
     use_python
     plugin_command "$command" ${runs[@]+"${runs[@]}"} "$@" --json "$RUNS/table.json" --csv "$RUNS/table.csv" \
         --plot "$RUNS/validation.png" ${BELOW:+--below "$BELOW"}
+}
+
+# ------------------------------------------------------------------ pretrained models
+
+# require_model HUB_NAME: MODEL, in Hugging Face's layout, must be there, or this says how to fetch it.
+require_model() {
+    local name="${1##*/}" fetch="huggingface-cli download $1 --local-dir"
+    [[ "$TABLE" == 0 ]] || return 0
+    if [[ -z "$MODEL" && "$SMOKE" == 0 ]]; then
+        [[ "$DRY_RUN" == 1 ]] || die "which pretrained model? Fetch it with: $fetch $name, and add --model $name" 2
+        MODEL="$name"
+    fi
+    [[ -z "$MODEL" || -f "$MODEL/config.json" || "$DRY_RUN" == 1 ]] ||
+        die "no config.json in $MODEL; fetch the model with: $fetch $(printf '%q' "$MODEL")"
+}
+
+# random_model KIND FOLDER: a tiny one, where none is given.
+random_model() {
+    [[ -z "$MODEL" ]] || return 0
+    MODEL="$2"
+    [[ -d "$MODEL" ]] || run_command "$PYTHON" "$ROOT/scripts/random_huggingface.py" "$1" "$MODEL"
+}
+
+# start_variant PRETRAINED DICT PROJECTIONS: START, the checkpoint that the training of ARCH begins with: PRETRAINED, or
+# that with networks, or with PROJECTIONS drawn anew.
+start_variant() {
+    local options=(--reinit "$3")
+    START="$1"
+    [[ "$VARIANT" != baseline ]] || return 0
+    START="$RUNS/starts/$VARIANT-seed$SEED.pt"
+    [[ "$VARIANT" != neuralqkv ]] || options=(--neural-start reinit)
+    if [[ -f "$START" && "$START" -nt "$1" ]]; then
+        note "$START is there already"
+        return
+    fi
+    plugin_command warm-start "$1" "$START" --arch "$ARCH" "${options[@]}" --seed "$SEED" --dict "$2" --json "${START%.pt}.json"
 }

@@ -178,7 +178,8 @@ if [[ "$SMOKE" == 1 ]]; then
         transformer_lm* | roberta*) ;;
         *)
             for side in encoder decoder; do
-                TRAIN+=("--$side-layers" 1 "--$side-embed-dim" 32 "--$side-ffn-embed-dim" 32 "--$side-attention-heads" 2)
+                smoke_sizes "$side"
+                TRAIN+=("${SIZES[@]}")
             done
             ;;
     esac

@@ -24,10 +24,8 @@
 #   examples/attention_is_all_you_need/parsing.sh --size sample --table
 #   examples/attention_is_all_you_need/parsing.sh --variant pairwise --smoke
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 # shellcheck source=scripts/recipe_lib.sh
-source "$ROOT/scripts/recipe_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/recipe_lib.sh"
 
 VARIANTS=(baseline neuralqkv symmetric pairwise matched valueaware)
 SIZE=paper

@@ -26,10 +26,8 @@
 #   examples/neural_qkv/opus_mt.sh --model opus-mt-de-en --variant baseline-reinit --gpus 1 -- --fp16
 #   examples/neural_qkv/opus_mt.sh --variant matched --smoke
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 # shellcheck source=scripts/recipe_lib.sh
-source "$ROOT/scripts/recipe_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/recipe_lib.sh"
 
 NAME=opus-mt-de-en
 VARIANTS=(neuralqkv baseline baseline-reinit matched)
@@ -63,19 +61,6 @@ TRAINING=(
 
 OPTIONS=(--model=MODEL:folder)
 
-# opus_options "$@": recipe_options, and --model.
-opus_options() {
-    recipe_options "$@"
-    default_folders "$NAME" "$NAME"
-    [[ "$TABLE" == 0 ]] || return 0
-    if [[ -z "$MODEL" && "$SMOKE" == 0 ]]; then
-        [[ "$DRY_RUN" == 1 ]] || die "which pretrained model? Fetch it with: huggingface-cli download Helsinki-NLP/opus-mt-de-en --local-dir opus-mt-de-en, and add --model opus-mt-de-en" 2
-        MODEL=opus-mt-de-en
-    fi
-    [[ -z "$MODEL" || -f "$MODEL/config.json" || "$DRY_RUN" == 1 ]] ||
-        die "no config.json in $MODEL; fetch the model with: huggingface-cli download Helsinki-NLP/opus-mt-de-en --local-dir $(printf '%q' "$MODEL")"
-}
-
 # prepare_data: raw text and the pretrained model to $DATA_DIR/bin and $DATA_DIR/model.
 prepare_data() {
     local common=() text=() workers
@@ -92,31 +77,9 @@ prepare_data() {
         text=("$ROOT/scripts/prepare_iwslt17.sh")
     fi
     run_stage "${text[@]}" --out "$DATA_DIR/text" --workers "$workers" ${common[@]+"${common[@]}"}
-    if [[ -z "$MODEL" ]]; then
-        MODEL="$DATA_DIR/random-model"
-        [[ -d "$MODEL" ]] || run_command "$PYTHON" "$ROOT/scripts/random_huggingface.py" marian "$MODEL"
-    fi
+    random_model marian "$DATA_DIR/random-model"
     run_stage "$ROOT/scripts/prepare_opus_mt.sh" --model "$MODEL" --from "$DATA_DIR/text/raw" --out "$DATA_DIR" \
         --workers "$workers" ${common[@]+"${common[@]}"}
-}
-
-# start_variant: ARCH, and START, the checkpoint that its training begins with.
-start_variant() {
-    local pretrained="$DATA_DIR/model/model.pt" options=()
-    ARCH="transformer_${VARIANT%-reinit}"
-    START="$RUNS/starts/$VARIANT-seed$SEED.pt"
-    case "$VARIANT" in
-        baseline) START="$pretrained" ;;
-        neuralqkv) options=(--neural-start reinit) ;;
-        *) options=(--reinit "q,k,out") ;;
-    esac
-    [[ "$VARIANT" != baseline ]] || return 0
-    if [[ -f "$START" && "$START" -nt "$pretrained" ]]; then
-        note "$START is there already"
-        return
-    fi
-    run_command "$PYTHON" -m fairseq_plugins.cli warm-start "$pretrained" "$START" --arch "$ARCH" "${options[@]}" \
-        --seed "$SEED" --dict "$DATA_DIR/model/dict.txt" --json "${START%.pt}.json"
 }
 
 # set_updates: MAX_UPDATE, where it is not given, from EPOCHS: the linear decay must know where it ends.
@@ -153,7 +116,9 @@ train_and_score() {
     done
 }
 
-opus_options "$@"
+recipe_options "$@"
+default_folders "$NAME" "$NAME"
+require_model Helsinki-NLP/opus-mt-de-en
 use_python
 if [[ "$TABLE" == 1 ]]; then
     finished_table compare gen.valid/score.json --subset valid
@@ -161,7 +126,8 @@ else
     resolve_gpus
     common_flags
     prepare_data
-    start_variant
+    ARCH="transformer_${VARIANT%-reinit}"
+    start_variant "$DATA_DIR/model/model.pt" "$DATA_DIR/model/dict.txt" "q,k,out"
     set_updates
     train_and_score
 fi
