@@ -18,7 +18,8 @@ def run(args: Namespace) -> int:
     from fairseq.data.indexed_dataset import MMapIndexedDataset
 
     try:
-        tokens = int(MMapIndexedDataset(args.split).sizes.sum())
+        data = MMapIndexedDataset(args.split)  # its sizes are memory that goes with it
+        tokens = int(data.sizes.sum())
     except (OSError, ValueError, AssertionError) as error:
         print(f"count-sequences: error: cannot read {args.split}.idx ({error})", file=sys.stderr)
         return 1
