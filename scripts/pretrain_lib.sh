@@ -68,7 +68,7 @@ set_updates() {
 # a --lr-scheduler the learning rate falls linearly), and perhaps GPU_TRAINING (more of them, for a GPU) and BELOW (a
 # loss whose first update the table shows).
 pretrain_run() {
-    local save_dir="$RUNS/$VARIANT-seed$SEED" options=() processes=()
+    local save_dir="$RUNS/$VARIANT-seed$SEED" options=()
     use_python
     resolve_gpus
     common_flags
@@ -98,10 +98,7 @@ pretrain_run() {
         smoke_sizes decoder --decoder-input-dim 32 --decoder-output-dim 32
         options+=(--tokens-per-sample 48 "${SIZES[@]}")
     fi
-    [[ -z "${PROCESSES:-}" ]] || processes=(--processes "$PROCESSES")
-    run_stage "$ROOT/scripts/train.sh" "$DATA" --arch "$ARCH" --save-dir "$save_dir" --max-update "$MAX_UPDATE" \
-        --max-tokens "$MAX_TOKENS" --batch-tokens "$BATCH_TOKENS" --save-every "$SAVE_EVERY" \
-        ${processes[@]+"${processes[@]}"} "${COMMON_FLAGS[@]}" -- "${options[@]}" ${EXTRA[@]+"${EXTRA[@]}"}
+    train_stage "$DATA" "$save_dir" --save-every "$SAVE_EVERY" -- "${options[@]}"
     plugin_command compare-losses "$save_dir" ${BELOW:+--below "$BELOW"}
 }
 

@@ -16,7 +16,7 @@ RUNS=""
 TABLE=0
 
 # What a recipe may set besides; see recipe_run.
-DATA_NAME="" SAVE_UPDATES="" TOKEN_BLEU="" REFERENCE="test"
+DATA_NAME="" BATCH_TOKENS="" SAVE_UPDATES="" TOKEN_BLEU="" REFERENCE="test"
 SOURCE_LANG=de TARGET_LANG=en
 PREPARE_OPTIONS=() SMOKE_PREPARE=() GENERATION=()
 
@@ -51,7 +51,7 @@ default_folders() {
 # average these saves), GENERATION (options of fairseq-generate), REFERENCE (the set in raw/ that is the reference),
 # TOKEN_BLEU (tokenised or compound-split: another BLEU to report).
 recipe_run() {
-    local save_dir gen data prepare=() limits=() saves=() average=() checkpoint=() score=()
+    local save_dir gen data prepare=() saves=() score=()
     # shellcheck disable=SC2153 # the recipe's
     default_folders "$NAME" "${DATA_NAME:-$NAME}"
     if [[ "$TABLE" == 1 ]]; then
@@ -65,9 +65,6 @@ recipe_run() {
 
     if [[ "$SMOKE" == 1 ]]; then
         BPE=200
-        # The few updates of a smoke run end within its first epoch.
-        [[ "$AVERAGE" == 0 ]] || AVERAGE=2
-        average+=(--updates)
         # Without text of its own a smoke run takes a little of the toy corpus, which is German and English.
         if [[ -z "$FROM" ]]; then
             PREPARE="$ROOT/scripts/prepare_toy.sh"
@@ -79,7 +76,6 @@ recipe_run() {
         fi
     elif [[ -n "$SAVE_UPDATES" ]]; then
         saves=(--no-epoch-checkpoints --save-interval-updates "$SAVE_UPDATES" --keep-interval-updates "$AVERAGE")
-        average+=(--updates)
     fi
     prepare+=(${PREPARE_OPTIONS[@]+"${PREPARE_OPTIONS[@]}"} --source-lang "$SOURCE_LANG" --target-lang "$TARGET_LANG")
     prepare+=(--out "$DATA_DIR" --bpe "$BPE" --workers "$(getconf _NPROCESSORS_ONLN)")
@@ -87,24 +83,37 @@ recipe_run() {
     [[ "$DRY_RUN" == 0 ]] || prepare+=(--dry-run)
     run_stage "$PREPARE" "${prepare[@]}"
 
-    [[ -z "${MAX_UPDATE:-}" ]] || limits+=(--max-update "$MAX_UPDATE")
-    [[ -z "${MAX_EPOCH:-}" ]] || limits+=(--max-epoch "$MAX_EPOCH")
-    [[ -z "${PROCESSES:-}" ]] || limits+=(--processes "$PROCESSES")
-    run_stage "$ROOT/scripts/train.sh" "$data" --arch "$ARCH" --save-dir "$save_dir" "${limits[@]}" \
-        --max-tokens "$MAX_TOKENS" --batch-tokens "$BATCH_TOKENS" "${COMMON_FLAGS[@]}" \
-        -- "${TRAINING[@]}" ${saves[@]+"${saves[@]}"} ${EXTRA[@]+"${EXTRA[@]}"}
-
-    if [[ "$AVERAGE" -gt 0 ]]; then
-        run_stage "$ROOT/scripts/average.sh" "$save_dir" --last "$AVERAGE" ${average[@]+"${average[@]}"} \
-            --out "$save_dir/average.pt" "${COMMON_FLAGS[@]}"
-        checkpoint=(--path "$save_dir/average.pt")
-    fi
-    run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" ${checkpoint[@]+"${checkpoint[@]}"} \
+    train_stage "$data" "$save_dir" -- "${TRAINING[@]}" ${saves[@]+"${saves[@]}"}
+    average_stage "$save_dir"
+    run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" ${CHECKPOINT[@]+"${CHECKPOINT[@]}"} \
         --out "$gen" --beam "$BEAM" --lenpen "$LENPEN" --language "$TARGET_LANG" "${COMMON_FLAGS[@]}" \
         -- ${GENERATION[@]+"${GENERATION[@]}"}
     [[ -z "$TOKEN_BLEU" ]] || score=("--$TOKEN_BLEU" "$TARGET_LANG")
     run_stage "$ROOT/scripts/score.sh" "$gen/hyp.detok.$TARGET_LANG" "$DATA_DIR/raw/$REFERENCE.$TARGET_LANG" \
         ${score[@]+"${score[@]}"} "${COMMON_FLAGS[@]}"
+}
+
+# train_stage DATA SAVE_DIR [OPTION]... -- FAIRSEQ_TRAIN_OPTION...: train.sh as the recipe and its caller want it.
+train_stage() {
+    local options=("$1" --arch "$ARCH" --save-dir "$2" --max-tokens "$MAX_TOKENS")
+    [[ -z "${BATCH_TOKENS:-}" ]] || options+=(--batch-tokens "$BATCH_TOKENS")
+    [[ -z "${MAX_UPDATE:-}" ]] || options+=(--max-update "$MAX_UPDATE")
+    [[ -z "${MAX_EPOCH:-}" ]] || options+=(--max-epoch "$MAX_EPOCH")
+    [[ -z "${PROCESSES:-}" ]] || options+=(--processes "$PROCESSES")
+    run_stage "$ROOT/scripts/train.sh" "${options[@]}" "${COMMON_FLAGS[@]}" "${@:3}" ${EXTRA[@]+"${EXTRA[@]}"}
+}
+
+# average_stage SAVE_DIR: average AVERAGE saves, if it is not 0; how generate.sh takes the result is in CHECKPOINT.
+average_stage() {
+    local updates=()
+    CHECKPOINT=()
+    [[ "$AVERAGE" -gt 0 ]] || return 0
+    [[ "$SMOKE" == 0 && -z "$SAVE_UPDATES" ]] || updates=(--updates)
+    # The few updates of a smoke run end within its first epoch.
+    [[ "$SMOKE" == 0 ]] || AVERAGE=2
+    run_stage "$ROOT/scripts/average.sh" "$1" --last "$AVERAGE" ${updates[@]+"${updates[@]}"} --out "$1/average.pt" \
+        "${COMMON_FLAGS[@]}"
+    CHECKPOINT=(--path "$1/average.pt")
 }
 
 # finished_table COMMAND FILE [OPTION...]: COMMAND makes a table of those runs that have FILE, and files beside them.

@@ -103,23 +103,12 @@ parsing_prepare() {
 }
 
 parsing_run() {
-    local save_dir="$RUNS/$VARIANT-seed$SEED" data="$DATA_DIR/bin" gen processes=() average=() checkpoint=()
+    local save_dir="$RUNS/$VARIANT-seed$SEED" data="$DATA_DIR/bin" gen
     gen="$save_dir/gen.test"
     common_flags
-    [[ -z "${PROCESSES:-}" ]] || processes=(--processes "$PROCESSES")
-    run_stage "$ROOT/scripts/train.sh" "$data" --arch "$ARCH" --save-dir "$save_dir" --max-update "$MAX_UPDATE" \
-        --max-tokens "$MAX_TOKENS" --batch-tokens "$BATCH_TOKENS" ${processes[@]+"${processes[@]}"} "${COMMON_FLAGS[@]}" \
-        -- "${TRAINING[@]}" ${EXTRA[@]+"${EXTRA[@]}"}
-    if [[ "$AVERAGE" -gt 0 ]]; then
-        if [[ "$SMOKE" == 1 ]]; then
-            # The few updates of a smoke run end within its first epoch.
-            AVERAGE=2 average=(--updates)
-        fi
-        run_stage "$ROOT/scripts/average.sh" "$save_dir" --last "$AVERAGE" ${average[@]+"${average[@]}"} \
-            --out "$save_dir/average.pt" "${COMMON_FLAGS[@]}"
-        checkpoint=(--path "$save_dir/average.pt")
-    fi
-    run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" ${checkpoint[@]+"${checkpoint[@]}"} \
+    train_stage "$data" "$save_dir" -- "${TRAINING[@]}"
+    average_stage "$save_dir"
+    run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" ${CHECKPOINT[@]+"${CHECKPOINT[@]}"} \
         --out "$gen" --beam "$BEAM" --lenpen "$LENPEN" --max-tokens 2048 --language en "${COMMON_FLAGS[@]}" \
         -- "${LONGEST[@]}"
     plugin_command parse-score "$DATA_DIR/raw/test.trees" "$gen/hyp.tok" --trees "$gen/test.parsed" \

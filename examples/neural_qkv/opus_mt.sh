@@ -96,16 +96,14 @@ set_updates() {
 
 # train_and_score: the run itself; each stage that is complete is kept.
 train_and_score() {
-    local save_dir="$RUNS/$VARIANT-seed$SEED" data="$DATA_DIR/bin" devices options=() subset
+    local save_dir="$RUNS/$VARIANT-seed$SEED" data="$DATA_DIR/bin" devices subset
     devices="$GPUS"
     [[ "$GPUS" -gt 0 ]] || devices="${PROCESSES:-1}"
     devices=$((devices * NODES))
     [[ $((BATCH % devices)) == 0 ]] || die "a batch of $BATCH sentences cannot be shared by $devices devices; take 1, 2, 4 ..." 2
-    [[ -z "${PROCESSES:-}" ]] || options+=(--processes "$PROCESSES")
-    run_stage "$ROOT/scripts/train.sh" "$data" --arch "$ARCH" --save-dir "$save_dir" --max-update "$MAX_UPDATE" \
-        --max-tokens $((512 * BATCH / devices)) --save-every 2000 ${options[@]+"${options[@]}"} "${COMMON_FLAGS[@]}" \
-        -- "${TRAINING[@]}" --batch-size $((BATCH / devices)) --total-num-update "$MAX_UPDATE" \
-        --no-epoch-checkpoints --finetune-from-model "$START" ${EXTRA[@]+"${EXTRA[@]}"}
+    MAX_TOKENS=$((512 * BATCH / devices))
+    train_stage "$data" "$save_dir" --save-every 2000 -- "${TRAINING[@]}" --batch-size $((BATCH / devices)) \
+        --total-num-update "$MAX_UPDATE" --no-epoch-checkpoints --finetune-from-model "$START"
     for subset in valid test; do
         run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" --path "$save_dir/checkpoint_last.pt" \
             --subset "$subset" --out "$save_dir/gen.$subset" --beam "$BEAM" --lenpen "$LENPEN" --language en \
