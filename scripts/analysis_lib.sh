@@ -1,5 +1,8 @@
 # shellcheck shell=bash
-# Sourced by the recipes in examples/value_aware after pretrain_lib.sh: from a trained model to its curves against r.
+# Sourced by the recipes in examples/value_aware: from a trained model to its curves against r.
+
+# shellcheck source=scripts/pretrain_lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/pretrain_lib.sh"
 
 # analyse: the analysis of this run's best checkpoint, or with --table those of all finished runs.
 #
@@ -22,13 +25,7 @@ analyse() {
 }
 
 run_analysis() {
-    local run="$1" command
+    local run="$1"
     shift
-    command=("$PYTHON" -m fairseq_plugins.cli analyse-attention "$run/checkpoint_best.pt" "$DATA" --out "$run/analysis"
-        "${ANALYSIS[@]}" "$@")
-    if [[ "$DRY_RUN" == 1 ]]; then
-        show_command "${command[@]}"
-    else
-        LOGLEVEL=WARNING "${command[@]}"
-    fi
+    plugin_command analyse-attention "$run/checkpoint_best.pt" "$DATA" --out "$run/analysis" "${ANALYSIS[@]}" "$@"
 }

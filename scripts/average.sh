@@ -22,39 +22,12 @@ SAVE_DIR=""
 LAST=5
 OUT=""
 PATTERN='checkpoint[0-9]*.pt'
-UPDATES=()
+BY_UPDATES="" UPDATES=()
 
-while [[ $# -gt 0 ]]; do
-    common_option "$@"
-    if [[ "$TAKEN" -gt 0 ]]; then
-        shift "$TAKEN"
-        continue
-    fi
-    case "$1" in
-        --last)
-            need_value "$1" "$#"
-            [[ "$2" =~ ^[1-9][0-9]*$ ]] || die "--last needs a number of at least 1, not '$2'" 2
-            LAST="$2"
-            shift 2
-            ;;
-        --out)
-            need_value "$1" "$#"
-            OUT="$2"
-            shift 2
-            ;;
-        --updates)
-            UPDATES=(--updates)
-            PATTERN='checkpoint_[0-9]*_[0-9]*.pt'
-            shift
-            ;;
-        -*) die "unknown option $1; see $PROGRAM --help" 2 ;;
-        *)
-            [[ -z "$SAVE_DIR" ]] || die "one SAVE_DIR, not also '$1'; see $PROGRAM --help" 2
-            SAVE_DIR="${1%/}"
-            shift
-            ;;
-    esac
-done
+OPTIONS=(--last=LAST:count --out=OUT --updates=BY_UPDATES:1)
+other_word() { only_word SAVE_DIR SAVE_DIR "${1%/}"; }
+read_options "$@"
+[[ -z "$BY_UPDATES" ]] || UPDATES=(--updates) PATTERN='checkpoint_[0-9]*_[0-9]*.pt'
 [[ -n "$SAVE_DIR" ]] || die "which run? Give the folder of its checkpoints; see $PROGRAM --help" 2
 [[ -n "$OUT" ]] || OUT="$SAVE_DIR/average.pt"
 
@@ -68,9 +41,4 @@ if [[ "$DRY_RUN" == 0 ]]; then
         exit 0
     fi
 fi
-command=("$PYTHON" -m fairseq_plugins.cli average-checkpoints "$SAVE_DIR" --last "$LAST" ${UPDATES[@]+"${UPDATES[@]}"} --output "$OUT")
-if [[ "$DRY_RUN" == 1 ]]; then
-    show_command "${command[@]}"
-    exit 0
-fi
-LOGLEVEL=WARNING "${command[@]}"
+plugin_command average-checkpoints "$SAVE_DIR" --last "$LAST" ${UPDATES[@]+"${UPDATES[@]}"} --output "$OUT"

@@ -40,42 +40,14 @@ LENPEN=1
 MAX_TOKENS=4096
 LANGUAGE=""
 OUT=""
-EXTRA=()
 
-while [[ $# -gt 0 ]]; do
-    common_option "$@"
-    if [[ "$TAKEN" -gt 0 ]]; then
-        shift "$TAKEN"
-        continue
-    fi
-    case "$1" in
-        --save-dir | --path | --subset | --beam | --lenpen | --max-tokens | --language | --out)
-            need_value "$1" "$#"
-            case "$1" in
-                --save-dir) SAVE_DIR="${2%/}" ;;
-                --path) CHECKPOINT="$2" ;;
-                --subset) SUBSET="$2" ;;
-                --beam) BEAM="$2" ;;
-                --lenpen) LENPEN="$2" ;;
-                --max-tokens) MAX_TOKENS="$2" ;;
-                --language) LANGUAGE="$2" ;;
-                --out) OUT="${2%/}" ;;
-            esac
-            shift 2
-            ;;
-        --)
-            shift
-            EXTRA=("$@")
-            break
-            ;;
-        -*) die "unknown option $1; options of fairseq-generate go after --; see $PROGRAM --help" 2 ;;
-        *)
-            [[ -z "$DATA" ]] || die "one DATA_BIN folder, not also '$1'; see $PROGRAM --help" 2
-            DATA="$1"
-            shift
-            ;;
-    esac
-done
+OPTIONS=(
+    --save-dir=SAVE_DIR:folder --path=CHECKPOINT --subset=SUBSET --beam=BEAM --lenpen=LENPEN --max-tokens=MAX_TOKENS
+    --language=LANGUAGE --out=OUT:folder
+)
+PASSES_ON=fairseq-generate
+other_word() { only_word DATA "DATA_BIN folder" "$1"; }
+read_options "$@"
 
 [[ -n "$DATA" ]] || die "which data? Give the folder that fairseq-preprocess wrote; see $PROGRAM --help" 2
 [[ -n "$SAVE_DIR" || (-n "$CHECKPOINT" && -n "$OUT") ]] ||

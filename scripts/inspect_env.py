@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""What scripts/setup.sh asks about an environment, answered by that environment's own Python.
+"""What the scripts ask about an environment, answered by that environment's own Python.
 
 Usage: python scripts/inspect_env.py COMMAND [ARGUMENT...]
 
+  has MODULE...            whether all of them can be found: status 1 if not
+  gpus                     how many GPUs torch sees
   fingerprint FILE...      one hash over the contents of the files
   torch [SPEC]             version of the installed torch, or nothing; status 3 if it does not fit SPEC
   missing [EXTRA]          the plugin's requirements (those of EXTRA too) that are not met, one a line
@@ -17,6 +19,7 @@ Usage: python scripts/inspect_env.py COMMAND [ARGUMENT...]
 import hashlib
 import importlib
 import importlib.metadata
+import importlib.util
 import logging
 import re
 import shutil
@@ -40,6 +43,14 @@ def version_of(name):
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def has(*modules):
+    return any(importlib.util.find_spec(name) is None for name in modules)
+
+
+def gpus():
+    print(importlib.import_module("torch").cuda.device_count())
 
 
 def fingerprint(*files):
@@ -166,6 +177,8 @@ def drop_damaged(marker):
 
 
 COMMANDS: Dict[str, Callable[..., Optional[int]]] = {
+    "has": has,
+    "gpus": gpus,
     "fingerprint": fingerprint,
     "torch": torch,
     "missing": missing,

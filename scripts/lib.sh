@@ -60,7 +60,7 @@ use_python() {
         fi
     fi
     [[ -n "$PYTHON" ]] || die "no Python found; run: bash scripts/setup.sh"
-    "$PYTHON" -c 'import importlib.util as u, sys; sys.exit(any(u.find_spec(m) is None for m in ("torch", "fairseq")))' ||
+    "$PYTHON" "$ROOT/scripts/inspect_env.py" has torch fairseq ||
         die "$PYTHON has no torch or fairseq; run: bash scripts/setup.sh, or set PYTHON to an interpreter that has them"
     PATH="$(dirname "$PYTHON"):$PATH"
     export PYTHON PATH
@@ -83,58 +83,82 @@ use_python() {
     PRESET=""
 }
 
-# common_option "$@": take one common option from the front; TAKEN = how many words it used, 0 if it is none of them.
+# What a script's command line may hold, an entry an option: OPTIONS is its own, SHARED_OPTIONS that of all of its kind.
+#
+#   --option=VARIABLE[:CHECK]...  the option's value goes to VARIABLE. A CHECK is a function: it is called with the option
+#                                 and the value, stops at a bad value, and may make another one of it, in VALUE
+#   --option=VARIABLE:NUMBER      the option takes no value; VARIABLE becomes NUMBER
+#   --option=:FUNCTION            the option takes no value; FUNCTION is called with it
+#
+# With PASSES_ON, the name of a command, the words after -- are that command's, in EXTRA.
 # shellcheck disable=SC2034
-common_option() {
-    TAKEN=1
-    case "$1" in
-        --gpus)
+OPTIONS=() EXTRA=() PASSES_ON=""
+SHARED_OPTIONS=(
+    --gpus=GPUS:gpu_count --cpu=GPUS:0 --nodes=NODES:machine_count --node-rank=NODE_RANK:number
+    --rendezvous=RENDEZVOUS:host_and_port --seed=SEED:number --preset=PRESET:preset_name --resume=RESUME:1
+    --dry-run=DRY_RUN:1 --smoke=SMOKE:1 --plan=:plan_only --throughput=THROUGHPUT:throughput
+)
+
+# read_options "$@": the words of a command line, by these tables; a word that neither has goes to other_word.
+# shellcheck disable=SC2034 # EXTRA, which the scripts read
+read_options() {
+    local entry checks check VALUE
+    while [[ $# -gt 0 ]]; do
+        if [[ "$1" == -- && -n "$PASSES_ON" ]]; then
+            EXTRA=("${@:2}")
+            return
+        fi
+        for entry in ${OPTIONS[@]+"${OPTIONS[@]}"} "${SHARED_OPTIONS[@]}" -h=:show_usage --help=:show_usage "$1=:other_word"; do
+            [[ "$entry" != "$1="* ]] || break
+        done
+        IFS=: read -r -a checks <<<"${entry#"$1="}"
+        if [[ -z "${checks[0]}" ]]; then
+            "${checks[1]}" "$1"
+        elif [[ "${checks[1]:-}" =~ ^[0-9]+$ ]]; then
+            printf -v "${checks[0]}" %s "${checks[1]}"
+        else
             need_value "$1" "$#"
-            [[ "$2" =~ ^[0-9]+$ ]] || die "--gpus needs a number (0 = CPU), not '$2'" 2
-            GPUS="$2" TAKEN=2
-            ;;
-        --cpu) GPUS=0 ;;
-        --nodes | --node-rank)
-            need_value "$1" "$#"
-            [[ "$2" =~ ^[0-9]+$ && ("$2" -gt 0 || "$1" == --node-rank) ]] || die "$1 needs a number, not '$2'" 2
-            if [[ "$1" == --node-rank ]]; then
-                NODE_RANK="$2"
-            else
-                NODES="$2"
-                [[ "$NODES" == 1 || "$NODE_RANK" != 0 ]] || NODE_RANK="${SLURM_NODEID:-0}"
-            fi
-            TAKEN=2
-            ;;
-        --rendezvous)
-            need_value "$1" "$#"
-            [[ "$2" =~ ^.+:[0-9]+$ ]] || die "--rendezvous needs HOST:PORT of the first machine, not '$2'" 2
-            RENDEZVOUS="$2" TAKEN=2
-            ;;
-        --seed)
-            need_value "$1" "$#"
-            [[ "$2" =~ ^[0-9]+$ ]] || die "--seed needs a number, not '$2'" 2
-            SEED="$2" TAKEN=2
-            ;;
-        --preset)
-            need_value "$1" "$#"
-            [[ "$2" == fast || "$2" == fast-bf16 ]] || die "--preset $2: choose fast or fast-bf16" 2
-            PRESET="$2" TAKEN=2
-            ;;
-        --resume) RESUME=1 ;;
-        --dry-run) DRY_RUN=1 ;;
-        --smoke) SMOKE=1 ;;
-        --plan) PLANNING=1 DRY_RUN=1 ;;
-        --throughput)
-            need_value "$1" "$#"
-            [[ "$2" =~ ^[1-9][0-9]*$ ]] || die "--throughput needs target tokens a second and device, not '$2'" 2
-            THROUGHPUT="$2" TAKEN=2
-            ;;
-        -h | --help)
-            print_usage "$0"
-            exit 0
-            ;;
-        *) TAKEN=0 ;;
-    esac
+            VALUE="$2"
+            for check in "${checks[@]:1}"; do "$check" "$1" "$VALUE"; done
+            printf -v "${checks[0]}" %s "$VALUE"
+            shift
+        fi
+        shift
+    done
+}
+
+show_usage() {
+    print_usage "$0"
+    exit 0
+}
+
+# other_word WORD: what to do with a word that is no option of a script; one that takes words says it anew.
+other_word() { unknown_option "$1"; }
+unknown_option() { die "unknown option $1; ${PASSES_ON:+options of $PASSES_ON go after --; }see $PROGRAM --help" 2; }
+
+# only_word VARIABLE NAME WORD: the one word that a script takes besides its options, to VARIABLE.
+only_word() {
+    [[ "$3" != -* ]] || unknown_option "$3"
+    [[ -z "${!1}" ]] || die "one $2, not also '$3'; see $PROGRAM --help" 2
+    printf -v "$1" %s "$3"
+}
+
+# Checks of values, for the tables above.
+# shellcheck disable=SC2034
+{
+    folder() { VALUE="${2%/}"; }
+    filled() { [[ -n "$2" ]] || die "$1 needs a value; see $PROGRAM --help" 2; }
+    count() { [[ "$2" =~ ^[1-9][0-9]*$ ]] || die "$1 needs a number of at least 1, not '$2'" 2; }
+    number() { [[ "$2" =~ ^[0-9]+$ ]] || die "$1 needs a number, not '$2'" 2; }
+    gpu_count() { [[ "$2" =~ ^[0-9]+$ ]] || die "--gpus needs a number (0 = CPU), not '$2'" 2; }
+    host_and_port() { [[ "$2" =~ ^.+:[0-9]+$ ]] || die "--rendezvous needs HOST:PORT of the first machine, not '$2'" 2; }
+    preset_name() { [[ "$2" == fast || "$2" == fast-bf16 ]] || die "--preset $2: choose fast or fast-bf16" 2; }
+    throughput() { [[ "$2" =~ ^[1-9][0-9]*$ ]] || die "--throughput needs target tokens a second and device, not '$2'" 2; }
+    plan_only() { PLANNING=1 DRY_RUN=1; }
+    machine_count() {
+        [[ "$2" =~ ^[0-9]+$ && "$2" -gt 0 ]] || die "--nodes needs a number, not '$2'" 2
+        [[ "$2" == 1 || "$NODE_RANK" != 0 ]] || NODE_RANK="${SLURM_NODEID:-0}"
+    }
 }
 
 # common_flags: the common options as given, to hand on to another script, in COMMON_FLAGS.
@@ -164,7 +188,7 @@ resolve_gpus() {
     [[ "$GPUS" == auto || "$DRY_RUN" == 0 ]] || return 0
     # Asking torch takes seconds: only where a driver's device file says that it is worth it.
     if compgen -G '/dev/nvidia[0-9]*' >/dev/null || [[ -e /dev/kfd || -e /dev/dxg ]]; then
-        there="$("$PYTHON" -c 'import torch; print(torch.cuda.device_count())')"
+        there="$("$PYTHON" "$ROOT/scripts/inspect_env.py" gpus)"
     fi
     [[ "$GPUS" != auto ]] || GPUS="$there"
     [[ "$GPUS" -le "$there" ]] || die "--gpus $GPUS, but torch sees $there here; use --gpus $there"
@@ -196,6 +220,14 @@ show_command() {
     done
     printf '%s\n' "$line"
 }
+
+# run_command WORD...: run it, or show it.
+run_command() {
+    if [[ "$DRY_RUN" == 1 ]]; then show_command "$@"; else LOGLEVEL=WARNING "$@"; fi
+}
+
+# plugin_command COMMAND WORD...: a command of fairseq-plugins, or show it. Call use_python first.
+plugin_command() { run_command "$PYTHON" -m fairseq_plugins.cli "$@"; }
 
 # run_stage WORD...: run one script of the pipeline, or show what it would run. It is stopped with the caller.
 #
@@ -236,6 +268,12 @@ stage_of_pipeline() {
     done
     trap - INT TERM
     return "$status"
+}
+
+# smoke_sizes SIDE [OPTION...]: a tiny encoder or decoder, in SIZES.
+# shellcheck disable=SC2034
+smoke_sizes() {
+    SIZES=("--$1-layers" 1 "--$1-embed-dim" 32 "${@:2}" "--$1-ffn-embed-dim" 32 "--$1-attention-heads" 2)
 }
 
 # given OPTION WORD...: whether OPTION stands among the words, as "--opt value" or "--opt=value".

@@ -24,43 +24,20 @@
 #   bash scripts/prepare_glue.sh --from ~/glue_data --bpe-dir data/wikitext-2/bpe --out data/glue-wikitext-2
 #   bash scripts/prepare_glue.sh --from ~/glue_data --bpe-dir ~/gpt2_bpe --tasks CoLA,MNLI --workers 4
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/prepare_lib.sh
-source "$ROOT/scripts/prepare_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 
 ALL_TASKS=(CoLA MNLI MRPC QNLI QQP RTE SST-2 STS-B WNLI)
 OUT="$ROOT/data/glue"
 BPE_DIR="" DICT="" CHOSEN="" MAX_LENGTH=128
 
-while [[ $# -gt 0 ]]; do
-    case "$1" in
-        --from | --bpe-dir | --dict | --out | --tasks | --max-length | --workers)
-            need_value "$1" "$#"
-            [[ -n "$2" ]] || die "$1 needs a value; see $PROGRAM --help" 2
-            ;;&
-        --from) FROM="${2%/}" ;;
-        --bpe-dir) BPE_DIR="${2%/}" ;;
-        --dict) DICT="$2" ;;
-        --out) OUT="${2%/}" ;;
-        --tasks) CHOSEN="$2" ;;
-        --max-length) MAX_LENGTH="$2" ;;
-        --workers) WORKERS="$2" ;;
-        --dry-run) DRY_RUN=1 ;;
-        --force) FORCE=1 ;;
-        -h | --help)
-            print_usage "$0"
-            exit 0
-            ;;
-        *) die "unknown option or argument '$1'; see $PROGRAM --help" 2 ;;
-    esac
-    case "$1" in
-        --dry-run | --force) shift ;;
-        *) shift 2 ;;
-    esac
-done
+SHARED_OPTIONS=(
+    --from=FROM:filled:folder --bpe-dir=BPE_DIR:filled:folder --dict=DICT:filled --out=OUT:filled:folder
+    --tasks=CHOSEN:filled --max-length=MAX_LENGTH:filled --workers=WORKERS:filled --dry-run=DRY_RUN:1 --force=FORCE:1
+)
+read_options "$@"
 for name in MAX_LENGTH WORKERS; do
-    [[ "${!name}" =~ ^[1-9][0-9]{0,8}$ ]] || die "$(option_name "$name") takes a whole number from 1, not '${!name}'" 2
+    from_1 "$(option_name "$name")" "${!name}"
 done
 [[ -n "$FROM" ]] || die "where is the data? Give --from the folder that holds CoLA, MRPC ...; see $PROGRAM --help" 2
 [[ -n "$BPE_DIR" ]] || die "which BPE? Give --bpe-dir the folder with encoder.json and vocab.bpe; see $PROGRAM --help" 2

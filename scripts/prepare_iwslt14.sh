@@ -37,10 +37,8 @@
 #   bash scripts/prepare_iwslt14.sh --from ~/Downloads/de-en.tgz --workers 4
 #   bash scripts/prepare_iwslt14.sh --from ~/iwslt14 --drop-held-out 0 --source-lang en --target-lang de
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/prepare_lib.sh
-source "$ROOT/scripts/prepare_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 
 OUT="$ROOT/data/iwslt14-de-en"
 URL="https://dl.fbaipublicfiles.com/fairseq/data/iwslt14"
@@ -53,13 +51,7 @@ LOWERCASE=1
 VALID_EVERY=23
 TEST_PARTS=(TED.dev2010 TEDX.dev2012 TED.tst2010 TED.tst2011 TED.tst2012)
 
-script_option() {
-    USED=0
-    [[ "$1" == --sha256 ]] || return 0
-    need_value "$1" "$2"
-    [[ "$3" =~ ^[0-9a-f]{64}$ ]] || die "--sha256 takes 64 lower-case hexadecimal digits, not '$3'" 2
-    SHA256="$3" USED=2
-}
+OPTIONS=(--sha256=SHA256:sha256_sum)
 
 # read_release: the training text, and the parts of the test set as one, with plain apostrophes as fairseq has them.
 read_release() {
@@ -74,7 +66,7 @@ read_release() {
         fi
         cat "${parts[@]}" | sed "s/’/'/g" >"$PARTIAL/raw/test.$language"
         rm "${parts[@]}"
-        redirected "$PARTIAL/raw/test.$language" "$PARTIAL/raw/test.lower.$language" "$PYTHON" -c "$LOWER"
+        redirected "$PARTIAL/raw/test.$language" "$PARTIAL/raw/test.lower.$language" fairseq-plugins lowercase
     done
 }
 
@@ -85,31 +77,9 @@ prepare_start sacremoses subword-nmt fairseq-preprocess tar
 need_disk 1
 
 FOLDERS=("$FROM" "$FROM/de-en")
-if [[ -z "$FROM" ]]; then
-    ARCHIVE="$OUT/download/de-en.tgz"
-    fetch "$URL/de-en.tgz" "$ARCHIVE" "$SHA256"
-    [[ "$DRY_RUN" == 1 ]] || check_archive "$ARCHIVE" "$ARCHIVE.sha256" "$SHA256"
-elif [[ -n "$ARCHIVE" && -n "$SHA256" ]]; then
-    check_archive "$ARCHIVE" /dev/null "$SHA256"
-fi
-if [[ -n "$ARCHIVE" ]]; then
-    stage unpack orig "" unpack_release "$ARCHIVE"
-    FOLDERS=("$OUT/orig")
-fi
+open_release de-en.tgz "$SHA256"
 
-FILES=()
-if [[ "$DRY_RUN" == 1 && -n "$ARCHIVE" ]]; then
-    # What the archive holds is only known once it is unpacked.
-    FILES=("$OUT"/orig/train.tags.de-en.{de,en})
-    for part in "${TEST_PARTS[@]}"; do
-        FILES+=("$OUT/orig/IWSLT14.$part.de-en".{de,en}.xml)
-    done
-else
-    find_pair "the training text" train.tags "" "${FOLDERS[@]}"
-    for part in "${TEST_PARTS[@]}"; do
-        find_pair "$part" "IWSLT14.$part" .xml "${FOLDERS[@]}"
-    done
-fi
+find_texts IWSLT14 de-en "${TEST_PARTS[@]}"
 
 SETS=(train valid test)
 TEST_NAMES=("test ${TEST_PARTS[*]}")

@@ -38,10 +38,8 @@
 #   bash scripts/prepare_iwslt17.sh --from ~/Downloads/en-de.tgz --workers 4
 #   bash scripts/prepare_iwslt17.sh --from ~/iwslt17 --tests tst2014 --bpe 32000 --source-lang en --target-lang de
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/prepare_lib.sh
-source "$ROOT/scripts/prepare_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 
 OUT="$ROOT/data/iwslt17-de-en"
 URL="https://raw.githubusercontent.com/hlt-mt/WIT3/master/archive/2017-01-trnted/texts/en/de"
@@ -71,21 +69,9 @@ checksum() {
     esac
 }
 
-script_option() {
-    USED=2
-    case "$1" in
-    --sha256)
-        need_value "$1" "$2"
-        [[ "$3" =~ ^[0-9a-f]{64}$ ]] || die "--sha256 takes 64 lower-case hexadecimal digits, not '$3'" 2
-        SHA256="$3"
-        ;;
-    --tests)
-        need_value "$1" "$2"
-        [[ "$3" =~ ^[A-Za-z0-9]+(\ [A-Za-z0-9]+)*$ ]] || die "--tests takes names such as 'tst2015 tst2014', not '$3'" 2
-        TESTS="$3"
-        ;;
-    *) USED=0 ;;
-    esac
+OPTIONS=(--sha256=SHA256:sha256_sum --tests=TESTS:set_names)
+set_names() {
+    [[ "$2" =~ ^[A-Za-z0-9]+(\ [A-Za-z0-9]+)*$ ]] || die "--tests takes names such as 'tst2015 tst2014', not '$2'" 2
 }
 
 parse_options "$@"
@@ -95,17 +81,7 @@ prepare_start sacremoses subword-nmt fairseq-preprocess tar
 need_disk 1
 
 FOLDERS=("$FROM" "$FROM/xml" "$FROM/en-de" "$FROM/de-en")
-if [[ -z "$FROM" ]]; then
-    ARCHIVE="$OUT/download/en-de.tgz"
-    fetch "$URL/en-de.tgz" "$ARCHIVE" "$ARCHIVE_CHECKSUM"
-    [[ "$DRY_RUN" == 1 ]] || check_archive "$ARCHIVE" "$ARCHIVE.sha256" "$SHA256"
-elif [[ -n "$ARCHIVE" && -n "$SHA256" ]]; then
-    check_archive "$ARCHIVE" /dev/null "$SHA256"
-fi
-if [[ -n "$ARCHIVE" ]]; then
-    stage unpack orig "" unpack_release "$ARCHIVE"
-    FOLDERS=("$OUT/orig")
-fi
+open_release en-de.tgz "$ARCHIVE_CHECKSUM"
 
 SETS=(train valid)
 TEST_NAMES=()
@@ -116,18 +92,9 @@ for set in $TESTS; do
     TEST_NAMES+=("$name $set")
 done
 
-FILES=()
-if [[ "$DRY_RUN" == 1 && -n "$ARCHIVE" ]]; then
-    # What the archive holds is only known once it is unpacked.
-    FILES=("$OUT/orig/train.tags.en-de.de" "$OUT/orig/train.tags.en-de.en")
-    for set in dev2010 $TESTS; do
-        FILES+=("$OUT/orig/IWSLT17.TED.$set.en-de.de.xml" "$OUT/orig/IWSLT17.TED.$set.en-de.en.xml")
-    done
-else
-    find_pair "the training text" train.tags "" "${FOLDERS[@]}"
-    for set in dev2010 $TESTS; do
-        find_pair "$set" "IWSLT17.TED.$set" .xml "${FOLDERS[@]}"
-    done
+# shellcheck disable=SC2086 # names without blanks
+find_texts IWSLT17.TED en-de dev2010 $TESTS
+if ! only_in_archive; then
     other="$(differs_from_published "${FILES[@]}")"
     if [[ "$other" -gt 0 ]]; then
         [[ -n "$FROM" ]] || die "$other files in $OUT/orig are not the published ones although their archive has the right checksum; remove $OUT/orig and run the same command again"

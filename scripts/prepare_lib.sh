@@ -1,9 +1,12 @@
 # shellcheck shell=bash
-# Sourced by scripts/prepare_*.sh after lib.sh: options, downloads, and the guarded stages from raw text to bin/.
+# Sourced by scripts/prepare_*.sh: options, downloads, and the guarded stages from raw text to bin/.
 #
 # A stage writes into $OUT/.partial, moves its result into place, and only then writes $OUT/.stamps/STAGE with a
 # hash of its inputs and settings and the checksums of what it wrote. A stage whose stamp still holds is skipped,
 # so a rerun goes on at the first stage that is unfinished, was damaged, or has other inputs or settings.
+
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # The options every prepare script shares. A script sets its own defaults before parse_options.
 : "${FROM:=}" "${OUT:=}" "${URL:=}" "${BPE:=8000}" "${WORKERS:=1}" "${SOURCE:=de}" "${TARGET:=en}"
@@ -19,57 +22,32 @@ SETS=() FILES=() TEST_NAMES=() TRAINING_PAIRS=1
 CHILDREN=()
 CREATED_OUT="" OWN_OUT=""
 
-# script_option OPTION REMAINING_COUNT VALUE: a script's own options; sets USED to the words it took (0: unknown).
-script_option() { USED=0; }
+# shellcheck disable=SC2034
+SHARED_OPTIONS=(
+    --from=FROM:filled --out=OUT:filled --url=URL:filled:folder --bpe=BPE:filled --workers=WORKERS:filled
+    --source-lang=SOURCE:filled --target-lang=TARGET:filled --min-tokens=MIN_TOKENS:filled --max-tokens=MAX_TOKENS:filled
+    --ratio=RATIO:filled --drop-held-out=DROP_HELD_OUT:filled --disk=DISK:filled --drop-duplicates=DROP_DUPLICATES:1
+    --drop-empty=DROP_EMPTY:1 --repair=REPAIR:1 --dry-run=DRY_RUN:1 --force=FORCE:1
+)
+unknown_option() { die "unknown option or argument '$1'; see $PROGRAM --help" 2; }
+
+# Checks of values, and of options that a script has no use for.
+from_1() { [[ "$2" =~ ^[1-9][0-9]{0,8}$ ]] || die "$1 takes a whole number from 1, not '$2'" 2; }
+sha256_sum() { [[ "$2" =~ ^[0-9a-f]{64}$ ]] || die "--sha256 takes 64 lower-case hexadecimal digits, not '$2'" 2; }
+meaningless() { die "$1 has no meaning here${MEANINGLESS:-; see $PROGRAM --help}" 2; }
+
+# refuse OPTION...: options of the other scripts that have no meaning here, MEANINGLESS says why.
+refuse() { OPTIONS+=("${@/%/=:meaningless}"); }
 
 # settle_options: a script's own defaults that depend on its options, before they are checked.
 settle_options() { :; }
 
 parse_options() {
-    while [[ $# -gt 0 ]]; do
-        script_option "$1" "$#" "${2:-}"
-        if [[ "$USED" -gt 0 ]]; then
-            shift "$USED"
-            continue
-        fi
-        case "$1" in
-        --from | --out | --url | --bpe | --workers | --source-lang | --target-lang | --min-tokens | --max-tokens | --ratio | \
-            --drop-held-out | --disk)
-            need_value "$1" "$#"
-            [[ -n "$2" ]] || die "$1 needs a value; see $PROGRAM --help" 2
-            ;;&
-        --from) FROM="$2" ;;
-        --out) OUT="$2" ;;
-        --url) URL="${2%/}" ;;
-        --bpe) BPE="$2" ;;
-        --workers) WORKERS="$2" ;;
-        --source-lang) SOURCE="$2" ;;
-        --target-lang) TARGET="$2" ;;
-        --min-tokens) MIN_TOKENS="$2" ;;
-        --max-tokens) MAX_TOKENS="$2" ;;
-        --ratio) RATIO="$2" ;;
-        --drop-held-out) DROP_HELD_OUT="$2" ;;
-        --disk) DISK="$2" ;;
-        --drop-duplicates) DROP_DUPLICATES=1 ;;
-        --drop-empty) DROP_EMPTY=1 ;;
-        --repair) REPAIR=1 ;;
-        --dry-run) DRY_RUN=1 ;;
-        --force) FORCE=1 ;;
-        -h | --help)
-            print_usage "$0"
-            exit 0
-            ;;
-        *) die "unknown option or argument '$1'; see $PROGRAM --help" 2 ;;
-        esac
-        case "$1" in
-        --drop-duplicates | --drop-empty | --repair | --dry-run | --force) shift ;;
-        *) shift 2 ;;
-        esac
-    done
+    read_options "$@"
     settle_options
     local name
     for name in BPE WORKERS MIN_TOKENS MAX_TOKENS; do
-        [[ "${!name}" =~ ^[1-9][0-9]{0,8}$ ]] || die "$(option_name "$name") takes a whole number from 1, not '${!name}'" 2
+        from_1 "$(option_name "$name")" "${!name}"
     done
     [[ "$RATIO" =~ ^[1-9][0-9]*([.][0-9]+)?$ ]] || die "--ratio takes a number from 1, not '$RATIO'" 2
     [[ "$DROP_HELD_OUT" =~ ^[0-9]{1,4}$ ]] || die "--drop-held-out takes a number of tokens (0: drop none), not '$DROP_HELD_OUT'" 2
@@ -182,15 +160,18 @@ filter() {
         die "$1 turned $((total)) lines of $in into $(($(wc -l <"$out"))); check that its version is the one scripts/setup.sh installs"
 }
 
-# plugin COMMAND...: fairseq-plugins COMMAND, without the seconds that registering the models with fairseq takes.
+# plugin COMMAND...: run fairseq-plugins COMMAND.
 plugin() {
     if [[ "$DRY_RUN" == 1 ]]; then
         show fairseq-plugins "$@"
     else
-        spawn "$PYTHON" -c "$LIGHT_CLI" "$ROOT" "$@"
+        spawn fairseq-plugins "$@"
         await "fairseq-plugins $1"
     fi
 }
+
+# fairseq-plugins WORD...: that of the chosen Python, without the seconds that registering the models with fairseq takes.
+fairseq-plugins() { "$PYTHON" -c "$LIGHT_CLI" "$ROOT" "$@"; }
 
 # The package's own __init__ imports torch and fairseq, which the data tools do not need.
 LIGHT_CLI='
@@ -264,6 +245,8 @@ finish() {
 sha256() {
     if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi
 }
+
+md5() { if command -v md5sum >/dev/null; then md5sum <"$1" | cut -d ' ' -f 1; else command md5 -q "$1"; fi; }
 
 # contents FILE...: the checksums of the files, without their names: a moved folder stays valid.
 contents() { sha256 "$@" | cut -d ' ' -f 1; }
@@ -356,14 +339,11 @@ tokenise_all() {
             tok="$PARTIAL/tok/$set.$language"
             filter "$OUT/raw/$set.$language" "$tok" sacremoses -q -l "$language" "${TOKENISE[@]}"
             [[ -n "$LOWERCASE" ]] || continue
-            filter "$tok" "$tok.lower" "$PYTHON" -c "$LOWER"
+            filter "$tok" "$tok.lower" fairseq-plugins lowercase
             run mv "$tok.lower" "$tok"
         done
     done
 }
-
-# Lines as bytes: they end at the line feed alone.
-LOWER='import sys; sys.stdout.buffer.writelines(line.decode().lower().encode() for line in sys.stdin.buffer)'
 
 clean_training() {
     local arguments=() set
@@ -404,28 +384,37 @@ apply_codes() {
     done
 }
 
-binarise() {
-    local tests="" file language
-    for file in "${SETS[@]:2}"; do tests+=",$OUT/bpe/$file"; done
+# preprocess OPTION...: fairseq-preprocess to $PARTIAL/bin, where all of INDICES must be then.
+preprocess() {
+    local index
     if [[ "$DRY_RUN" == 1 ]]; then
-        show fairseq-preprocess --source-lang "$SOURCE" --target-lang "$TARGET" --joined-dictionary \
-            --trainpref "$OUT/bpe/train" --validpref "$OUT/bpe/valid" --testpref "${tests:1}" \
-            --destdir "$PARTIAL/bin" --workers "$WORKERS"
+        show fairseq-preprocess "$@"
         return
     fi
-    spawn redirected /dev/null "$PARTIAL/preprocess.out" \
-        fairseq-preprocess --source-lang "$SOURCE" --target-lang "$TARGET" --joined-dictionary \
-        --trainpref "$OUT/bpe/train" --validpref "$OUT/bpe/valid" --testpref "${tests:1}" \
-        --destdir "$PARTIAL/bin" --workers "$WORKERS"
+    spawn redirected /dev/null "$PARTIAL/preprocess.out" fairseq-preprocess "$@"
     await fairseq-preprocess
-    # Its log names the temporary folder and adds nothing to the counts below.
+    # Its log names the temporary folder and adds nothing to what a script tells.
     rm -f "$PARTIAL/bin/preprocess.log"
-    for file in "${SETS[@]}"; do
-        for language in "$SOURCE" "$TARGET"; do
-            [[ -s "$PARTIAL/bin/$file.$SOURCE-$TARGET.$language.idx" ]] || stop_stage fairseq-preprocess 0
-        done
+    for index in "${INDICES[@]}"; do
+        [[ -s "$PARTIAL/bin/$index.idx" ]] || stop_stage fairseq-preprocess 0
     done
-    note "bin: joined dictionary of $(($(wc -l <"$PARTIAL/bin/dict.$SOURCE.txt"))) types, $SOURCE-$TARGET"
+}
+
+# preprocess_pairs FOLDER OPTION...: both sides of all SETS in $OUT/FOLDER, with one dictionary.
+preprocess_pairs() {
+    local tests="" set text="$OUT/$1"
+    INDICES=()
+    for set in "${SETS[@]:2}"; do tests+=",$text/$set"; done
+    for set in "${SETS[@]}"; do INDICES+=("$set.$SOURCE-$TARGET.$SOURCE" "$set.$SOURCE-$TARGET.$TARGET"); done
+    preprocess --source-lang "$SOURCE" --target-lang "$TARGET" "${@:2}" --joined-dictionary \
+        --trainpref "$text/train" --validpref "$text/valid" --testpref "${tests:1}" \
+        --destdir "$PARTIAL/bin" --workers "$WORKERS"
+}
+
+binarise() {
+    preprocess_pairs bpe
+    [[ "$DRY_RUN" == 1 ]] ||
+        note "bin: joined dictionary of $(($(wc -l <"$PARTIAL/bin/dict.$SOURCE.txt"))) types, $SOURCE-$TARGET"
 }
 
 # text_stages: raw/ to bin/. SETS holds the names of all sets: train, valid, test, test1 ...
@@ -489,7 +478,7 @@ differs_from_published() {
 # checksum_of FILE NAME EXPECTED: the checksum in the kind of EXPECTED: md5:HEX of the file, or SHA-256 of the content.
 checksum_of() {
     case "$3" in
-    md5:*) printf 'md5:%s\n' "$("$PYTHON" -c 'import hashlib, sys; print(hashlib.md5(sys.stdin.buffer.read()).hexdigest())' <"$1")" ;;
+    md5:*) printf 'md5:%s\n' "$(md5 "$1")" ;;
     *) plain_sha256 "$1" "$2" || true ;;
     esac
 }
@@ -611,6 +600,37 @@ find_pair() {
         fi
     done
     die "no $before.{en-de,de-en}.{de,en}$after (or .gz) in $1, needed for $label; get the full release${TESTS:+, or choose sets with --tests}"
+}
+
+# open_release NAME CHECKSUM: fetch the archive if --from gives none, check and unpack it; FOLDERS is where its files lie.
+open_release() {
+    if [[ -z "$FROM" ]]; then
+        ARCHIVE="$OUT/download/$1"
+        fetch "$URL/$1" "$ARCHIVE" "$2"
+        [[ "$DRY_RUN" == 1 ]] || check_archive "$ARCHIVE" "$ARCHIVE.sha256" "$SHA256"
+    elif [[ -n "$ARCHIVE" && -n "$SHA256" ]]; then
+        check_archive "$ARCHIVE" /dev/null "$SHA256"
+    fi
+    [[ -n "$ARCHIVE" ]] || return 0
+    stage unpack orig "" unpack_release "$ARCHIVE"
+    FOLDERS=("$OUT/orig")
+}
+
+# only_in_archive: whether the files are known only once the archive is unpacked, which a dry run does not do.
+only_in_archive() { [[ "$DRY_RUN" == 1 && -n "$ARCHIVE" ]]; }
+
+# find_texts PREFIX DIRECTION SET...: both sides of the training text and of PREFIX.SET, in FILES.
+find_texts() {
+    local prefix="$1" direction="$2" set
+    shift 2
+    FILES=()
+    if only_in_archive; then
+        FILES=("$OUT/orig/train.tags.$direction".{de,en})
+        for set in "$@"; do FILES+=("$OUT/orig/$prefix.$set.$direction".{de,en}.xml); done
+        return
+    fi
+    find_pair "the training text" train.tags "" "${FOLDERS[@]}"
+    for set in "$@"; do find_pair "$set" "$prefix.$set" .xml "${FOLDERS[@]}"; done
 }
 
 # unpack_release: the training files and those of development and test sets of ARCHIVE into $PARTIAL/orig.

@@ -27,10 +27,8 @@
 #   bash scripts/prepare_multi30k.sh --from ~/multi30k --out data/multi30k-de-en --workers 4
 #   bash scripts/prepare_multi30k.sh --from ~/multi30k --source-lang en --target-lang de --dry-run
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/prepare_lib.sh
-source "$ROOT/scripts/prepare_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 
 OUT="$ROOT/data/multi30k-de-en"
 URL="https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw"

@@ -23,27 +23,15 @@
 #   bash scripts/prepare_opus_mt.sh --model opus-mt-de-en --from data/iwslt17-de-en/raw
 #   bash scripts/prepare_opus_mt.sh --model opus-mt-de-en --from data/multi30k/raw --out data/multi30k-opus --workers 4
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/prepare_lib.sh
-source "$ROOT/scripts/prepare_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 
 OUT="$ROOT/data/opus-mt-de-en"
 MODEL=""
 
-script_option() {
-    USED=2
-    case "$1" in
-    --model)
-        need_value "$1" "$2"
-        MODEL="${3%/}"
-        ;;
-    --url | --bpe | --min-tokens | --max-tokens | --ratio | --drop-duplicates | --drop-empty | --repair)
-        die "$1 has no meaning here: the text is taken as it is, in the pieces of the model" 2
-        ;;
-    *) USED=0 ;;
-    esac
-}
+OPTIONS=(--model=MODEL:folder)
+MEANINGLESS=": the text is taken as it is, in the pieces of the model"
+refuse --url --bpe --min-tokens --max-tokens --ratio --drop-duplicates --drop-empty --repair
 
 import_model() {
     make_dir "$PARTIAL/model"
@@ -67,26 +55,7 @@ encode_pieces() {
     done
 }
 
-binarise_pieces() {
-    local tests="" set language command
-    for set in "${SETS[@]:2}"; do tests+=",$OUT/spm/$set"; done
-    command=(fairseq-preprocess --source-lang "$SOURCE" --target-lang "$TARGET" --srcdict "$OUT/model/dict.txt"
-        --joined-dictionary --trainpref "$OUT/spm/train" --validpref "$OUT/spm/valid" --testpref "${tests:1}"
-        --destdir "$PARTIAL/bin" --workers "$WORKERS")
-    if [[ "$DRY_RUN" == 1 ]]; then
-        show "${command[@]}"
-        return
-    fi
-    spawn redirected /dev/null "$PARTIAL/preprocess.out" "${command[@]}"
-    await fairseq-preprocess
-    # Its log names the temporary folder and adds nothing to the counts of the encoding.
-    rm -f "$PARTIAL/bin/preprocess.log"
-    for set in "${SETS[@]}"; do
-        for language in "$SOURCE" "$TARGET"; do
-            [[ -s "$PARTIAL/bin/$set.$SOURCE-$TARGET.$language.idx" ]] || stop_stage fairseq-preprocess 0
-        done
-    done
-}
+binarise_pieces() { preprocess_pairs spm --srcdict "$OUT/model/dict.txt"; }
 
 parse_options "$@"
 [[ -n "$MODEL" ]] || die "which model? Give --model, a folder; see $PROGRAM --help" 2

@@ -21,10 +21,8 @@
 #   bash scripts/prepare_toy.sh
 #   bash scripts/prepare_toy.sh --train 2000 --valid 100 --test 100 --bpe 300 --out /tmp/toy
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/prepare_lib.sh
-source "$ROOT/scripts/prepare_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 
 OUT="$ROOT/data/toy-de-en"
 BPE=1000
@@ -34,21 +32,10 @@ TOY_SEED=1 TRAIN=20000 VALID=500 TEST=500
 SETS=(train valid test)
 TEST_NAMES=("test toy")
 
-script_option() {
-    USED=2
-    case "$1" in
-    --seed | --train | --valid | --test)
-        need_value "$1" "$2"
-        [[ "$3" =~ ^[0-9]{1,7}$ ]] || die "$1 takes a whole number, not '$3'" 2
-        ;;&
-    --seed) TOY_SEED="$3" ;;
-    --train) TRAIN="$3" ;;
-    --valid) VALID="$3" ;;
-    --test) TEST="$3" ;;
-    --from | --url | --repair | --drop-empty) die "$1 has no meaning here: this corpus is generated" 2 ;;
-    *) USED=0 ;;
-    esac
-}
+OPTIONS=(--seed=TOY_SEED:pairs --train=TRAIN:pairs --valid=VALID:pairs --test=TEST:pairs)
+pairs() { [[ "$2" =~ ^[0-9]{1,7}$ ]] || die "$1 takes a whole number, not '$2'" 2; }
+MEANINGLESS=": this corpus is generated"
+refuse --from --url --repair --drop-empty
 
 generate_corpus() {
     make_dir "$PARTIAL/raw"

@@ -29,34 +29,17 @@
 #   bash scripts/prepare_treebank.sh --from ~/nltk_data/corpora/treebank/combined --bpe 2000 --out data/treebank-sample
 #   bash scripts/prepare_treebank.sh --smoke --out /tmp/treebank
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/prepare_lib.sh
-source "$ROOT/scripts/prepare_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 
 OUT="$ROOT/data/treebank"
 SETS=(train valid test)
 VALID=400 TEST=400 VOCAB=16000 MERGES=""
 
-script_option() {
-    USED=2
-    case "$1" in
-    --vocab | --bpe | --valid | --test)
-        need_value "$1" "$2"
-        [[ "$3" =~ ^[1-9][0-9]{0,8}$ ]] || die "$1 takes a whole number from 1, not '$3'" 2
-        ;;&
-    --vocab) VOCAB="$3" MERGES="" ;;
-    --bpe) MERGES="$3" ;;
-    --valid) VALID="$3" ;;
-    --test) TEST="$3" ;;
-    --smoke) SMOKE=1 USED=1 ;;
-    --url | --source-lang | --target-lang | --min-tokens | --max-tokens | --ratio | --drop-duplicates | --drop-empty | --drop-held-out | \
-        --repair | --disk)
-        die "$1 has no meaning here; see $PROGRAM --help" 2
-        ;;
-    *) USED=0 ;;
-    esac
-}
+OPTIONS=(--vocab=VOCAB:from_1:no_merges --bpe=MERGES:from_1 --valid=VALID:from_1 --test=TEST:from_1 --smoke=SMOKE:1)
+no_merges() { MERGES=""; }
+refuse --url --source-lang --target-lang --min-tokens --max-tokens --ratio --drop-duplicates --drop-empty \
+    --drop-held-out --repair --disk
 
 write_toy() { plugin treebank-toy "$PARTIAL/toy.mrg" --trees 300; }
 
@@ -85,25 +68,14 @@ apply_codes() {
 }
 
 binarise() {
-    local command set side
-    command=(fairseq-preprocess --source-lang words --target-lang brackets --trainpref "$TEXT/train"
-        --validpref "$TEXT/valid" --testpref "$TEXT/test" --destdir "$PARTIAL/bin" --workers "$WORKERS")
+    local words=()
     # fairseq counts its four special symbols too.
-    [[ -n "$MERGES" ]] || command+=(--nwordssrc $((VOCAB + 4)))
-    if [[ "$DRY_RUN" == 1 ]]; then
-        show "${command[@]}"
-        return
-    fi
-    spawn redirected /dev/null "$PARTIAL/preprocess.out" "${command[@]}"
-    await fairseq-preprocess
-    # Its log names the temporary folder.
-    rm -f "$PARTIAL/bin/preprocess.log"
-    for set in "${SETS[@]}"; do
-        for side in words brackets; do
-            [[ -s "$PARTIAL/bin/$set.words-brackets.$side.idx" ]] || stop_stage fairseq-preprocess 0
-        done
-    done
-    note "bin: dictionaries of $(($(wc -l <"$PARTIAL/bin/dict.words.txt"))) and $(($(wc -l <"$PARTIAL/bin/dict.brackets.txt"))) types"
+    [[ -n "$MERGES" ]] || words=(--nwordssrc $((VOCAB + 4)))
+    INDICES=({train,valid,test}.words-brackets.{words,brackets})
+    preprocess --source-lang words --target-lang brackets --trainpref "$TEXT/train" --validpref "$TEXT/valid" \
+        --testpref "$TEXT/test" --destdir "$PARTIAL/bin" --workers "$WORKERS" ${words[@]+"${words[@]}"}
+    [[ "$DRY_RUN" == 1 ]] ||
+        note "bin: dictionaries of $(($(wc -l <"$PARTIAL/bin/dict.words.txt"))) and $(($(wc -l <"$PARTIAL/bin/dict.brackets.txt"))) types"
 }
 
 parse_options "$@"

@@ -31,10 +31,8 @@
 #   bash scripts/prepare_wikitext.sh 103 --gpt2-bpe ~/gpt2_bpe --workers 8
 #   bash scripts/prepare_wikitext.sh 103 --from ~/Downloads/wikitext-103-raw-v1.zip --dry-run
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/prepare_lib.sh
-source "$ROOT/scripts/prepare_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 
 CORPUS=""
 LAYOUT=""
@@ -54,33 +52,16 @@ archive_checksum() {
     esac
 }
 
-script_option() {
-    USED=2
-    case "$1" in
-    2 | 103)
-        [[ -z "$CORPUS" ]] || die "one corpus, not $CORPUS and $1; see $PROGRAM --help" 2
-        CORPUS="$1" USED=1
-        ;;
-    --layout)
-        need_value "$1" "$2"
-        [[ "$3" == raw || "$3" == tokens ]] || die "--layout takes raw or tokens, not '$3'" 2
-        LAYOUT="$3"
-        ;;
-    --bpe)
-        need_value "$1" "$2"
-        SIZE="$3" BPE="$3" # parse_options looks at BPE
-        ;;
-    --gpt2-bpe)
-        need_value "$1" "$2"
-        GPT2_BPE="${3%/}"
-        ;;
-    --smoke) SMOKE=1 USED=1 ;;
-    --source-lang | --target-lang | --min-tokens | --max-tokens | --ratio | --drop-duplicates | --drop-empty | --repair)
-        die "$1 has no meaning here: this is one text, taken as it is" 2
-        ;;
-    *) USED=0 ;;
-    esac
+OPTIONS=("2=:corpus" "103=:corpus" --layout=LAYOUT:layout --bpe=BPE:size --gpt2-bpe=GPT2_BPE:folder --smoke=SMOKE:1)
+MEANINGLESS=": this is one text, taken as it is"
+refuse --source-lang --target-lang --min-tokens --max-tokens --ratio --drop-duplicates --drop-empty --repair
+
+corpus() {
+    [[ -z "$CORPUS" ]] || die "one corpus, not $CORPUS and $1; see $PROGRAM --help" 2
+    CORPUS="$1"
 }
+layout() { [[ "$2" == raw || "$2" == tokens ]] || die "--layout takes raw or tokens, not '$2'" 2; }
+size() { SIZE="$2"; }
 
 # ------------------------------------------------------------------ finding the text
 
@@ -188,22 +169,11 @@ encode() {
 }
 
 binarise_ids() {
-    local split command=(fairseq-preprocess --only-source --srcdict "$DICTIONARY" --destdir "$PARTIAL/bin"
-        --workers "$WORKERS")
-    for split in "${SPLITS[@]}"; do
-        command+=("--${split}pref" "$OUT/encoded/$split")
-    done
-    if [[ "$DRY_RUN" == 1 ]]; then
-        show "${command[@]}"
-        return
-    fi
-    spawn redirected /dev/null "$PARTIAL/preprocess.out" "${command[@]}"
-    await fairseq-preprocess
-    # Its log names the temporary folder and adds nothing to the counts below.
-    rm -f "$PARTIAL/bin/preprocess.log"
-    for split in "${SPLITS[@]}"; do
-        [[ -s "$PARTIAL/bin/$split.idx" ]] || stop_stage fairseq-preprocess 0
-    done
+    local text="$OUT/encoded"
+    INDICES=("${SPLITS[@]}")
+    preprocess --only-source --srcdict "$DICTIONARY" --destdir "$PARTIAL/bin" --workers "$WORKERS" \
+        --trainpref "$text/train" --validpref "$text/valid" --testpref "$text/test"
+    [[ "$DRY_RUN" == 0 ]] || return 0
     if grep '% replaced' "$LOG" | grep -qv ', 0\.0% replaced'; then
         die "$DICTIONARY lacks ids of $OUT/bpe/encoder.json; take all files of a BPE from the same place"
     fi

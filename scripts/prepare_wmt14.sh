@@ -40,10 +40,8 @@
 #   bash scripts/prepare_wmt14.sh --pair en-fr --workers 16 --out /scratch/wmt14-en-fr
 #   bash scripts/prepare_wmt14.sh --from ~/wmt14 --source-lang de --target-lang en --dry-run
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/prepare_lib.sh
-source "$ROOT/scripts/prepare_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 
 PAIR=en-de OUT="" BPE="" SOURCE="" TARGET=""
 MAX_TOKENS=250
@@ -52,17 +50,8 @@ REPAIR=1 DROP_EMPTY=1
 STATMT="https://www.statmt.org"
 MIRROR="https://huggingface.co/datasets/wmt"
 
-script_option() {
-    USED=2
-    case "$1" in
-    --pair)
-        need_value "$1" "$2"
-        [[ "$3" == en-de || "$3" == en-fr ]] || die "--pair takes en-de or en-fr, not '$3'" 2
-        PAIR="$3"
-        ;;
-    *) USED=0 ;;
-    esac
-}
+OPTIONS=(--pair=PAIR:known_pair)
+known_pair() { [[ "$2" == en-de || "$2" == en-fr ]] || die "--pair takes en-de or en-fr, not '$2'" 2; }
 
 settle_options() {
     LANGUAGES=(en "${PAIR#en-}")

@@ -1,41 +1,26 @@
 # shellcheck shell=bash
-# Sourced by the language-model recipes in examples/ after lib.sh and recipe_lib.sh: from raw text to a validation loss.
+# Sourced by the language-model recipes in examples/: from raw text to a validation loss.
 #
 # A recipe sets its hyper-parameters (see pretrain_run) and calls: pretrain_options "$@"; pretrain
+
+# shellcheck source=scripts/recipe_lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/recipe_lib.sh"
 
 GPT2_BPE=""
 WARM_START=""
 TASK=masked_lm # or language_modeling
 
+SHARED_OPTIONS+=(--gpt2-bpe=GPT2_BPE:folder --warm-start=WARM_START)
+
 # pretrain_options "$@": recipe_options, and the options that only these recipes take.
 pretrain_options() {
-    local rest=()
-    while [[ $# -gt 0 && "$1" != -- ]]; do
-        case "$1" in
-            --gpt2-bpe | --warm-start)
-                need_value "$1" "$#"
-                case "$1" in
-                    --gpt2-bpe) GPT2_BPE="${2%/}" ;;
-                    --warm-start) WARM_START="$2" ;;
-                esac
-                shift 2
-                ;;
-            *)
-                rest+=("$1")
-                shift
-                ;;
-        esac
-    done
-    recipe_options ${rest[@]+"${rest[@]}"} "$@"
+    recipe_options "$@"
     [[ -z "$WARM_START" || -n "$GPT2_BPE$DATA_DIR" ]] ||
         die "--warm-start needs data in the checkpoint's own dictionary; add --gpt2-bpe DIR or --data-dir DIR" 2
     [[ -z "$WARM_START" || -f "$WARM_START" || "$DRY_RUN" == 1 ]] ||
         die "no checkpoint $WARM_START; make it with fairseq-plugins warm-start (see its --help)"
 
-    local suffix=""
-    [[ "$SMOKE" == 0 ]] || suffix="-smoke"
-    [[ -n "$RUNS" ]] || RUNS="$ROOT/runs/$NAME$suffix"
-    [[ -n "$DATA_DIR" ]] || DATA_DIR="$ROOT/data/wikitext-$CORPUS${GPT2_BPE:+-gpt2}$suffix"
+    default_folders "$NAME" "${DATA_NAME:-wikitext-$CORPUS${GPT2_BPE:+-gpt2}}"
     # A folder of fairseq-preprocess --only-source is data as it is; everything else is made by prepare_wikitext.sh.
     DATA="$DATA_DIR/bin"
     [[ ! -f "$DATA_DIR/dict.txt" ]] || DATA="$DATA_DIR"
@@ -62,7 +47,7 @@ pretrain_prepare() {
 # set_updates: MAX_UPDATE, where it is not given, from EPOCHS: the linear decay must know where it ends.
 set_updates() {
     local sequences text="$LENGTH"
-    [[ "$TASK" != masked_lm ]] || text=$((LENGTH - 1))
+    [[ "$TASK" != masked_lm ]] || text=$((LENGTH - 1)) # beside <s>
     [[ "$SMOKE" == 0 ]] || MAX_UPDATE="${MAX_UPDATE:-6}" # train.sh makes no more then
     [[ -z "${MAX_UPDATE:-}" ]] || return 0
     use_python
@@ -70,19 +55,11 @@ set_updates() {
         sequences=230000
         note "--max-update below is about that of WikiText-103; the data, once they are there, say it exactly"
     else
-        sequences="$(LOGLEVEL=WARNING "$PYTHON" -c "$COUNT_SEQUENCES" "$DATA/train" "$text")" ||
+        sequences="$(LOGLEVEL=WARNING "$PYTHON" -m fairseq_plugins.cli count-sequences "$DATA/train" "$text")" ||
             die "cannot read $DATA/train.idx; remove $DATA and run the same command again"
     fi
     MAX_UPDATE=$((EPOCHS * ((sequences * LENGTH + BATCH_TOKENS - 1) / BATCH_TOKENS)))
 }
-
-# A sequence of a masked language model is <s> and LENGTH - 1 tokens of text.
-COUNT_SEQUENCES='
-import sys
-from fairseq.data.indexed_dataset import MMapIndexedDataset
-data = MMapIndexedDataset(sys.argv[1])
-print(-(-int(data.sizes.sum()) // int(sys.argv[2])))
-'
 
 # pretrain_run: train and show what came out; pretrain_prepare comes first.
 #
@@ -91,7 +68,7 @@ print(-(-int(data.sizes.sum()) // int(sys.argv[2])))
 # a --lr-scheduler the learning rate falls linearly), and perhaps GPU_TRAINING (more of them, for a GPU) and BELOW (a
 # loss whose first update the table shows).
 pretrain_run() {
-    local save_dir="$RUNS/$VARIANT-seed$SEED" options=() processes=()
+    local save_dir="$RUNS/$VARIANT-seed$SEED" options=()
     use_python
     resolve_gpus
     common_flags
@@ -115,45 +92,20 @@ pretrain_run() {
     fi
     [[ -z "$WARM_START" ]] || options+=(--finetune-from-model "$WARM_START")
     if [[ "$SMOKE" == 1 && "$TASK" == masked_lm ]]; then
-        options+=(--tokens-per-sample 48 --max-positions 48 --encoder-layers 1 --encoder-embed-dim 32
-            --encoder-ffn-embed-dim 32 --encoder-attention-heads 2)
+        smoke_sizes encoder
+        options+=(--tokens-per-sample 48 --max-positions 48 "${SIZES[@]}")
     elif [[ "$SMOKE" == 1 ]]; then
-        options+=(--tokens-per-sample 48 --decoder-layers 1 --decoder-embed-dim 32 --decoder-input-dim 32
-            --decoder-output-dim 32 --decoder-ffn-embed-dim 32 --decoder-attention-heads 2)
+        smoke_sizes decoder --decoder-input-dim 32 --decoder-output-dim 32
+        options+=(--tokens-per-sample 48 "${SIZES[@]}")
     fi
-    [[ -z "${PROCESSES:-}" ]] || processes=(--processes "$PROCESSES")
-    run_stage "$ROOT/scripts/train.sh" "$DATA" --arch "$ARCH" --save-dir "$save_dir" --max-update "$MAX_UPDATE" \
-        --max-tokens "$MAX_TOKENS" --batch-tokens "$BATCH_TOKENS" --save-every "$SAVE_EVERY" \
-        ${processes[@]+"${processes[@]}"} "${COMMON_FLAGS[@]}" -- "${options[@]}" ${EXTRA[@]+"${EXTRA[@]}"}
-    show_losses "$save_dir"
-}
-
-# pretrain_table: the finished runs of this recipe as a table, and as files beside them.
-pretrain_table() {
-    local runs=() run
-    for run in "$RUNS"/*-seed*/; do
-        [[ ! -f "$run/done" ]] || runs+=("${run%/}")
-    done
-    [[ "${#runs[@]}" -gt 0 || "$DRY_RUN" == 1 ]] || die "no finished run in $RUNS; run $PROGRAM without --table first"
-    show_losses ${runs[@]+"${runs[@]}"} --json "$RUNS/table.json" --csv "$RUNS/table.csv" --plot "$RUNS/validation.png"
-}
-
-show_losses() {
-    local command
-    use_python
-    command=("$PYTHON" -m fairseq_plugins.cli compare-losses "$@")
-    [[ -z "${BELOW:-}" ]] || command+=(--below "$BELOW")
-    if [[ "$DRY_RUN" == 1 ]]; then
-        show_command "${command[@]}"
-    else
-        LOGLEVEL=WARNING "${command[@]}"
-    fi
+    train_stage "$DATA" "$save_dir" --save-every "$SAVE_EVERY" -- "${options[@]}"
+    plugin_command compare-losses "$save_dir" ${BELOW:+--below "$BELOW"}
 }
 
 # pretrain: what a recipe does once its hyper-parameters are set.
 pretrain() {
     if [[ "$TABLE" == 1 ]]; then
-        pretrain_table
+        finished_table compare-losses "done"
     else
         pretrain_prepare
         set_updates

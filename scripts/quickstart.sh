@@ -33,27 +33,8 @@ DATA_DIR=""
 RUNS=""
 MAX_UPDATE=""
 
-while [[ $# -gt 0 ]]; do
-    common_option "$@"
-    if [[ "$TAKEN" -gt 0 ]]; then
-        shift "$TAKEN"
-        continue
-    fi
-    case "$1" in
-        --data | --from | --data-dir | --runs | --max-update)
-            need_value "$1" "$#"
-            case "$1" in
-                --data) CORPUS="$2" ;;
-                --from) FROM="$2" ;;
-                --data-dir) DATA_DIR="${2%/}" ;;
-                --runs) RUNS="${2%/}" ;;
-                --max-update) MAX_UPDATE="$2" ;;
-            esac
-            shift 2
-            ;;
-        *) die "unknown option $1; see $PROGRAM --help" 2 ;;
-    esac
-done
+OPTIONS=(--data=CORPUS --from=FROM --data-dir=DATA_DIR:folder --runs=RUNS:folder --max-update=MAX_UPDATE)
+read_options "$@"
 
 VARIANTS=(baseline neuralqkv)
 # Short trainings of a small model take a high rate; the toy grammar is too regular to need dropout.
@@ -90,8 +71,7 @@ step() { printf '\n== %s\n' "$*"; }
 
 # ready: whether the Python that would be used has everything already.
 ready() {
-    (use_python && "$PYTHON" -c 'import importlib.util as u, sys
-sys.exit(any(u.find_spec(m) is None for m in ("torch", "fairseq", "sacrebleu", "sacremoses", "subword_nmt")))') 2>/dev/null
+    (use_python && "$PYTHON" "$ROOT/scripts/inspect_env.py" has sacrebleu sacremoses subword_nmt) 2>/dev/null
 }
 
 step "Environment"

@@ -1,56 +1,45 @@
 # shellcheck shell=bash
-# Sourced by the recipes in examples/ after lib.sh: options, and the way from raw text to a score.
+# Sourced by the recipes in examples/: options, and the way from raw text to a score.
 #
 # A recipe sets its hyper-parameters (see recipe_run) and calls: recipe_options "$@"; recipe_run
 
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# shellcheck disable=SC2034 # read by recipes
+ALL_VARIANTS=(baseline neuralqkv symmetric pairwise valueaware matched)
 VARIANTS=(neuralqkv baseline matched) # those of the recipe, which may set others; the first is its default
 VARIANT=""
 FROM=""
 DATA_DIR=""
 RUNS=""
 TABLE=0
-EXTRA=()
 
 # What a recipe may set besides; see recipe_run.
-DATA_NAME="" SAVE_UPDATES="" TOKEN_BLEU="" REFERENCE="test"
+DATA_NAME="" BATCH_TOKENS="" SAVE_UPDATES="" TOKEN_BLEU="" REFERENCE="test"
 SOURCE_LANG=de TARGET_LANG=en
 PREPARE_OPTIONS=() SMOKE_PREPARE=() GENERATION=()
 
-# recipe_options "$@": the options that every recipe takes.
+SHARED_OPTIONS+=(
+    --variant=VARIANT --from=FROM --data-dir=DATA_DIR:folder --runs=RUNS:folder --max-update=MAX_UPDATE
+    --processes=PROCESSES --table=TABLE:1
+)
+# shellcheck disable=SC2034
+PASSES_ON=fairseq-train
+
+# recipe_options "$@": the options that every recipe takes, and its own in OPTIONS.
 recipe_options() {
-    while [[ $# -gt 0 ]]; do
-        common_option "$@"
-        if [[ "$TAKEN" -gt 0 ]]; then
-            shift "$TAKEN"
-            continue
-        fi
-        case "$1" in
-            --variant | --from | --data-dir | --runs | --max-update | --processes)
-                need_value "$1" "$#"
-                case "$1" in
-                    --variant) VARIANT="$2" ;;
-                    --from) FROM="$2" ;;
-                    --data-dir) DATA_DIR="${2%/}" ;;
-                    --runs) RUNS="${2%/}" ;;
-                    --max-update) MAX_UPDATE="$2" ;;
-                    --processes) PROCESSES="$2" ;;
-                esac
-                shift 2
-                ;;
-            --table)
-                TABLE=1
-                shift
-                ;;
-            --)
-                shift
-                EXTRA=("$@")
-                break
-                ;;
-            *) die "unknown option $1; options of fairseq-train go after --; see $PROGRAM --help" 2 ;;
-        esac
-    done
+    read_options "$@"
     [[ -n "$VARIANT" ]] || VARIANT="${VARIANTS[0]}"
     [[ " ${VARIANTS[*]} " == *" $VARIANT "* ]] || die "--variant $VARIANT: choose one of ${VARIANTS[*]}" 2
+}
+
+# default_folders RUNS_NAME DATA_NAME: RUNS and DATA_DIR where they are not given; a smoke run has its own.
+default_folders() {
+    local suffix=""
+    [[ "$SMOKE" == 0 ]] || suffix="-smoke"
+    [[ -n "$RUNS" ]] || RUNS="$ROOT/runs/$1$suffix"
+    [[ -n "$DATA_DIR" ]] || DATA_DIR="$ROOT/data/$2$suffix"
 }
 
 # recipe_run: prepare, train, translate, score; each stage that is complete is kept.
@@ -62,12 +51,11 @@ recipe_options() {
 # average these saves), GENERATION (options of fairseq-generate), REFERENCE (the set in raw/ that is the reference),
 # TOKEN_BLEU (tokenised or compound-split: another BLEU to report).
 recipe_run() {
-    local suffix="" save_dir gen data prepare=() limits=() saves=() average=() checkpoint=() score=()
-    [[ "$SMOKE" == 0 ]] || suffix="-smoke"
-    [[ -n "$RUNS" ]] || RUNS="$ROOT/runs/$NAME$suffix"
-    [[ -n "$DATA_DIR" ]] || DATA_DIR="$ROOT/data/${DATA_NAME:-$NAME}$suffix"
+    local save_dir gen data prepare=() saves=() score=()
+    # shellcheck disable=SC2153 # the recipe's
+    default_folders "$NAME" "${DATA_NAME:-$NAME}"
     if [[ "$TABLE" == 1 ]]; then
-        recipe_table
+        finished_table compare gen.test/score.json
         return
     fi
     save_dir="$RUNS/$VARIANT-seed$SEED"
@@ -77,9 +65,6 @@ recipe_run() {
 
     if [[ "$SMOKE" == 1 ]]; then
         BPE=200
-        # The few updates of a smoke run end within its first epoch.
-        [[ "$AVERAGE" == 0 ]] || AVERAGE=2
-        average+=(--updates)
         # Without text of its own a smoke run takes a little of the toy corpus, which is German and English.
         if [[ -z "$FROM" ]]; then
             PREPARE="$ROOT/scripts/prepare_toy.sh"
@@ -91,7 +76,6 @@ recipe_run() {
         fi
     elif [[ -n "$SAVE_UPDATES" ]]; then
         saves=(--no-epoch-checkpoints --save-interval-updates "$SAVE_UPDATES" --keep-interval-updates "$AVERAGE")
-        average+=(--updates)
     fi
     prepare+=(${PREPARE_OPTIONS[@]+"${PREPARE_OPTIONS[@]}"} --source-lang "$SOURCE_LANG" --target-lang "$TARGET_LANG")
     prepare+=(--out "$DATA_DIR" --bpe "$BPE" --workers "$(getconf _NPROCESSORS_ONLN)")
@@ -99,19 +83,9 @@ recipe_run() {
     [[ "$DRY_RUN" == 0 ]] || prepare+=(--dry-run)
     run_stage "$PREPARE" "${prepare[@]}"
 
-    [[ -z "${MAX_UPDATE:-}" ]] || limits+=(--max-update "$MAX_UPDATE")
-    [[ -z "${MAX_EPOCH:-}" ]] || limits+=(--max-epoch "$MAX_EPOCH")
-    [[ -z "${PROCESSES:-}" ]] || limits+=(--processes "$PROCESSES")
-    run_stage "$ROOT/scripts/train.sh" "$data" --arch "$ARCH" --save-dir "$save_dir" "${limits[@]}" \
-        --max-tokens "$MAX_TOKENS" --batch-tokens "$BATCH_TOKENS" "${COMMON_FLAGS[@]}" \
-        -- "${TRAINING[@]}" ${saves[@]+"${saves[@]}"} ${EXTRA[@]+"${EXTRA[@]}"}
-
-    if [[ "$AVERAGE" -gt 0 ]]; then
-        run_stage "$ROOT/scripts/average.sh" "$save_dir" --last "$AVERAGE" ${average[@]+"${average[@]}"} \
-            --out "$save_dir/average.pt" "${COMMON_FLAGS[@]}"
-        checkpoint=(--path "$save_dir/average.pt")
-    fi
-    run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" ${checkpoint[@]+"${checkpoint[@]}"} \
+    train_stage "$data" "$save_dir" -- "${TRAINING[@]}" ${saves[@]+"${saves[@]}"}
+    average_stage "$save_dir"
+    run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" ${CHECKPOINT[@]+"${CHECKPOINT[@]}"} \
         --out "$gen" --beam "$BEAM" --lenpen "$LENPEN" --language "$TARGET_LANG" "${COMMON_FLAGS[@]}" \
         -- ${GENERATION[@]+"${GENERATION[@]}"}
     [[ -z "$TOKEN_BLEU" ]] || score=("--$TOKEN_BLEU" "$TARGET_LANG")
@@ -119,19 +93,74 @@ recipe_run() {
         ${score[@]+"${score[@]}"} "${COMMON_FLAGS[@]}"
 }
 
-# recipe_table: the finished runs of this recipe as a table, and as files beside them.
-recipe_table() {
-    local runs=() run command
+# train_stage DATA SAVE_DIR [OPTION]... -- FAIRSEQ_TRAIN_OPTION...: train.sh as the recipe and its caller want it.
+train_stage() {
+    local options=("$1" --arch "$ARCH" --save-dir "$2" --max-tokens "$MAX_TOKENS")
+    [[ -z "${BATCH_TOKENS:-}" ]] || options+=(--batch-tokens "$BATCH_TOKENS")
+    [[ -z "${MAX_UPDATE:-}" ]] || options+=(--max-update "$MAX_UPDATE")
+    [[ -z "${MAX_EPOCH:-}" ]] || options+=(--max-epoch "$MAX_EPOCH")
+    [[ -z "${PROCESSES:-}" ]] || options+=(--processes "$PROCESSES")
+    run_stage "$ROOT/scripts/train.sh" "${options[@]}" "${COMMON_FLAGS[@]}" "${@:3}" ${EXTRA[@]+"${EXTRA[@]}"}
+}
+
+# average_stage SAVE_DIR: average AVERAGE saves, if it is not 0; how generate.sh takes the result is in CHECKPOINT.
+average_stage() {
+    local updates=()
+    CHECKPOINT=()
+    [[ "$AVERAGE" -gt 0 ]] || return 0
+    [[ "$SMOKE" == 0 && -z "$SAVE_UPDATES" ]] || updates=(--updates)
+    # The few updates of a smoke run end within its first epoch.
+    [[ "$SMOKE" == 0 ]] || AVERAGE=2
+    run_stage "$ROOT/scripts/average.sh" "$1" --last "$AVERAGE" ${updates[@]+"${updates[@]}"} --out "$1/average.pt" \
+        "${COMMON_FLAGS[@]}"
+    CHECKPOINT=(--path "$1/average.pt")
+}
+
+# finished_table COMMAND FILE [OPTION...]: COMMAND makes a table of those runs that have FILE, and files beside them.
+finished_table() {
+    local command="$1" file="$2" runs=() run
+    shift 2
     for run in "$RUNS"/*-seed*/; do
-        [[ ! -f "$run/gen.test/score.json" ]] || runs+=("${run%/}")
+        [[ ! -f "$run/$file" ]] || runs+=("${run%/}")
     done
     [[ "${#runs[@]}" -gt 0 || "$DRY_RUN" == 1 ]] || die "no finished run in $RUNS; run $PROGRAM without --table first"
     use_python
-    command=("$PYTHON" -m fairseq_plugins.cli compare "${runs[@]}" --json "$RUNS/table.json" --csv "$RUNS/table.csv"
-        --plot "$RUNS/validation.png")
-    if [[ "$DRY_RUN" == 1 ]]; then
-        show_command "${command[@]}"
-    else
-        LOGLEVEL=WARNING "${command[@]}"
+    plugin_command "$command" ${runs[@]+"${runs[@]}"} "$@" --json "$RUNS/table.json" --csv "$RUNS/table.csv" \
+        --plot "$RUNS/validation.png" ${BELOW:+--below "$BELOW"}
+}
+
+# ------------------------------------------------------------------ pretrained models
+
+# require_model HUB_NAME: MODEL, in Hugging Face's layout, must be there, or this says how to fetch it.
+require_model() {
+    local name="${1##*/}" fetch="huggingface-cli download $1 --local-dir"
+    [[ "$TABLE" == 0 ]] || return 0
+    if [[ -z "$MODEL" && "$SMOKE" == 0 ]]; then
+        [[ "$DRY_RUN" == 1 ]] || die "which pretrained model? Fetch it with: $fetch $name, and add --model $name" 2
+        MODEL="$name"
     fi
+    [[ -z "$MODEL" || -f "$MODEL/config.json" || "$DRY_RUN" == 1 ]] ||
+        die "no config.json in $MODEL; fetch the model with: $fetch $(printf '%q' "$MODEL")"
+}
+
+# random_model KIND FOLDER: a tiny one, where none is given.
+random_model() {
+    [[ -z "$MODEL" ]] || return 0
+    MODEL="$2"
+    [[ -d "$MODEL" ]] || run_command "$PYTHON" "$ROOT/scripts/random_huggingface.py" "$1" "$MODEL"
+}
+
+# start_variant PRETRAINED DICT PROJECTIONS: START, the checkpoint that the training of ARCH begins with: PRETRAINED, or
+# that with networks, or with PROJECTIONS drawn anew.
+start_variant() {
+    local options=(--reinit "$3")
+    START="$1"
+    [[ "$VARIANT" != baseline ]] || return 0
+    START="$RUNS/starts/$VARIANT-seed$SEED.pt"
+    [[ "$VARIANT" != neuralqkv ]] || options=(--neural-start reinit)
+    if [[ -f "$START" && "$START" -nt "$1" ]]; then
+        note "$START is there already"
+        return
+    fi
+    plugin_command warm-start "$1" "$START" --arch "$ARCH" "${options[@]}" --seed "$SEED" --dict "$2" --json "${START%.pt}.json"
 }

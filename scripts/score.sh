@@ -28,37 +28,14 @@ OUT=""
 TOKENIZE=13a
 TOKENISED=""
 COMPOUND_SPLIT=""
-EXTRA=()
 
-while [[ $# -gt 0 ]]; do
-    common_option "$@"
-    if [[ "$TAKEN" -gt 0 ]]; then
-        shift "$TAKEN"
-        continue
-    fi
-    case "$1" in
-        --out | --tokenize | --tokenised | --compound-split)
-            need_value "$1" "$#"
-            case "$1" in
-                --out) OUT="$2" ;;
-                --tokenize) TOKENIZE="$2" ;;
-                --tokenised) TOKENISED="$2" ;;
-                --compound-split) COMPOUND_SPLIT="$2" ;;
-            esac
-            shift 2
-            ;;
-        --)
-            shift
-            EXTRA=("$@")
-            break
-            ;;
-        -*) die "unknown option $1; options of sacrebleu go after --; see $PROGRAM --help" 2 ;;
-        *)
-            FILES+=("$1")
-            shift
-            ;;
-    esac
-done
+OPTIONS=(--out=OUT --tokenize=TOKENIZE --tokenised=TOKENISED --compound-split=COMPOUND_SPLIT)
+PASSES_ON=sacrebleu
+other_word() {
+    [[ "$1" != -* ]] || unknown_option "$1"
+    FILES+=("$1")
+}
+read_options "$@"
 [[ "${#FILES[@]}" == 2 ]] || die "two files: the hypotheses and the reference; see $PROGRAM --help" 2
 HYP="${FILES[0]}" REF="${FILES[1]}"
 [[ -n "$OUT" ]] || OUT="$(dirname "$HYP")/score.json"
@@ -93,60 +70,14 @@ kept() {
         { [[ -z "$COMPOUND_SPLIT" ]] || grep -qF '"BLEU-compound-split"' "$OUT"; }
 }
 
+record=()
 if ! kept; then
     "${SACREBLEU[@]}" >"$OUT.part" || {
         rm -f "$OUT.part"
         die "sacrebleu failed on $HYP against $REF"
     }
-    "$PYTHON" - "$OUT.part" "$HYP" "$REF" "$hyp_lines" "$TOKENISED" "$COMPOUND_SPLIT" <<'PYTHON'
-import json
-import os
-import re
-import sys
-
-from sacrebleu.metrics import BLEU
-from sacremoses import MosesTokenizer
-
-part, hypotheses, reference, lines, tokenised, compound_split = sys.argv[1:]
-
-
-def token_bleu(name, language, split):
-    tokenizer = MosesTokenizer(language)
-    texts = []
-    for path in (hypotheses, reference):
-        with open(path, encoding="utf-8", newline="\n") as file:
-            texts.append([tokenizer.tokenize(line, return_str=True) for line in file])
-        if split:
-            # The pattern of tensor2tensor's get_ende_bleu.sh.
-            texts[-1] = [re.sub(r"(\S)-(\S)", r"\1 ##AT##-##AT## \2", line) for line in texts[-1]]
-    metric = BLEU(tokenize="none", force=True)
-    result = metric.corpus_score(texts[0], [texts[1]])
-    return {"name": name, "score": round(result.score, 2), "signature": str(metric.get_signature()), "tok": "none"}
-
-
-with open(part, encoding="utf-8") as file:
-    metrics = json.load(file)
-if tokenised:
-    metrics.append(token_bleu("BLEU-tokenised", tokenised, False))
-if compound_split:
-    metrics.append(token_bleu("BLEU-compound-split", compound_split, True))
-content = {
-    "hypotheses": os.path.abspath(hypotheses),
-    "reference": os.path.abspath(reference),
-    "sentences": int(lines),
-    "metrics": {metric["name"]: metric for metric in metrics},
-}
-with open(part, "w", encoding="utf-8") as file:
-    json.dump(content, file, indent=2)
-    file.write("\n")
-PYTHON
-    mv "$OUT.part" "$OUT"
+    record=(--sacrebleu "$OUT.part" --hypotheses "$HYP" --reference "$REF" --tokenised "$TOKENISED"
+        --compound-split "$COMPOUND_SPLIT")
 fi
-"$PYTHON" - "$OUT" <<'PYTHON'
-import json
-import sys
-
-with open(sys.argv[1], encoding="utf-8") as file:
-    metrics = json.load(file)["metrics"]
-print(" | ".join(f"{name} {metric['score']:.2f} ({metric['signature']})" for name, metric in metrics.items()))
-PYTHON
+"$PYTHON" -m fairseq_plugins.cli record-scores "$OUT" ${record[@]+"${record[@]}"}
+rm -f "$OUT.part"

@@ -63,52 +63,16 @@ LOG_INTERVAL=""
 PROCESSES=1
 HANG_TIMEOUT=1800
 GRACE=120
-EXTRA=()
 
-whole_number() { [[ "$2" =~ ^[1-9][0-9]*$ ]] || die "$1 needs a number of at least 1, not '$2'" 2; }
-
-while [[ $# -gt 0 ]]; do
-    common_option "$@"
-    if [[ "$TAKEN" -gt 0 ]]; then
-        shift "$TAKEN"
-        continue
-    fi
-    case "$1" in
-        --arch | --save-dir | --max-update | --max-epoch | --max-tokens | --batch-tokens | --save-every | \
-            --log-interval | --processes | --hang-timeout | --grace)
-            need_value "$1" "$#"
-            case "$1" in
-                --arch) ARCH="$2" ;;
-                --save-dir) SAVE_DIR="${2%/}" ;;
-                --hang-timeout)
-                    [[ "$2" =~ ^[0-9]+$ ]] || die "$1 needs a number of seconds (0: never), not '$2'" 2
-                    HANG_TIMEOUT="$2"
-                    ;;
-                *) whole_number "$1" "$2" ;;&
-                --max-update) MAX_UPDATE="$2" ;;
-                --max-epoch) MAX_EPOCH="$2" ;;
-                --max-tokens) MAX_TOKENS="$2" ;;
-                --batch-tokens) BATCH_TOKENS="$2" ;;
-                --save-every) SAVE_EVERY="$2" ;;
-                --log-interval) LOG_INTERVAL="$2" ;;
-                --processes) PROCESSES="$2" ;;
-                --grace) GRACE="$2" ;;
-            esac
-            shift 2
-            ;;
-        --)
-            shift
-            EXTRA=("$@")
-            break
-            ;;
-        -*) die "unknown option $1; options of fairseq-train go after --; see $PROGRAM --help" 2 ;;
-        *)
-            [[ -z "$DATA" ]] || die "one DATA_BIN folder, not also '$1'; see $PROGRAM --help" 2
-            DATA="$1"
-            shift
-            ;;
-    esac
-done
+OPTIONS=(
+    --arch=ARCH --save-dir=SAVE_DIR:folder --max-update=MAX_UPDATE:count --max-epoch=MAX_EPOCH:count
+    --max-tokens=MAX_TOKENS:count --batch-tokens=BATCH_TOKENS:count --save-every=SAVE_EVERY:count
+    --log-interval=LOG_INTERVAL:count --processes=PROCESSES:count --hang-timeout=HANG_TIMEOUT:seconds --grace=GRACE:count
+)
+PASSES_ON=fairseq-train
+seconds() { [[ "$2" =~ ^[0-9]+$ ]] || die "$1 needs a number of seconds (0: never), not '$2'" 2; }
+other_word() { only_word DATA "DATA_BIN folder" "$1"; }
+read_options "$@"
 
 [[ -n "$DATA" ]] || die "which data? Give the folder that fairseq-preprocess wrote; see $PROGRAM --help" 2
 [[ -n "$ARCH" ]] || die "which model? Give --arch; see $PROGRAM --help" 2
@@ -158,57 +122,18 @@ fi
 # add_default OPTION VALUE...: unless the caller gave OPTION himself.
 add_default() { given "$1" ${EXTRA[@]+"${EXTRA[@]}"} || TRAIN+=("$@"); }
 
-# What the names of our architectures begin with.
-OURS='^(transformer|transformer_lm|roberta)_(baseline|neuralqkv|symmetric|pairwise|valueaware|matched)(_|$)'
-
 # apply_preset: what --preset says of the criterion, the optimizer and dropout, in TRAIN, wherever they stand there.
 apply_preset() {
-    local index word option twin criterion="" optimizer="" changed=() kept=()
+    local option answer
     for option in --fp16 --bf16 --amp --memory-efficient-fp16 --memory-efficient-bf16; do
         [[ "$PRESET" != fast-bf16 ]] || ! given "$option" "${TRAIN[@]}" ||
             die "--preset fast-bf16: half precision of another kind, $option, is given: leave it out, or take --preset fast" 2
     done
-    for index in "${!TRAIN[@]}"; do
-        word="${TRAIN[index]}"
-        case "$word" in
-            --criterion | --optimizer) option="$word" word="${TRAIN[index + 1]:-}" ;;
-            --criterion=* | --optimizer=*) option="${word%%=*}" word="${word#*=}" ;;
-            *) continue ;;
-        esac
-        twin="$(faster "$word")"
-        if [[ "${TRAIN[index]}" == *=* ]]; then TRAIN[index]="$option=$twin"; else TRAIN[index + 1]="$twin"; fi
-        # Of several, fairseq takes the last.
-        if [[ "$option" == --criterion ]]; then criterion="$twin"; else optimizer="$twin"; fi
-    done
-    case "$criterion" in
-        fused_*)
-            changed+=(--criterion "$criterion")
-            if [[ "$PRESET" == fast-bf16 ]]; then
-                given --autocast-bf16 "${TRAIN[@]}" || TRAIN+=(--autocast-bf16)
-                changed+=(--autocast-bf16)
-            fi
-            ;;
-        autocast_*) changed+=(--criterion "$criterion") ;;
-        *) kept+=("--criterion $criterion") ;;
-    esac
-    if [[ "$optimizer" == fused_* ]]; then changed+=(--optimizer "$optimizer"); else kept+=("--optimizer $optimizer"); fi
-    if [[ "$ARCH" =~ $OURS ]]; then
-        given --fast-dropout "${TRAIN[@]}" || TRAIN+=(--fast-dropout)
-        changed+=(--fast-dropout)
-    else
-        kept+=("the dropout of $ARCH, which is none of our architectures")
-    fi
-    word="$(printf ', %s' ${kept[@]+"${kept[@]}"})"
-    note "--preset $PRESET sets ${changed[*]:-nothing}${kept[*]:+; no faster twin: ${word:2}}"
-}
-
-# faster NAME: the criterion or optimizer that takes the place of another in the preset.
-faster() {
-    case "$1" in
-        label_smoothed_cross_entropy | cross_entropy | adam) printf 'fused_%s' "$1" ;;
-        masked_lm) if [[ "$PRESET" == fast-bf16 ]]; then printf 'autocast_masked_lm'; else printf '%s' "$1"; fi ;;
-        *) printf '%s' "$1" ;;
-    esac
+    mapfile -d "" -t answer < <(LOGLEVEL=WARNING "$PYTHON" -m fairseq_plugins.cli apply-preset --preset "$PRESET" \
+        --arch "$ARCH" -- "${TRAIN[@]}")
+    [[ "${#answer[@]}" -gt 0 ]] || exit 1
+    note "${answer[0]}"
+    TRAIN=("${answer[@]:1}")
 }
 
 # network_interface: the one that leads to machine 0; gloo would take the host name's, which may be the loopback.
@@ -253,7 +178,8 @@ if [[ "$SMOKE" == 1 ]]; then
         transformer_lm* | roberta*) ;;
         *)
             for side in encoder decoder; do
-                TRAIN+=("--$side-layers" 1 "--$side-embed-dim" 32 "--$side-ffn-embed-dim" 32 "--$side-attention-heads" 2)
+                smoke_sizes "$side"
+                TRAIN+=("${SIZES[@]}")
             done
             ;;
     esac

@@ -454,7 +454,8 @@ def test_help_names_every_option(name):
     text = script(f"scripts/{name}.sh", "--help")
     assert "Example" in text
     source = (ROOT / "scripts" / f"{name}.sh").read_text()
-    parsed = set(re.findall(r"(--[a-z][a-z-]+)(?=[ |)])", source.split("esac")[0].split("case", 1)[1]))
+    parsed = set(re.findall(r"(--[a-z][a-z-]+)=", re.search(r"^OPTIONS=\(.*?\)$", source, re.M | re.S)[0]))
+    assert parsed
     common = {"--gpus", "--cpu", "--seed", "--resume", "--dry-run", "--smoke"}
     missing = {option for option in parsed | common if option not in text}
     assert not missing

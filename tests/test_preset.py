@@ -6,9 +6,12 @@ import shlex
 
 import pytest
 from fairseq import options
-from pipeline_tools import ROOT, script, snapshot
+from fairseq.criterions import CRITERION_REGISTRY
+from fairseq.optim import OPTIMIZER_REGISTRY
+from pipeline_tools import script, snapshot
 from tiny_training import SMALL, write_corpus
 
+from fairseq_plugins.commands import apply_preset
 from fairseq_plugins.models.grid import FAMILY_SITES, SIZES, VARIANTS, architecture_name, stock_name
 
 OURS = "transformer_neuralqkv_tiny"
@@ -80,13 +83,22 @@ def test_stock_architectures_have_no_fast_dropout(data, tmp_path):
 
 
 def test_it_knows_our_architectures():
-    """The pattern in train.sh, over the whole grid and stock fairseq's names."""
-    (pattern,) = re.findall(r"^OURS='(.*)'$", (ROOT / "scripts/train.sh").read_text(), re.M)
+    """Over the whole grid and stock fairseq's names."""
     for family in FAMILY_SITES:
         for size in SIZES[family]:
-            for variant in VARIANTS:
-                assert re.search(pattern, architecture_name(family, variant, size))
-            assert not re.search(pattern, stock_name(family, size))
+            ours = [architecture_name(family, variant, size) for variant in VARIANTS]
+            for arch in (*ours, stock_name(family, size), f"{ours[1]}_of_others"):
+                _, words = apply_preset.apply("fast", arch, ["train"])
+                assert words == ["train", *(["--fast-dropout"] if arch in ours else [])]
+
+
+def test_twins_are_those_that_are_registered():
+    """Every criterion and optimizer of the package whose name says so stands in for the one it is named after."""
+    names = {*CRITERION_REGISTRY, *OPTIMIZER_REGISTRY}
+    assert {name for name in names if apply_preset.twin(name, True) != name} == {
+        name.split("_", 1)[1] for name in names if name.startswith(("fused_", "autocast_"))
+    }
+    assert apply_preset.twin("masked_lm", False) == "masked_lm"
 
 
 @pytest.mark.parametrize(

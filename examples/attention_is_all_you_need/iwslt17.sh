@@ -19,40 +19,21 @@
 #   examples/attention_is_all_you_need/iwslt17.sh --variant pairwise --gpus 1 --resume -- --fp16
 #   examples/attention_is_all_you_need/iwslt17.sh --variant symmetric --smoke
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 # shellcheck source=scripts/recipe_lib.sh
-source "$ROOT/scripts/recipe_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/recipe_lib.sh"
 
 NAME=iwslt17-de-en
 PREPARE="$ROOT/scripts/prepare_iwslt17.sh"
 SMOKE_PREPARE=(--tests tst2015)
-VARIANTS=(baseline neuralqkv symmetric pairwise valueaware matched)
+VARIANTS=("${ALL_VARIANTS[@]}")
 MAX_UPDATE=50000
 recipe_options "$@"
 
-# fairseq's examples/translation, IWSLT'14 German-English: 6+6 layers of 512, feed-forward 1024, 4 heads.
-ARCH="transformer_${VARIANT}_iwslt_de_en"
-BPE=10000 # joint merges, one dictionary
-MAX_TOKENS=4096
-BATCH_TOKENS=4096
-TRAINING=(
-    --share-decoder-input-output-embed --dropout 0.3 --weight-decay 0.0001
-    --criterion label_smoothed_cross_entropy --label-smoothing 0.1
-    --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 0.0
-    --lr 0.0005 --lr-scheduler inverse_sqrt --warmup-updates 4000
-    --keep-last-epochs 5
-)
-AVERAGE=0 # checkpoint_best, by validation loss
-BEAM=5
-LENPEN=1
+# shellcheck source=scripts/settings/iwslt.sh
+source "$ROOT/scripts/settings/iwslt.sh"
 
-# For planning: entries of the dictionary, target tokens of an epoch, gigabytes of data and checkpoints.
+# For --plan: entries of the dictionary, target tokens of an epoch, gigabytes of data and checkpoints.
 # shellcheck disable=SC2034
-{
-    VOCABULARY=10000
-    TRAIN_TOKENS=5000000
-    DISK_GB=5
-}
+VOCABULARY=10000 TRAIN_TOKENS=5000000 DISK_GB=5
 
 recipe_run

@@ -24,33 +24,16 @@
 #   examples/attention_is_all_you_need/parsing.sh --size sample --table
 #   examples/attention_is_all_you_need/parsing.sh --variant pairwise --smoke
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 # shellcheck source=scripts/recipe_lib.sh
-source "$ROOT/scripts/recipe_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/recipe_lib.sh"
 
 VARIANTS=(baseline neuralqkv symmetric pairwise matched valueaware)
 SIZE=paper
 MAX_UPDATE=""
 
-# parsing_options "$@": recipe_options, and --size.
-parsing_options() {
-    local rest=()
-    while [[ $# -gt 0 && "$1" != -- ]]; do
-        if [[ "$1" == --size ]]; then
-            need_value "$1" "$#"
-            [[ "$2" == paper || "$2" == sample ]] || die "--size $2: choose paper or sample" 2
-            SIZE="$2"
-            shift 2
-        else
-            rest+=("$1")
-            shift
-        fi
-    done
-    recipe_options ${rest[@]+"${rest[@]}"} "$@"
-}
-
-parsing_options "$@"
+OPTIONS=(--size=SIZE:known_size)
+known_size() { [[ "$2" == paper || "$2" == sample ]] || die "--size $2: choose paper or sample" 2; }
+recipe_options "$@"
 NAME="parsing-$SIZE"
 
 # What differs from Transformer base is in the paper's words the 4 layers, d = 1024, the dropouts, the learning rate and
@@ -103,26 +86,6 @@ case "$SIZE" in
 esac
 LONGEST=(--max-len-a 1 --max-len-b 300) # target tokens: as many as the source has, and 300
 
-parsing_table() {
-    local runs=() run
-    for run in "$RUNS"/*-seed*/; do
-        [[ ! -f "$run/gen.test/evalb.json" ]] || runs+=("${run%/}")
-    done
-    [[ "${#runs[@]}" -gt 0 || "$DRY_RUN" == 1 ]] || die "no finished run in $RUNS; run $PROGRAM without --table first"
-    plugin_command parse-table ${runs[@]+"${runs[@]}"} --json "$RUNS/table.json" --csv "$RUNS/table.csv" \
-        --plot "$RUNS/validation.png"
-}
-
-# plugin_command WORD...: fairseq-plugins WORD..., or show it.
-plugin_command() {
-    use_python
-    if [[ "$DRY_RUN" == 1 ]]; then
-        show_command "$PYTHON" -m fairseq_plugins.cli "$@"
-    else
-        LOGLEVEL=WARNING "$PYTHON" -m fairseq_plugins.cli "$@"
-    fi
-}
-
 parsing_prepare() {
     local options=(--out "$DATA_DIR" --workers "$(getconf _NPROCESSORS_ONLN)")
     if [[ -z "$FROM" && "$SMOKE" == 0 && -f "$DATA_DIR/.stamps/binarise" ]]; then
@@ -140,35 +103,23 @@ parsing_prepare() {
 }
 
 parsing_run() {
-    local save_dir="$RUNS/$VARIANT-seed$SEED" data="$DATA_DIR/bin" gen processes=() average=() checkpoint=()
+    local save_dir="$RUNS/$VARIANT-seed$SEED" data="$DATA_DIR/bin" gen
     gen="$save_dir/gen.test"
     common_flags
-    [[ -z "${PROCESSES:-}" ]] || processes=(--processes "$PROCESSES")
-    run_stage "$ROOT/scripts/train.sh" "$data" --arch "$ARCH" --save-dir "$save_dir" --max-update "$MAX_UPDATE" \
-        --max-tokens "$MAX_TOKENS" --batch-tokens "$BATCH_TOKENS" ${processes[@]+"${processes[@]}"} "${COMMON_FLAGS[@]}" \
-        -- "${TRAINING[@]}" ${EXTRA[@]+"${EXTRA[@]}"}
-    if [[ "$AVERAGE" -gt 0 ]]; then
-        if [[ "$SMOKE" == 1 ]]; then
-            # The few updates of a smoke run end within its first epoch.
-            AVERAGE=2 average=(--updates)
-        fi
-        run_stage "$ROOT/scripts/average.sh" "$save_dir" --last "$AVERAGE" ${average[@]+"${average[@]}"} \
-            --out "$save_dir/average.pt" "${COMMON_FLAGS[@]}"
-        checkpoint=(--path "$save_dir/average.pt")
-    fi
-    run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" ${checkpoint[@]+"${checkpoint[@]}"} \
+    train_stage "$data" "$save_dir" -- "${TRAINING[@]}"
+    average_stage "$save_dir"
+    run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" ${CHECKPOINT[@]+"${CHECKPOINT[@]}"} \
         --out "$gen" --beam "$BEAM" --lenpen "$LENPEN" --max-tokens 2048 --language en "${COMMON_FLAGS[@]}" \
         -- "${LONGEST[@]}"
     plugin_command parse-score "$DATA_DIR/raw/test.trees" "$gen/hyp.tok" --trees "$gen/test.parsed" \
         --json "$gen/evalb.json"
 }
 
-[[ "$SMOKE" == 0 ]] || NAME+="-smoke"
-[[ -n "$RUNS" ]] || RUNS="$ROOT/runs/$NAME"
-[[ -n "$DATA_DIR" ]] || DATA_DIR="$ROOT/data/treebank${NAME#parsing}"
+default_folders "$NAME" "treebank-$SIZE"
 if [[ "$TABLE" == 1 ]]; then
-    parsing_table
+    finished_table parse-table gen.test/evalb.json
 else
+    use_python
     parsing_prepare
     parsing_run
 fi

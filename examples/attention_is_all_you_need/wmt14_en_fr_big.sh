@@ -19,19 +19,15 @@
 #   examples/attention_is_all_you_need/wmt14_en_fr_big.sh --gpus 8 --resume -- --fp16
 #   examples/attention_is_all_you_need/wmt14_en_fr_big.sh --variant symmetric --smoke
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 # shellcheck source=scripts/recipe_lib.sh
-source "$ROOT/scripts/recipe_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/recipe_lib.sh"
 
 NAME=wmt14-en-fr-big
 DATA_NAME=wmt14-en-fr
 PREPARE="$ROOT/scripts/prepare_wmt14.sh"
 PREPARE_OPTIONS=(--pair en-fr)
-SMOKE_PREPARE=(--disk 0)
-SOURCE_LANG=en
 TARGET_LANG=fr
-VARIANTS=(baseline neuralqkv symmetric pairwise valueaware matched)
+VARIANTS=("${ALL_VARIANTS[@]}")
 MAX_UPDATE=300000
 recipe_options "$@"
 
@@ -40,26 +36,16 @@ recipe_options "$@"
 ARCH="transformer_${VARIANT}_vaswani_wmt_en_fr_big" # 6+6 layers of 1024, feed-forward 4096, 16 heads
 BPE=32000                                           # joint merges for the paper's 32,000 word pieces, one dictionary
 MAX_TOKENS=3584
-BATCH_TOKENS=25000 # target tokens of one update over all devices
-TRAINING=(
-    --share-all-embeddings --dropout 0.1
-    --criterion label_smoothed_cross_entropy --label-smoothing 0.1
-    --optimizer adam --adam-betas "(0.9, 0.98)" --adam-eps 1e-9 --clip-norm 0.0 --weight-decay 0.0
-    --lr 0.00049411 --lr-scheduler inverse_sqrt --warmup-updates 4000 --warmup-init-lr 0
-)
+DROPOUT=0.1
+PEAK=0.00049411
 SAVE_UPDATES=600 # about the paper's ten minutes
 AVERAGE=20
-BEAM=4
-LENPEN=0.6 # fairseq divides by length^0.6, the paper by ((5 + length) / 6)^0.6
-GENERATION=(--max-len-a 1 --max-len-b 50)
 TOKEN_BLEU=tokenised
+# shellcheck source=scripts/settings/attention_is_all_you_need.sh
+source "$ROOT/scripts/settings/attention_is_all_you_need.sh"
 
-# For planning: entries of the dictionary, target tokens of an epoch, gigabytes of data and checkpoints.
+# For --plan: entries of the dictionary, target tokens of an epoch, gigabytes of data and checkpoints.
 # shellcheck disable=SC2034
-{
-    VOCABULARY=32000
-    TRAIN_TOKENS=1200000000
-    DISK_GB=190
-}
+VOCABULARY=32000 TRAIN_TOKENS=1200000000 DISK_GB=190
 
 recipe_run

@@ -21,10 +21,8 @@
 #   examples/neural_qkv/multi30k.sh --table
 #   examples/neural_qkv/multi30k.sh --variant matched --smoke
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 # shellcheck source=scripts/recipe_lib.sh
-source "$ROOT/scripts/recipe_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/recipe_lib.sh"
 
 NAME=multi30k-de-en
 PREPARE="$ROOT/scripts/prepare_multi30k.sh"

@@ -26,10 +26,8 @@
 #   examples/neural_qkv/opus_mt.sh --model opus-mt-de-en --variant baseline-reinit --gpus 1 -- --fp16
 #   examples/neural_qkv/opus_mt.sh --variant matched --smoke
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 # shellcheck source=scripts/recipe_lib.sh
-source "$ROOT/scripts/recipe_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/recipe_lib.sh"
 
 NAME=opus-mt-de-en
 VARIANTS=(neuralqkv baseline baseline-reinit matched)
@@ -61,37 +59,7 @@ TRAINING=(
     --lr 0.00005 --lr-scheduler polynomial_decay --warmup-updates 0 --end-learning-rate 0.0
 )
 
-# opus_options "$@": recipe_options, and --model.
-opus_options() {
-    local rest=()
-    while [[ $# -gt 0 && "$1" != -- ]]; do
-        if [[ "$1" == --model ]]; then
-            need_value "$1" "$#"
-            MODEL="${2%/}"
-            shift 2
-        else
-            rest+=("$1")
-            shift
-        fi
-    done
-    recipe_options ${rest[@]+"${rest[@]}"} "$@"
-    local suffix=""
-    [[ "$SMOKE" == 0 ]] || suffix="-smoke"
-    [[ -n "$RUNS" ]] || RUNS="$ROOT/runs/$NAME$suffix"
-    [[ -n "$DATA_DIR" ]] || DATA_DIR="$ROOT/data/$NAME$suffix"
-    [[ "$TABLE" == 0 ]] || return 0
-    if [[ -z "$MODEL" && "$SMOKE" == 0 ]]; then
-        [[ "$DRY_RUN" == 1 ]] || die "which pretrained model? Fetch it with: huggingface-cli download Helsinki-NLP/opus-mt-de-en --local-dir opus-mt-de-en, and add --model opus-mt-de-en" 2
-        MODEL=opus-mt-de-en
-    fi
-    [[ -z "$MODEL" || -f "$MODEL/config.json" || "$DRY_RUN" == 1 ]] ||
-        die "no config.json in $MODEL; fetch the model with: huggingface-cli download Helsinki-NLP/opus-mt-de-en --local-dir $(printf '%q' "$MODEL")"
-}
-
-# run_command WORD...: run it, or show it.
-run_command() {
-    if [[ "$DRY_RUN" == 1 ]]; then show_command "$@"; else LOGLEVEL=WARNING "$@"; fi
-}
+OPTIONS=(--model=MODEL:folder)
 
 # prepare_data: raw text and the pretrained model to $DATA_DIR/bin and $DATA_DIR/model.
 prepare_data() {
@@ -109,31 +77,9 @@ prepare_data() {
         text=("$ROOT/scripts/prepare_iwslt17.sh")
     fi
     run_stage "${text[@]}" --out "$DATA_DIR/text" --workers "$workers" ${common[@]+"${common[@]}"}
-    if [[ -z "$MODEL" ]]; then
-        MODEL="$DATA_DIR/random-model"
-        [[ -d "$MODEL" ]] || run_command "$PYTHON" "$ROOT/scripts/random_huggingface.py" marian "$MODEL"
-    fi
+    random_model marian "$DATA_DIR/random-model"
     run_stage "$ROOT/scripts/prepare_opus_mt.sh" --model "$MODEL" --from "$DATA_DIR/text/raw" --out "$DATA_DIR" \
         --workers "$workers" ${common[@]+"${common[@]}"}
-}
-
-# start_variant: ARCH, and START, the checkpoint that its training begins with.
-start_variant() {
-    local pretrained="$DATA_DIR/model/model.pt" options=()
-    ARCH="transformer_${VARIANT%-reinit}"
-    START="$RUNS/starts/$VARIANT-seed$SEED.pt"
-    case "$VARIANT" in
-        baseline) START="$pretrained" ;;
-        neuralqkv) options=(--neural-start reinit) ;;
-        *) options=(--reinit "q,k,out") ;;
-    esac
-    [[ "$VARIANT" != baseline ]] || return 0
-    if [[ -f "$START" && "$START" -nt "$pretrained" ]]; then
-        note "$START is there already"
-        return
-    fi
-    run_command "$PYTHON" -m fairseq_plugins.cli warm-start "$pretrained" "$START" --arch "$ARCH" "${options[@]}" \
-        --seed "$SEED" --dict "$DATA_DIR/model/dict.txt" --json "${START%.pt}.json"
 }
 
 # set_updates: MAX_UPDATE, where it is not given, from EPOCHS: the linear decay must know where it ends.
@@ -150,16 +96,14 @@ set_updates() {
 
 # train_and_score: the run itself; each stage that is complete is kept.
 train_and_score() {
-    local save_dir="$RUNS/$VARIANT-seed$SEED" data="$DATA_DIR/bin" devices options=() subset
+    local save_dir="$RUNS/$VARIANT-seed$SEED" data="$DATA_DIR/bin" devices subset
     devices="$GPUS"
     [[ "$GPUS" -gt 0 ]] || devices="${PROCESSES:-1}"
     devices=$((devices * NODES))
     [[ $((BATCH % devices)) == 0 ]] || die "a batch of $BATCH sentences cannot be shared by $devices devices; take 1, 2, 4 ..." 2
-    [[ -z "${PROCESSES:-}" ]] || options+=(--processes "$PROCESSES")
-    run_stage "$ROOT/scripts/train.sh" "$data" --arch "$ARCH" --save-dir "$save_dir" --max-update "$MAX_UPDATE" \
-        --max-tokens $((512 * BATCH / devices)) --save-every 2000 ${options[@]+"${options[@]}"} "${COMMON_FLAGS[@]}" \
-        -- "${TRAINING[@]}" --batch-size $((BATCH / devices)) --total-num-update "$MAX_UPDATE" \
-        --no-epoch-checkpoints --finetune-from-model "$START" ${EXTRA[@]+"${EXTRA[@]}"}
+    MAX_TOKENS=$((512 * BATCH / devices))
+    train_stage "$data" "$save_dir" --save-every 2000 -- "${TRAINING[@]}" --batch-size $((BATCH / devices)) \
+        --total-num-update "$MAX_UPDATE" --no-epoch-checkpoints --finetune-from-model "$START"
     for subset in valid test; do
         run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" --path "$save_dir/checkpoint_last.pt" \
             --subset "$subset" --out "$save_dir/gen.$subset" --beam "$BEAM" --lenpen "$LENPEN" --language en \
@@ -170,26 +114,18 @@ train_and_score() {
     done
 }
 
-# show_table: the finished runs of this recipe on the validation set.
-show_table() {
-    local runs=() run
-    for run in "$RUNS"/*-seed*/; do
-        [[ ! -f "$run/gen.valid/score.json" ]] || runs+=("${run%/}")
-    done
-    [[ "${#runs[@]}" -gt 0 || "$DRY_RUN" == 1 ]] || die "no finished run in $RUNS; run $PROGRAM without --table first"
-    run_command "$PYTHON" -m fairseq_plugins.cli compare ${runs[@]+"${runs[@]}"} --subset valid \
-        --json "$RUNS/table.json" --csv "$RUNS/table.csv" --plot "$RUNS/validation.png"
-}
-
-opus_options "$@"
+recipe_options "$@"
+default_folders "$NAME" "$NAME"
+require_model Helsinki-NLP/opus-mt-de-en
 use_python
 if [[ "$TABLE" == 1 ]]; then
-    show_table
+    finished_table compare gen.valid/score.json --subset valid
 else
     resolve_gpus
     common_flags
     prepare_data
-    start_variant
+    ARCH="transformer_${VARIANT%-reinit}"
+    start_variant "$DATA_DIR/model/model.pt" "$DATA_DIR/model/dict.txt" "q,k,out"
     set_updates
     train_and_score
 fi

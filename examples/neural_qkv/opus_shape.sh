@@ -20,10 +20,8 @@
 #   examples/neural_qkv/opus_shape.sh --variant neuralqkv --gpus 1 --resume -- --fp16
 #   examples/neural_qkv/opus_shape.sh --variant matched --smoke
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 # shellcheck source=scripts/recipe_lib.sh
-source "$ROOT/scripts/recipe_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/recipe_lib.sh"
 
 NAME=iwslt17-de-en-32k
 PREPARE="$ROOT/scripts/prepare_iwslt17.sh"

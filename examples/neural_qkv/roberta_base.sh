@@ -26,15 +26,13 @@
 #   examples/neural_qkv/roberta_base.sh --model roberta-base --variant baseline-reinit --gpus 1 -- --bf16
 #   examples/neural_qkv/roberta_base.sh --variant matched --smoke
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
-# shellcheck source=scripts/recipe_lib.sh
-source "$ROOT/scripts/recipe_lib.sh"
 # shellcheck source=scripts/pretrain_lib.sh
-source "$ROOT/scripts/pretrain_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/pretrain_lib.sh"
 
 NAME=wikitext-103-roberta-base
-CORPUS=103
+DATA_NAME="$NAME" # not the data of another BPE, which other recipes keep
+# shellcheck source=scripts/settings/roberta_neural_qkv.sh
+source "$ROOT/scripts/settings/roberta_neural_qkv.sh"
 VARIANTS=(neuralqkv baseline baseline-reinit matched)
 MODEL=""
 
@@ -46,70 +44,19 @@ MODEL=""
     DISK_GB=16
 }
 
-# The paper's code: batches of 8 sequences, everything else as its trainer's defaults.
-LENGTH=512
-MAX_TOKENS=4096
-BATCH_TOKENS=4096
-EPOCHS=5
-SAVE_EVERY=5000
-TRAINING=(
-    --dropout 0.1 --attention-dropout 0.1
-    --optimizer adam --adam-betas "(0.9, 0.999)" --adam-eps 1e-8 --weight-decay 0.0 --clip-norm 1.0
-    --lr 0.00005 --warmup-updates 0
-)
-
-# model_options "$@": pretrain_options, and --model.
-model_options() {
-    local rest=() data_dir=""
-    while [[ $# -gt 0 && "$1" != -- ]]; do
-        case "$1" in
-            --model)
-                need_value "$1" "$#"
-                MODEL="${2%/}"
-                shift 2
-                ;;
-            --gpt2-bpe | --warm-start) die "$1 has no meaning here: both come from --model" 2 ;;
-            *)
-                [[ "$1" != --data-dir ]] || data_dir=1
-                rest+=("$1")
-                shift
-                ;;
-        esac
-    done
-    pretrain_options ${rest[@]+"${rest[@]}"} "$@"
-    if [[ -z "$data_dir" ]]; then
-        # Not the data of another BPE, which other recipes keep there.
-        DATA_DIR="$ROOT/data/$NAME"
-        [[ "$SMOKE" == 0 ]] || DATA_DIR+="-smoke"
-        DATA="$DATA_DIR/bin"
-    fi
-    [[ "$TABLE" == 0 ]] || return 0
-    if [[ -z "$MODEL" && "$SMOKE" == 0 ]]; then
-        [[ "$DRY_RUN" == 1 ]] || die "which pretrained model? Fetch it with: huggingface-cli download FacebookAI/roberta-base --local-dir roberta-base, and add --model roberta-base" 2
-        MODEL=roberta-base
-    fi
-    [[ -z "$MODEL" || -f "$MODEL/config.json" || "$DRY_RUN" == 1 ]] ||
-        die "no config.json in $MODEL; fetch the model with: huggingface-cli download FacebookAI/roberta-base --local-dir $(printf '%q' "$MODEL")"
-}
-
-# run_command WORD...: run it, or show it.
-run_command() {
-    if [[ "$DRY_RUN" == 1 ]]; then show_command "$@"; else LOGLEVEL=WARNING "$@"; fi
-}
+OPTIONS=(--model=MODEL:folder --gpt2-bpe=:from_the_model --warm-start=:from_the_model)
+from_the_model() { die "$1 has no meaning here: both come from --model" 2; }
 
 # import_model: the pretrained model as a checkpoint with its BPE, in GPT2_BPE.
 import_model() {
     GPT2_BPE="$RUNS/model"
-    if [[ -z "$MODEL" ]]; then
-        MODEL="$RUNS/random-model"
-        [[ -d "$MODEL" ]] || run_command "$PYTHON" "$ROOT/scripts/random_huggingface.py" roberta "$MODEL"
-    fi
+    random_model roberta "$RUNS/random-model"
     # The checkpoint is written last: with it, everything is there.
     if [[ -f "$GPT2_BPE/model.pt" && ! "$MODEL/config.json" -nt "$GPT2_BPE/model.pt" ]]; then
         note "$GPT2_BPE/model.pt is there already"
         return
     fi
-    run_command "$PYTHON" -m fairseq_plugins.cli import-huggingface "$MODEL" "$GPT2_BPE/model.pt"
+    plugin_command import-huggingface "$MODEL" "$GPT2_BPE/model.pt"
 }
 
 # prepare_text: raw text to $DATA, in the pretrained model's BPE.
@@ -123,33 +70,17 @@ prepare_text() {
     fi
 }
 
-# start_variant: ARCH, and WARM_START, the checkpoint that its training begins with.
-start_variant() {
-    local pretrained="$GPT2_BPE/model.pt" options=()
-    ARCH="roberta_${VARIANT%-reinit}_base"
-    WARM_START="$RUNS/starts/$VARIANT-seed$SEED.pt"
-    case "$VARIANT" in
-        baseline) WARM_START="$pretrained" ;;
-        neuralqkv) options=(--neural-start reinit) ;;
-        *) options=(--reinit "q,k,v") ;;
-    esac
-    [[ "$VARIANT" != baseline ]] || return 0
-    if [[ -f "$WARM_START" && "$WARM_START" -nt "$pretrained" ]]; then
-        note "$WARM_START is there already"
-        return
-    fi
-    run_command "$PYTHON" -m fairseq_plugins.cli warm-start "$pretrained" "$WARM_START" --arch "$ARCH" "${options[@]}" \
-        --seed "$SEED" --dict "$GPT2_BPE/dict.txt" --json "${WARM_START%.pt}.json"
-}
-
-model_options "$@"
+pretrain_options "$@"
+require_model FacebookAI/roberta-base
 use_python
 if [[ "$TABLE" == 1 ]]; then
-    pretrain_table
+    finished_table compare-losses "done"
 else
     import_model
     prepare_text
-    start_variant
+    ARCH="roberta_${VARIANT%-reinit}_base"
+    start_variant "$GPT2_BPE/model.pt" "$GPT2_BPE/dict.txt" "q,k,v"
+    WARM_START="$START"
     set_updates
     pretrain_run
 fi

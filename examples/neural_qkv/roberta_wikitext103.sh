@@ -26,30 +26,16 @@
 #   examples/neural_qkv/roberta_wikitext103.sh --table
 #   examples/neural_qkv/roberta_wikitext103.sh --variant matched --smoke
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
-# shellcheck source=scripts/recipe_lib.sh
-source "$ROOT/scripts/recipe_lib.sh"
 # shellcheck source=scripts/pretrain_lib.sh
-source "$ROOT/scripts/pretrain_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/pretrain_lib.sh"
 
 NAME=wikitext-103-roberta
-CORPUS=103
+# shellcheck source=scripts/settings/roberta_neural_qkv.sh
+source "$ROOT/scripts/settings/roberta_neural_qkv.sh"
 VARIANTS=(neuralqkv baseline matched)
 pretrain_options "$@"
 
-# The paper's code: batches of 8 sequences, everything else as its trainer's defaults.
 ARCH="roberta_${VARIANT}_base"
-LENGTH=512
-MAX_TOKENS=4096
-BATCH_TOKENS=4096
-EPOCHS=5
-SAVE_EVERY=5000
-TRAINING=(
-    --dropout 0.1 --attention-dropout 0.1
-    --optimizer adam --adam-betas "(0.9, 0.999)" --adam-eps 1e-8 --weight-decay 0.0 --clip-norm 1.0
-    --lr 0.00005 --warmup-updates 0
-)
 
 # For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
 # shellcheck disable=SC2034

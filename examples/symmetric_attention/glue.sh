@@ -39,49 +39,15 @@ CHECKPOINT="" GLUE_DATA="" FROM="" BPE_DIR="" DICT="" RUNS="" CHOSEN=""
 SEEDS=1,2,3,4,5
 LR=1e-5 EPOCHS=5 BATCH=16
 KEEP=0 TABLE=0
-EXTRA=()
 
-while [[ $# -gt 0 ]]; do
-    [[ "$1" != --seed ]] || die "--seed is not an option here: give --seeds, for example --seeds 1" 2
-    common_option "$@"
-    if [[ "$TAKEN" -gt 0 ]]; then
-        shift "$TAKEN"
-        continue
-    fi
-    case "$1" in
-        --checkpoint | --glue-data | --from | --bpe-dir | --dict | --runs | --tasks | --seeds | --lr | --epochs | --batch)
-            need_value "$1" "$#"
-            case "$1" in
-                --checkpoint) CHECKPOINT="$2" ;;
-                --glue-data) GLUE_DATA="${2%/}" ;;
-                --from) FROM="${2%/}" ;;
-                --bpe-dir) BPE_DIR="${2%/}" ;;
-                --dict) DICT="$2" ;;
-                --runs) RUNS="${2%/}" ;;
-                --tasks) CHOSEN="$2" ;;
-                --seeds) SEEDS="$2" ;;
-                --lr) LR="$2" ;;
-                --epochs) EPOCHS="$2" ;;
-                --batch) BATCH="$2" ;;
-            esac
-            shift 2
-            ;;
-        --keep-checkpoints)
-            KEEP=1
-            shift
-            ;;
-        --table)
-            TABLE=1
-            shift
-            ;;
-        --)
-            shift
-            EXTRA=("$@")
-            break
-            ;;
-        *) die "unknown option $1; options of fairseq-train go after --; see $PROGRAM --help" 2 ;;
-    esac
-done
+OPTIONS=(
+    --checkpoint=CHECKPOINT --glue-data=GLUE_DATA:folder --from=FROM:folder --bpe-dir=BPE_DIR:folder --dict=DICT
+    --runs=RUNS:folder --tasks=CHOSEN --seeds=SEEDS --lr=LR --epochs=EPOCHS --batch=BATCH --keep-checkpoints=KEEP:1
+    --table=TABLE:1 --seed=:no_single_seed
+)
+PASSES_ON=fairseq-train
+no_single_seed() { die "--seed is not an option here: give --seeds, for example --seeds 1" 2; }
+read_options "$@"
 [[ "$SEEDS" =~ ^[0-9]+(,[0-9]+)*$ ]] || die "--seeds takes numbers with commas between them, not '$SEEDS'" 2
 [[ "$EPOCHS" =~ ^[1-9][0-9]*$ ]] || die "--epochs takes a whole number from 1, not '$EPOCHS'" 2
 [[ "$BATCH" =~ ^[1-9][0-9]*$ ]] || die "--batch takes a whole number from 1, not '$BATCH'" 2
@@ -105,12 +71,6 @@ fi
 [[ -n "$CHECKPOINT" || "$TABLE" == 1 ]] || die "which model? Give --checkpoint; see $PROGRAM --help" 2
 [[ -n "$RUNS" ]] || die "which runs? Give --runs; see $PROGRAM --help" 2
 [[ -n "$BPE_DIR" || -z "$FROM" ]] || die "--from needs --bpe-dir, the BPE of the pretraining; see $PROGRAM --help" 2
-
-# plugin_command WORD...: run a command of fairseq-plugins, or show it.
-plugin_command() {
-    local command=("$PYTHON" -m fairseq_plugins.cli "$@")
-    if [[ "$DRY_RUN" == 1 ]]; then show_command "${command[@]}"; else LOGLEVEL=WARNING "${command[@]}"; fi
-}
 
 table() { plugin_command glue-table "$RUNS" --json "$RUNS/table.json" --csv "$RUNS/table.csv" --plot "$RUNS/table.png"; }
 

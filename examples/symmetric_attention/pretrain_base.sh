@@ -25,32 +25,16 @@
 #   examples/symmetric_attention/pretrain_base.sh --variant baseline --data-dir data-bin/oscar --gpus 8 --resume
 #   examples/symmetric_attention/pretrain_base.sh --variant symmetric --smoke
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
-# shellcheck source=scripts/recipe_lib.sh
-source "$ROOT/scripts/recipe_lib.sh"
 # shellcheck source=scripts/pretrain_lib.sh
-source "$ROOT/scripts/pretrain_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/pretrain_lib.sh"
 
 NAME=wikitext-103-base
-CORPUS=103
-VARIANTS=(pairwise baseline symmetric)
-MAX_UPDATE=200000
+# shellcheck source=scripts/settings/symmetric_pretraining.sh
+source "$ROOT/scripts/settings/symmetric_pretraining.sh"
 pretrain_options "$@"
 
-# The authors' scripts, with the gradient norm that their trainer clips to.
 ARCH="roberta_${VARIANT}_base"
-LENGTH=512
 MAX_TOKENS=16384
-BATCH_TOKENS=131072
-SAVE_EVERY=5000
-BELOW=5 # the paper's measure of how soon a model leaves the early plateau
-TRAINING=(
-    --dropout 0.1 --attention-dropout 0.1
-    --optimizer adam --adam-betas "(0.9, 0.999)" --adam-eps 1e-12 --weight-decay 0.01 --clip-norm 1.0
-    --lr 0.0001 --warmup-updates 10000
-)
-GPU_TRAINING=(--fp16)
 
 # For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
 # shellcheck disable=SC2034

@@ -25,12 +25,8 @@
 #   examples/symmetric_attention/wikitext2.sh --table
 #   examples/symmetric_attention/wikitext2.sh --variant symmetric --smoke
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
-# shellcheck source=scripts/recipe_lib.sh
-source "$ROOT/scripts/recipe_lib.sh"
 # shellcheck source=scripts/pretrain_lib.sh
-source "$ROOT/scripts/pretrain_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/pretrain_lib.sh"
 
 NAME=wikitext-2
 CORPUS=2

@@ -23,14 +23,8 @@
 #   examples/value_aware/wikitext103.sh --variant exp --gpus 1 --resume -- --fp16
 #   examples/value_aware/wikitext103.sh --variant elu1 --smoke
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
-# shellcheck source=scripts/recipe_lib.sh
-source "$ROOT/scripts/recipe_lib.sh"
-# shellcheck source=scripts/pretrain_lib.sh
-source "$ROOT/scripts/pretrain_lib.sh"
 # shellcheck source=scripts/analysis_lib.sh
-source "$ROOT/scripts/analysis_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/analysis_lib.sh"
 
 NAME=wikitext-103-mixing
 CORPUS=103

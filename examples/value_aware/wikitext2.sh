@@ -25,14 +25,8 @@
 #   examples/value_aware/wikitext2.sh --table
 #   examples/value_aware/wikitext2.sh --variant mlm-relu --smoke
 
-# shellcheck source=scripts/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
-# shellcheck source=scripts/recipe_lib.sh
-source "$ROOT/scripts/recipe_lib.sh"
-# shellcheck source=scripts/pretrain_lib.sh
-source "$ROOT/scripts/pretrain_lib.sh"
 # shellcheck source=scripts/analysis_lib.sh
-source "$ROOT/scripts/analysis_lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/analysis_lib.sh"
 
 NAME=wikitext-2-mixing
 CORPUS=2
