@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     from fairseq_plugins.analysis import report
     from fairseq_plugins.analysis.evaluate import Evaluation
     from fairseq_plugins.analysis.sweep import Bleu, Sweep
-    from fairseq_plugins.checkpoints import CheckpointError, check_archive
+    from fairseq_plugins.checkpoints import CheckpointError
+    from fairseq_plugins.checkpoints.reading import check_archive
 
     logging.getLogger("fairseq").setLevel(logging.WARNING)
     device = torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.checkpoints import CheckpointError, convert_checkpoint
+from fairseq_plugins.checkpoints import CheckpointError
+from fairseq_plugins.checkpoints.convert import convert_checkpoint
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from fairseq_plugins.checkpoints import CheckpointError
-from fairseq_plugins.safe_load import UntrustedCheckpointError
+from fairseq_plugins.checkpoints.safe_load import UntrustedCheckpointError
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.checkpoints import CheckpointError, latest_checkpoint
+from fairseq_plugins.checkpoints import CheckpointError
+from fairseq_plugins.checkpoints.newest import latest_checkpoint
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -29,9 +29,8 @@ import shlex
 import sys
 from typing import Any, Dict, Tuple
 
-from fairseq_plugins.checkpoints import CheckpointError
+from fairseq_plugins.checkpoints import CheckpointError, building
 from fairseq_plugins.corpus import CorpusError, write_whole
-from fairseq_plugins.transfer import models
 from fairseq_plugins.transfer.attention_start import NEURAL_STARTS, Settings
 from fairseq_plugins.transfer.names import ROLES
 from fairseq_plugins.transfer.outcome import table
@@ -55,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "model options", "as fairseq-train takes them; 'fairseq-train --arch ARCH --help'"
     )
-    for action in models.every_model_option():
+    for action in building.every_model_option():
         if not set(action.option_strings) & set(parser._option_string_actions):
             action.default = action.help = argparse.SUPPRESS
             group._add_action(action)
@@ -103,9 +102,9 @@ def given_options(args: argparse.Namespace) -> Dict[str, Any]:
     Raises:
         ValueError: one that the architecture's model does not have.
     """
-    known = {action.dest for action in models.option_parser(args.arch)._actions}
+    known = {action.dest for action in building.option_parser(args.arch)._actions}
     given = {}
-    for action in models.every_model_option():
+    for action in building.every_model_option():
         if action.dest in args and action.dest not in known:
             raise ValueError(f"{action.option_strings[-1]} is no option of {args.arch}")
         if action.dest in args:

@@ -6,17 +6,14 @@ import hashlib
 from argparse import SUPPRESS, ArgumentParser, Namespace, _StoreConstAction
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Optional
 
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from torch import Tensor
 
-from fairseq_plugins.checkpoints import CheckpointError
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError
 from fairseq_plugins.compat.encoder_layer import DUPLICATE_PARAMETERS
-from fairseq_plugins.lines import read_lines
-from fairseq_plugins.transfer.state import architecture, model_options, read
-
-PathLike = Union[str, Path]
+from fairseq_plugins.lines import PathLike, read_lines
 
 #: options that the fine-tuning sets, or that concern checkpoints instead of models
 NOT_THE_MODELS = ("max_positions", "load_checkpoint_heads")
@@ -48,9 +45,9 @@ class Pretrained:
             CheckpointError: it cannot be read, is no RoBERTa-like model, or has an architecture that is not known
                 here, or one of its options cannot be given to fairseq-train.
         """
-        state = read(path)
+        checkpoint = Checkpoint.read(path)
         # in the oldest checkpoints the encoder is called decoder
-        weights = {name.replace("decoder.", "encoder.", 1): tensor for name, tensor in state["model"].items()}
+        weights = {name.replace("decoder.", "encoder.", 1): tensor for name, tensor in checkpoint.weights.items()}
         try:
             positions = weights["encoder.sentence_encoder.embed_positions.weight"]
             words = weights["encoder.sentence_encoder.embed_tokens.weight"]
@@ -59,7 +56,7 @@ class Pretrained:
                 f"{path}: no RoBERTa-like model with learned positions ({error} is missing); give a checkpoint of "
                 "fairseq-train --task masked_lm"
             ) from error
-        arch, options = architecture(state), model_options(state)
+        arch, options = checkpoint.architecture, checkpoint.options
         data = getattr(options, "data", None)
         return cls(
             path=Path(path),

@@ -17,11 +17,9 @@ from fairseq_cli import preprocess
 from running import forked
 from sacrebleu import corpus_bleu
 
-from fairseq_plugins import safe_load
+from fairseq_plugins.checkpoints import Checkpoint, building, safe_load
 from fairseq_plugins.commands import export_ctranslate2 as export_command
 from fairseq_plugins.commands import translate_ctranslate2 as translate_command
-from fairseq_plugins.transfer import models
-from fairseq_plugins.transfer import state as checkpoint
 from fairseq_plugins.transfer.ctranslate2.exporting import export_ctranslate2
 from fairseq_plugins.transfer.ctranslate2.search import load_translator, search_options, translate
 
@@ -223,7 +221,7 @@ def by_fairseq(trained_model, sentences, forbid_first=False, **options):
         options: those of fairseq's generator.
     """
     path, data = trained_model
-    model = models.load(checkpoint.read(path), str(path))
+    model = building.load(Checkpoint.read(path))
     source, target = (Dictionary.load(str(data / f"dict.{side}.txt")) for side in ("de", "en"))
     generator = SequenceGenerator([model], target, **options)
     if forbid_first:
@@ -273,7 +271,7 @@ def test_the_best_hypotheses_are_those_of_fairseq(name, beam, lenpen, trained, e
 
 def test_trained_models_have_the_same_log_probabilities(trained, export, languages, sentences):
     path, data = trained("pairwise")
-    model = models.load(checkpoint.read(path), str(path))
+    model = building.load(Checkpoint.read(path))
     words = Dictionary.load(str(data / "dict.de.txt"))
     targets = [line.split() for line in (languages / "test.en").read_text().splitlines()]
     found = load_translator(export("pairwise")).score_batch(sentences, targets)

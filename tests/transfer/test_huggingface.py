@@ -19,7 +19,8 @@ from fairseq.data.encoders.gpt2_bpe import GPT2BPE, GPT2BPEConfig
 from fairseq.models.roberta import RobertaModel
 from running import forked
 
-from fairseq_plugins import byte_bpe, cli, safe_load
+from fairseq_plugins import byte_bpe, cli
+from fairseq_plugins.checkpoints import safe_load
 
 transformers = pytest.importorskip("transformers")
 safetensors = pytest.importorskip("safetensors.torch")

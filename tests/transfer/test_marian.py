@@ -14,13 +14,12 @@ from fairseq.data import Dictionary
 from fairseq.sequence_generator import SequenceGenerator
 from running import forked
 
-from fairseq_plugins import cli, safe_load
+from fairseq_plugins import cli
 from fairseq_plugins.attention import StagedMultiheadAttention
+from fairseq_plugins.checkpoints import Checkpoint, building, safe_load
 from fairseq_plugins.commands import apply_sentencepiece
 from fairseq_plugins.models.conventions import MarianPositionalEmbedding
 from fairseq_plugins.toy import generate
-from fairseq_plugins.transfer import models
-from fairseq_plugins.transfer import state as checkpoint
 
 transformers = pytest.importorskip("transformers")
 safetensors = pytest.importorskip("safetensors.torch")
@@ -85,7 +84,7 @@ def weights_of(path):
 
 
 def load(path):
-    return models.load(checkpoint.read(path), str(path))
+    return building.load(Checkpoint.read(path))
 
 
 def our_rows(path):

@@ -13,10 +13,9 @@ from fairseq import checkpoint_utils
 from running import forked
 from transfer_trainings import MASKED_LM, TRANSLATION
 
-from fairseq_plugins import cli, safe_load
-from fairseq_plugins.checkpoints import CheckpointError
+from fairseq_plugins import cli
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, building, safe_load
 from fairseq_plugins.models.grid import VARIANTS
-from fairseq_plugins.transfer import models
 from fairseq_plugins.transfer.attention_start import Settings
 from fairseq_plugins.transfer.fold import fold_weights
 from fairseq_plugins.transfer.warm_start import attention_inputs, warm_start
@@ -35,7 +34,7 @@ def pretrained(arch, dtype=torch.float32, **options):
 
 
 def started(state, arch, settings=None, **given):
-    return warm_start(state, "pretrained.pt", arch, given, settings or Settings(), lambda sentence: None)
+    return warm_start(Checkpoint("pretrained.pt", state), arch, given, settings or Settings(), lambda sentence: None)
 
 
 def logits(state_or_model, **options):
@@ -220,7 +219,7 @@ def test_the_fit_is_nearer_to_the_pretrained_model_than_its_queries_alone(norm_f
 def test_the_inputs_of_attention_are_those_of_the_norm_before_it(family, norm_first):
     """What each self-attention really reads, less the mean and over the deviation, is a normalised vector."""
     sides = {f"{side}_normalize_before": norm_first for side in ("encoder", "decoder")}
-    model = models.load(pretrained(f"{family}_baseline_tiny", **sides), "pretrained.pt")
+    model = building.load(Checkpoint("pretrained.pt", pretrained(f"{family}_baseline_tiny", **sides)))
     read = {}
 
     def spied(name, forward):

@@ -13,15 +13,13 @@ from torch import Tensor
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.attention.config import DEFAULTS
 from fairseq_plugins.attention.stages import KERNEL, MIXING
-from fairseq_plugins.checkpoints import CheckpointError, PathLike, get_option
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, Weights, building
+from fairseq_plugins.checkpoints.probe import Expected, Steps, float_steps, probe_of
 from fairseq_plugins.models.transformer import StagedTransformerModel
-from fairseq_plugins.transfer import models
-from fairseq_plugins.transfer import state as checkpoint
 from fairseq_plugins.transfer.fold import fold_weights
 from fairseq_plugins.transfer.huggingface.files import whole_folder
 from fairseq_plugins.transfer.names import attention_names, networks
-from fairseq_plugins.transfer.probe import Expected, Steps, float_steps, probe_of
-from fairseq_plugins.transfer.state import Weights
+from fairseq_plugins.transfer.obstacles import rounded
 
 from .scores import ctranslate2_scores, fairseq_scores
 from .spec import ctranslate2_package, transformer_spec
@@ -72,10 +70,10 @@ def export_ctranslate2(
             was written, or its package is missing.
     """
     ctranslate2_package()
-    state = checkpoint.read(source)
-    checkpoint.check_float(state, str(source))
-    model = models.load(state, str(source))
-    _check_model(model, state, str(source))
+    checkpoint = Checkpoint.read(source)
+    checkpoint.refuse(rounded(checkpoint))
+    model = building.load(checkpoint)
+    _check_model(model, checkpoint, str(source))
     weights = model.state_dict()
     folded = fold_weights(weights)
     rows = {"encoder": dictionary, "decoder": target_dictionary or dictionary}
@@ -84,7 +82,7 @@ def export_ctranslate2(
         # the rounding of small weights would hide smaller faults: first without it
         for weights_type in dict.fromkeys(("float32", quantization)):
             _save(model, weights, sides, folder, weights_type, str(source))
-            _check(models.load(state, str(source)), folder, sides, weights_type, str(source))
+            _check(building.load(checkpoint), folder, sides, weights_type, str(source))
         size = sum(path.stat().st_size for path in folder.iterdir())
     attention = len(attention_names(weights))
     return [f"folded {len(folded)} of {attention} attention modules", f"{quantization} weights, {size / 2**20:.1f} MiB"]
@@ -112,12 +110,12 @@ def _save(model: Any, weights: Weights, sides: List[List[str]], folder: Path, qu
     spec.save(str(folder))
 
 
-def _check_model(model: Any, state: Dict[str, Any], source: str) -> None:
+def _check_model(model: Any, checkpoint: Checkpoint, source: str) -> None:
     """Check that nothing but the parameters and the options that CTranslate2 has makes the outputs."""
-    arch = checkpoint.architecture(state)
+    arch = checkpoint.architecture
     if type(model) is not TransformerModel and not isinstance(model, StagedTransformerModel):
         raise CheckpointError(f"{source} is a {arch}: only models of the transformer family can be exported")
-    task = _task(state)
+    task = checkpoint.task
     if task not in ("translation", ""):
         raise CheckpointError(f"{source} was trained for the task {task}: only translation can be exported")
     for name in UNKNOWN_OPTIONS:
@@ -141,13 +139,6 @@ def _check_attention(name: str, attention: StagedMultiheadAttention, source: str
             raise CheckpointError(
                 f"{source}: {name} has --attention-{stage.name} {found}, which CTranslate2 does not have"
             )
-
-
-def _task(state: Dict[str, Any]) -> str:
-    """The name of the task that the model was trained for; empty if the state has none."""
-    config = get_option(state["cfg"], "task") if state.get("cfg") is not None else None
-    found = get_option(config, "_name") if config is not None and not isinstance(config, str) else config
-    return str(found or getattr(state.get("args"), "task", None) or "")
 
 
 def _symbols(path: PathLike, rows: int, side: str, source: PathLike) -> List[str]:

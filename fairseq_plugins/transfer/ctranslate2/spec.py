@@ -7,8 +7,8 @@ from typing import Any, List
 import numpy as np
 from fairseq.modules import SinusoidalPositionalEmbedding
 
-from fairseq_plugins.checkpoints import CheckpointError
-from fairseq_plugins.transfer.state import UNUSED, Weights
+from fairseq_plugins.checkpoints import CheckpointError, Weights
+from fairseq_plugins.checkpoints.checkpoint import UNUSED
 
 INSTALL = "pip install 'fairseq_plugins[ctranslate2]'"
 #: fairseq's --activation-fn -> CTranslate2's

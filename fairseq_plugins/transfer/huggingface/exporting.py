@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional
 
 import torch
 
-from fairseq_plugins.checkpoints import CheckpointError, PathLike
-from fairseq_plugins.transfer import models
-from fairseq_plugins.transfer import state as checkpoint
-from fairseq_plugins.transfer.fold import fold_state
-from fairseq_plugins.transfer.probe import LOGITS, Expected, of_head, outputs, probe_of, steps_of
-from fairseq_plugins.transfer.state import UNUSED, Weights
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, Weights, building
+from fairseq_plugins.checkpoints.checkpoint import UNUSED
+from fairseq_plugins.checkpoints.probe import LOGITS, Expected, of_head, outputs, probe_of, steps_of
+from fairseq_plugins.models.grid import is_ours
+from fairseq_plugins.transfer.fold import fold
+from fairseq_plugins.transfer.obstacles import rounded
 
 from .config import check_options, to_config
 from .files import CONFIG, whole_folder, write_json, write_weights
@@ -48,21 +48,21 @@ def export_huggingface(
         CheckpointError: the source cannot be read, Hugging Face's RoBERTa has no model with its outputs, or
             ``transformers``, which computes some to compare them, is missing.
     """
-    state = checkpoint.read(source)
-    checkpoint.check_float(state, str(source))
-    unfolded = checkpoint.model_part(state)
-    notes = _fold(state, str(source))
-    model = models.load(state, str(source))
-    if models.family(type(model)) != "roberta":
-        raise CheckpointError(f"{source} is a {checkpoint.architecture(state)}: only RoBERTa models can be exported")
-    weights = {name: tensor.to(_dtype(state)) for name, tensor in model.state_dict().items()}
+    checkpoint = Checkpoint.read(source)
+    checkpoint.refuse(rounded(checkpoint))
+    unfolded = checkpoint.model_part()
+    notes = _fold(checkpoint)
+    model = building.load(checkpoint)
+    if building.family(type(model)) != "roberta":
+        raise CheckpointError(f"{source} is a {checkpoint.architecture}: only RoBERTa models can be exported")
+    weights = {name: tensor.to(checkpoint.dtype) for name, tensor in model.state_dict().items()}
     head = "" if masked_lm else _choose_head(list(model.classification_heads), head, str(source))
     check_options(model.args, str(source))
     layers = len(model.encoder.sentence_encoder.layers)
     exported = to_huggingface(weights, layers, head, str(source))
     words, positions = exported[EMBEDDINGS].size(0), exported[POSITIONS].size(0)
     classes = exported["classifier.out_proj.weight"].size(0) if head else 0
-    tied, dtype = "lm_head.decoder.weight" not in exported, str(_dtype(state)).replace("torch.", "")
+    tied, dtype = "lm_head.decoder.weight" not in exported, str(checkpoint.dtype).replace("torch.", "")
     config = to_config(model.args, words, positions, classes, tied, dtype)
 
     found = dictionary or Path(source).with_name("dict.txt")
@@ -80,13 +80,13 @@ def export_huggingface(
         else:
             notes.append("wrote no tokenizer: give --bpe-dir for one")
         del model, weights
-        _check(unfolded, folder, head, exported, str(source))
+        _check(unfolded, folder, head, exported)
     return [*notes, f"{config['architectures'][0]} of {layers} layers" + (f", head {head}" if head else "")]
 
 
-def _check(state: Dict[str, Any], folder: Path, head: str, exported: Weights, source: str) -> None:
-    """Check that transformers computes from a folder what fairseq computes from a state."""
-    original = models.load(state, source)
+def _check(checkpoint: Checkpoint, folder: Path, head: str, exported: Weights) -> None:
+    """Check that transformers computes from a folder what fairseq computes from a checkpoint."""
+    original, source = building.load(checkpoint), checkpoint.name
     probe = probe_of(original)
     expected = Expected.of(original, lambda model: outputs(model, probe, source), steps_of(exported))
     del original
@@ -129,13 +129,11 @@ def _check_names(present: List[str], names: Dict[str, str], source: str) -> None
         raise CheckpointError(f"{source}: Hugging Face's RoBERTa has no place for the parameter {extra[0]}")
 
 
-def _fold(state: Dict[str, Any], source: str) -> List[str]:
+def _fold(checkpoint: Checkpoint) -> List[str]:
     """Fold a model of this plugin; a stock one is ready."""
-    try:
-        checkpoint.grid_place(checkpoint.architecture(state))
-    except CheckpointError:
+    if not is_ours(checkpoint.architecture):
         return []
-    return [note for note in fold_state(state, source) if "optimizer" not in note]
+    return [note for note in fold(checkpoint) if "optimizer" not in note]
 
 
 def _choose_head(heads: List[str], wanted: Optional[str], source: str) -> str:
@@ -144,7 +142,3 @@ def _choose_head(heads: List[str], wanted: Optional[str], source: str) -> str:
     if wanted is None and len(heads) > 1:
         raise CheckpointError(f"{source}: several classification heads, {', '.join(heads)}: choose one with --head")
     return wanted or (heads[0] if heads else "")
-
-
-def _dtype(state: Dict[str, Any]) -> torch.dtype:
-    return next(w.dtype for name, w in state["model"].items() if name.endswith("embed_tokens.weight"))
