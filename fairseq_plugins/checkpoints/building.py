@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from argparse import Action, ArgumentParser, Namespace
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace, _StoreConstAction
 from copy import copy
-from typing import Any, Dict, List, Optional
+from typing import Any, Collection, Dict, List, Optional
 
 import torch
 from fairseq import models as fairseq_models
 from fairseq.data import Dictionary
-from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 
 from fairseq_plugins.models.grid import SIZES, architecture_name, is_ours
 from fairseq_plugins.models.options import add_model_args
@@ -159,6 +159,42 @@ def option_parser(arch: str) -> ArgumentParser:
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     ARCH_MODEL_REGISTRY[arch].add_args(parser)
     return parser
+
+
+def command_options(arch: str, options: Namespace, source: str, besides: Collection[str] = ()) -> List[str]:
+    """The words that ``fairseq-train --arch`` needs besides to build a model of these options.
+
+    Args:
+        arch: an architecture.
+        options: of a model of it, complete.
+        source: the model's name in messages.
+        besides: names of options to leave out.
+
+    Raises:
+        CheckpointError: the architecture is not known, or has a switch on that is off in the model.
+    """
+    if arch not in ARCH_MODEL_REGISTRY:
+        raise CheckpointError(
+            f"{source}: its architecture {arch} is not known here; it was trained with another plugin"
+        )
+    # as fairseq-train reads them: what is not given is not there, and the architecture fills it in
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    ARCH_MODEL_REGISTRY[arch].add_args(parser.add_argument_group(argument_default=SUPPRESS))
+    defaults = parser.parse_args([])
+    ARCH_CONFIG_REGISTRY[arch](defaults)
+    words: List[str] = []
+    for action in parser._actions:
+        name, option = action.dest, action.option_strings[-1]
+        value = getattr(options, name, None)
+        if name in besides or value is None or value == getattr(defaults, name, None):
+            continue
+        if not isinstance(action, _StoreConstAction):
+            words += [option, str(value)]
+        elif value == action.const:
+            words.append(option)
+        elif hasattr(defaults, name):
+            raise CheckpointError(f"{source}: its model has {option} off, which no option of {arch} can say")
+    return words
 
 
 def every_model_option() -> List[Action]:

@@ -34,7 +34,7 @@ from fairseq_plugins.corpus import CorpusError, write_whole
 from fairseq_plugins.transfer.attention_start import NEURAL_STARTS, Settings
 from fairseq_plugins.transfer.names import ROLES
 from fairseq_plugins.transfer.outcome import table
-from fairseq_plugins.transfer.warm_start import WarmStart, command_options, warm_start_checkpoint
+from fairseq_plugins.transfer.warm_start import WarmStart, warm_start_checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +135,7 @@ def summary(started: WarmStart) -> str:
 
 def next_command(started: WarmStart, output: str) -> str:
     """The fairseq-train command that goes on; the rest of the recipe is the user's."""
-    model = ["--arch", started.options.arch, *command_options(started.options)]
+    model = ["--arch", started.options.arch, *started.words]
     resets = ["--reset-optimizer", "--reset-lr-scheduler", "--reset-dataloader", "--reset-meters"]
     command = ["fairseq-train", "DATA", "--user-dir", "fairseq_plugins", *model, "--restore-file", output, *resets]
     return shlex.join(command)
@@ -146,7 +146,7 @@ def as_record(started: WarmStart, args: argparse.Namespace) -> Dict[str, Any]:
     return {
         "pretrained": args.pretrained,
         "arch": args.arch,
-        "options": command_options(started.options),
+        "options": started.words,
         "parameters": [outcome.as_record() for outcome in started.outcomes],
         "score_errors": {
             name: attention.score_errors

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from argparse import SUPPRESS, ArgumentParser, Namespace, _StoreConstAction
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from torch import Tensor
 
 from fairseq_plugins.checkpoints import Checkpoint, CheckpointError
+from fairseq_plugins.checkpoints.building import command_options
 from fairseq_plugins.compat.encoder_layer import DUPLICATE_PARAMETERS
 from fairseq_plugins.lines import PathLike, read_lines
 
@@ -61,7 +60,7 @@ class Pretrained:
         return cls(
             path=Path(path),
             arch=arch,
-            options=_changed_options(arch, options, path),
+            options=command_options(arch, options, str(path), NOT_THE_MODELS),
             max_positions=positions.size(0) - 2,  # fairseq counts positions from 2, behind <pad>
             vocabulary=words.size(0),
             parameters=_count_parameters(weights),
@@ -107,27 +106,3 @@ def _count_parameters(weights: Dict[str, Tensor]) -> int:
         if name.rpartition(".")[2] not in (*DUPLICATE_PARAMETERS, "version")
     }
     return sum(sizes.values())
-
-
-def _changed_options(arch: str, model: Namespace, path: PathLike) -> List[str]:
-    """The model's options that differ from its architecture's."""
-    if arch not in ARCH_MODEL_REGISTRY:
-        raise CheckpointError(f"{path}: its architecture {arch} is not known here; it was trained with another plugin")
-    # as fairseq-train reads them: what is not given is not there, and the architecture fills it in
-    parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    ARCH_MODEL_REGISTRY[arch].add_args(parser.add_argument_group(argument_default=SUPPRESS))
-    defaults = parser.parse_args([])
-    ARCH_CONFIG_REGISTRY[arch](defaults)
-    changed: List[str] = []
-    for action in parser._actions:
-        name, option = action.dest, action.option_strings[-1]
-        value = getattr(model, name, None)
-        if name in NOT_THE_MODELS or value is None or value == getattr(defaults, name, None):
-            continue
-        if not isinstance(action, _StoreConstAction):
-            changed += [option, str(value)]
-        elif value == action.const:
-            changed.append(option)
-        elif hasattr(defaults, name):
-            raise CheckpointError(f"{path}: its model has {option} off, which no option of {arch} can say")
-    return changed

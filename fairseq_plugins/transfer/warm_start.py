@@ -28,6 +28,7 @@ class WarmStart:
     Attributes:
         model: the new model, in evaluation mode and in the checkpoint's precision.
         options: its options, complete.
+        words: the model options that ``fairseq-train --arch`` needs besides to build it.
         outcomes: each parameter of the new model once, then what was dropped of the old one.
         attention: name -> how its attention started.
         change: how far the new model's outputs are from the old one's (:func:`output_change`).
@@ -35,6 +36,7 @@ class WarmStart:
 
     model: nn.Module
     options: Namespace
+    words: List[str]
     outcomes: List[Outcome]
     attention: Dict[str, Started]
     change: Dict[str, float]
@@ -104,7 +106,8 @@ def warm_start(
     _check_reinit(attention, settings, arch)
     outcomes = _start_others(old, new, attention)
     report("comparing the outputs of both models")
-    return WarmStart(new, options, outcomes, attention, output_change(old, new, settings.seed))
+    words = building.command_options(arch, options, source)
+    return WarmStart(new, options, words, outcomes, attention, output_change(old, new, settings.seed))
 
 
 def new_options(checkpoint: Checkpoint, arch: str, given: Dict[str, Any]) -> Namespace:
@@ -116,21 +119,6 @@ def new_options(checkpoint: Checkpoint, arch: str, given: Dict[str, Any]) -> Nam
         setattr(options, name, value)
     ARCH_CONFIG_REGISTRY[arch](options)
     return options
-
-
-def command_options(options: Namespace) -> List[str]:
-    """The model options that ``fairseq-train --arch`` needs besides to build the same model."""
-    plain = Namespace(arch=options.arch)
-    ARCH_CONFIG_REGISTRY[options.arch](plain)
-    words: List[str] = []
-    for action in building.option_parser(options.arch)._actions:
-        value = getattr(options, action.dest, None)
-        if value is None or value == getattr(plain, action.dest, action.default):
-            continue
-        words.append(action.option_strings[-1])
-        if action.nargs != 0:
-            words.append(str(value))
-    return words
 
 
 def _start_attention(
