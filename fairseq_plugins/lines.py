@@ -9,10 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Iterable, Iterator, Union
 
+from fairseq_plugins.errors import UserError
+
 PathLike = Union[str, Path]
 
 
-class CorpusError(ValueError):
+class CorpusError(UserError):
     """A corpus file that cannot be used: one sentence with file, line and remedy."""
 
 

@@ -4,11 +4,11 @@ import re
 
 import pytest
 import torch
-from fairseq_plugins.transfer.models import Vocabularies, build
 from pipeline_tools import ROOT, script, snapshot
 from test_pipeline import TINY, data, train_arguments  # noqa: F401  data is a fixture
 
 from fairseq_plugins import planning
+from fairseq_plugins.checkpoints.building import Vocabularies, build
 from fairseq_plugins.cli import main
 
 RECIPES = sorted(

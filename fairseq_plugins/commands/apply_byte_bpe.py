@@ -36,11 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode file after file, count the first."""
-    try:
-        _run(args)
-    except CorpusError as error:
-        print(f"apply-byte-bpe: error: {error}", file=sys.stderr)
-        return 1
+    _run(args)
     return 0
 
 

@@ -31,19 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode file after file."""
-    try:
-        if len(args.output) != len(args.files):
-            raise CorpusError(f"--output needs {len(args.files)} names, one for each input, but has {len(args.output)}")
-        model, known = load_model(args.model), read_symbols(args.dict)
-        for source, target in zip(args.files, args.output):
-            lines = list(encode_lines(read_lines(source), model, known))
-            write_whole(target, "".join(f"{line}\n" for line in lines).encode("utf-8"))
-            tokens = [token for line in lines for token in line.split()]
-            counts = f"{len(lines)} lines, {len(tokens)} tokens, {tokens.count(UNK)} of them {UNK}"
-            print(f"{target}: {counts}", file=sys.stderr)
-    except CorpusError as error:
-        print(f"apply-sentencepiece: error: {error}", file=sys.stderr)
-        return 1
+    if len(args.output) != len(args.files):
+        raise CorpusError(f"--output needs {len(args.files)} names, one for each input, but has {len(args.output)}")
+    model, known = load_model(args.model), read_symbols(args.dict)
+    for source, target in zip(args.files, args.output):
+        lines = list(encode_lines(read_lines(source), model, known))
+        write_whole(target, "".join(f"{line}\n" for line in lines).encode("utf-8"))
+        tokens = [token for line in lines for token in line.split()]
+        counts = f"{len(lines)} lines, {len(tokens)} tokens, {tokens.count(UNK)} of them {UNK}"
+        print(f"{target}: {counts}", file=sys.stderr)
     return 0
 
 

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 
-from fairseq_plugins.checkpoints import CheckpointError
 from fairseq_plugins.checkpoints.average import EPOCH, UPDATE, average, last_checkpoints
+from fairseq_plugins.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,15 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    try:
-        paths = args.inputs
-        if args.last is not None:
-            if len(paths) != 1:
-                raise ValueError("--last takes one folder")
-            paths = last_checkpoints(paths[0], args.last, UPDATE if args.updates else EPOCH)
-        average(paths).write(args.output)
-    except (CheckpointError, ValueError, OSError) as error:
-        print(f"average-checkpoints: error: {error}", file=sys.stderr)
-        return 1
+    paths = args.inputs
+    if args.last is not None:
+        if len(paths) != 1:
+            raise UserError("--last takes one folder")
+        paths = last_checkpoints(paths[0], args.last, UPDATE if args.updates else EPOCH)
+    average(paths).write(args.output)
     print(f"{args.output}: the average of {len(paths)} checkpoints: {', '.join(map(os.path.basename, paths))}")
     return 0

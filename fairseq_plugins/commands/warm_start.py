@@ -29,8 +29,9 @@ import shlex
 import sys
 from typing import Any, Dict, Tuple
 
-from fairseq_plugins.checkpoints import CheckpointError, building
-from fairseq_plugins.corpus import CorpusError, write_whole
+from fairseq_plugins.checkpoints import building
+from fairseq_plugins.corpus import write_whole
+from fairseq_plugins.errors import UserError
 from fairseq_plugins.transfer.attention_start import NEURAL_STARTS, Settings
 from fairseq_plugins.transfer.names import ROLES
 from fairseq_plugins.transfer.outcome import table
@@ -62,16 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = Settings(args.neural_start, args.neural_noise, args.reinit, args.seed)
-    try:
-        given = given_options(args)
-        started = warm_start_checkpoint(args.pretrained, args.output, args.arch, given, settings, args.dict, say)
-        print(summary(started))
-        print(f"\ngo on with:\n{next_command(started, args.output)}")
-        if args.json:
-            write_whole(args.json, (json.dumps(as_record(started, args), indent=2) + "\n").encode())
-    except (CheckpointError, CorpusError, ValueError, OSError) as error:
-        say(str(error))
-        return 1
+    given = given_options(args)
+    started = warm_start_checkpoint(args.pretrained, args.output, args.arch, given, settings, args.dict, say)
+    print(summary(started))
+    print(f"\ngo on with:\n{next_command(started, args.output)}")
+    if args.json:
+        write_whole(args.json, (json.dumps(as_record(started, args), indent=2) + "\n").encode())
     return 0
 
 
@@ -100,13 +97,13 @@ def given_options(args: argparse.Namespace) -> Dict[str, Any]:
     """The model options on the command line.
 
     Raises:
-        ValueError: one that the architecture's model does not have.
+        UserError: one that the architecture's model does not have.
     """
     known = {action.dest for action in building.option_parser(args.arch)._actions}
     given = {}
     for action in building.every_model_option():
         if action.dest in args and action.dest not in known:
-            raise ValueError(f"{action.option_strings[-1]} is no option of {args.arch}")
+            raise UserError(f"{action.option_strings[-1]} is no option of {args.arch}")
         if action.dest in args:
             given[action.dest] = getattr(args, action.dest)
     return given

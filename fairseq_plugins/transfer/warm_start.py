@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, building
+from fairseq_plugins.errors import UserError
 from fairseq_plugins.models.grid import grid_place
 
 from .attention_start import Settings, Started, start_attention
@@ -66,7 +67,7 @@ def warm_start_checkpoint(
 
     Raises:
         CheckpointError: the source cannot be read or used for this architecture, or has another vocabulary.
-        ValueError: an option has no meaning for the model.
+        UserError: an option has no meaning for the model.
     """
     checkpoint = Checkpoint.read(source)
     if dictionary is not None:
@@ -97,7 +98,10 @@ def warm_start(
     options = new_options(checkpoint, arch, given)
     if family == "roberta" and "max_positions" not in given:
         options.max_positions = building.trained_positions(old.state_dict())
-    new = building.build(options, building.vocabularies(old.state_dict(), source), settings.seed)
+    try:
+        new = building.build(options, building.vocabularies(old.state_dict(), source), settings.seed)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     new.to(next(old.parameters()).dtype).eval()
     for name, head in getattr(old, "classification_heads", {}).items():
         new.register_classification_head(name, head.out_proj.out_features, head.dense.out_features)

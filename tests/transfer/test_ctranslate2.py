@@ -4,7 +4,7 @@ import json
 import os
 import random
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
 import pytest
 import tiny_training
@@ -17,6 +17,7 @@ from fairseq_cli import preprocess
 from running import forked
 from sacrebleu import corpus_bleu
 
+from fairseq_plugins import cli
 from fairseq_plugins.checkpoints import Checkpoint, building, safe_load
 from fairseq_plugins.commands import export_ctranslate2 as export_command
 from fairseq_plugins.commands import translate_ctranslate2 as translate_command
@@ -359,9 +360,8 @@ def test_empty_lines_and_unknown_words_from_standard_input(export, capsys, tmp_p
 
 
 def run(command, *arguments, status=0):
-    parser = ArgumentParser()
-    command.add_arguments(parser)
-    assert command.run(parser.parse_args(list(map(str, arguments)))) == status
+    name = command.__name__.rpartition(".")[2].replace("_", "-")
+    assert cli.main([name, *map(str, arguments)]) == status
 
 
 def refused(capsys, command, *arguments):

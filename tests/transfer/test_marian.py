@@ -17,7 +17,6 @@ from running import forked
 from fairseq_plugins import cli
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.checkpoints import Checkpoint, building, safe_load
-from fairseq_plugins.commands import apply_sentencepiece
 from fairseq_plugins.models.conventions import MarianPositionalEmbedding
 from fairseq_plugins.toy import generate
 
@@ -227,10 +226,8 @@ def opus(tmp_path_factory):
 
 
 def apply(model, words, source, target):
-    parser = apply_sentencepiece.argparse.ArgumentParser()
-    apply_sentencepiece.add_arguments(parser)
     arguments = ["--model", model, "--dict", words, source, "--output", target]
-    return apply_sentencepiece.run(parser.parse_args(list(map(str, arguments))))
+    return cli.main(["apply-sentencepiece", *map(str, arguments)])
 
 
 def test_from_text_to_text_through_fairseq_generate(opus, tmp_path):
