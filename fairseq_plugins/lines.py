@@ -6,12 +6,12 @@ U+2028, form feeds and others. Read so, one side of a corpus is shifted against 
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Iterable, Iterator, Union
 
 from fairseq_plugins.errors import UserError
 
-PathLike = Union[str, Path]
+PathLike = Union[str, "os.PathLike[str]"]
 
 
 class CorpusError(UserError):

@@ -12,13 +12,15 @@ from fairseq import models as fairseq_models
 from fairseq.data import Dictionary
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 
+from fairseq_plugins.dictionary import load_dictionary
+from fairseq_plugins.lines import PathLike
 from fairseq_plugins.models.grid import SIZES, architecture_name, is_ours
 from fairseq_plugins.models.options import add_model_args
 from fairseq_plugins.models.pruning import prune_as
 from fairseq_plugins.models.scales import SCALES
 
 from .checkpoint import Checkpoint, Weights
-from .reading import CheckpointError, PathLike
+from .reading import CheckpointError
 
 
 class Vocabularies:
@@ -71,10 +73,11 @@ def check_dictionary(path: PathLike, checkpoint: Checkpoint) -> None:
 
     Raises:
         CheckpointError: it has not.
+        CorpusError: it cannot be read.
     """
     tokens = vocabularies(checkpoint.weights, checkpoint.name)
     trained = {len(tokens.source_dictionary), len(tokens.target_dictionary)}
-    found = Dictionary.load(str(path))
+    found = load_dictionary(path)
     if family_of(checkpoint.architecture) == "roberta":
         found.add_symbol("<mask>")  # as fairseq's tasks do
     if len(found) not in trained:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import zipfile
-from typing import Any, Dict, Union
+from typing import Any, Dict
 
 from fairseq_plugins.errors import UserError
+from fairseq_plugins.lines import PathLike
 
 from . import safe_load
-
-PathLike = Union[str, "os.PathLike[str]"]
 
 
 class CheckpointError(UserError):

@@ -12,7 +12,8 @@ from torch import Tensor
 from fairseq_plugins.checkpoints import Checkpoint, CheckpointError
 from fairseq_plugins.checkpoints.building import command_options
 from fairseq_plugins.compat.encoder_layer import DUPLICATE_PARAMETERS
-from fairseq_plugins.lines import PathLike, read_lines
+from fairseq_plugins.dictionary import read_entries
+from fairseq_plugins.lines import PathLike
 
 #: options that the fine-tuning sets, or that concern checkpoints instead of models
 NOT_THE_MODELS = ("max_positions", "load_checkpoint_heads")
@@ -95,7 +96,7 @@ class Pretrained:
 
 def _symbols(path: PathLike) -> List[str]:
     """The symbols of a ``dict.txt`` without their counts."""
-    return [line.split(" ")[0] for line in read_lines(path)]
+    return [entry.symbol for entry in read_entries(path)]
 
 
 def _count_parameters(weights: Dict[str, Tensor]) -> int:

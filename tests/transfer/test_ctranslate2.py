@@ -426,9 +426,9 @@ def test_dictionaries_and_folders_that_do_not_fit_are_said(trained, words, tmp_p
             [english, "--target-dict", german],
             f"dict.en.txt makes a vocabulary of {rows[1]} symbols, but the encoder",
         ),
-        (out, [tmp_path / "missing.txt"], "missing.txt: no dictionary of fairseq"),
-        (out, [tmp_path / "odd"], "odd: no dictionary of fairseq"),
-        (out, [tmp_path / "latin"], "latin: no dictionary of fairseq"),
+        (out, [tmp_path / "missing.txt"], "missing.txt: cannot be read"),
+        (out, [tmp_path / "odd"], "odd:1: not a symbol and its count"),
+        (out, [tmp_path / "latin"], "latin:1: byte 0xdf"),
         (tmp_path / "full", [german, "--target-dict", english], "full exists: name a new folder"),
     ):
         assert sentence in refused(capsys, export_command, path, target, "--dict", *given)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import torch
-from fairseq.data import Dictionary
 from fairseq.models.transformer import TransformerModel
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from fairseq_plugins.attention.config import DEFAULTS
 from fairseq_plugins.attention.stages import KERNEL, MIXING
 from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, Weights, building
 from fairseq_plugins.checkpoints.probe import Expected, Steps, float_steps, probe_of
+from fairseq_plugins.dictionary import load_dictionary
 from fairseq_plugins.models.transformer import StagedTransformerModel
 from fairseq_plugins.transfer.fold import fold_weights
 from fairseq_plugins.transfer.huggingface.files import whole_folder
@@ -66,6 +66,7 @@ def export_ctranslate2(
         Sentences about what was done.
 
     Raises:
+        CorpusError: a dictionary cannot be read.
         CheckpointError: a file cannot be read, CTranslate2 has no model with these outputs or computes others from what
             was written, or its package is missing.
     """
@@ -143,10 +144,7 @@ def _check_attention(name: str, attention: StagedMultiheadAttention, source: str
 
 def _symbols(path: PathLike, rows: int, side: str, source: PathLike) -> List[str]:
     """A dictionary's symbols in the order of the embeddings' rows."""
-    try:
-        symbols = list(Dictionary.load(str(path)).symbols)
-    except Exception as error:  # fairseq's own for another encoding than UTF-8 has no class
-        raise CheckpointError(f"{path}: no dictionary of fairseq can be read ({error})") from None
+    symbols = list(load_dictionary(path).symbols)
     if len(symbols) != rows:
         raise CheckpointError(
             f"{path} makes a vocabulary of {len(symbols)} symbols, but the {side} of {source} has {rows}: give the "
