@@ -50,10 +50,7 @@ def fold(checkpoint: Checkpoint) -> List[str]:
         raise CheckpointError(
             f"{checkpoint.name}: its architecture {checkpoint.architecture} is none of this plugin's: nothing to fold"
         )
-    plain = checkpoint.model_part()
-    plain.set_options(attention_compatibility="dot", attention_projection="linear", match_parameters_of=None)
-    networks = with_networks(checkpoint.weights, "only attention with linear projections can be folded")
-    checkpoint.refuse([*rounded(checkpoint), *networks, *not_stock(plain)])
+    checkpoint.refuse([*rounded(checkpoint), *fold_obstacles(checkpoint)])
     old, (family, _, size) = checkpoint.architecture, place
     folded = fold_weights(checkpoint.weights)
     for weights in checkpoint.averages:
@@ -71,6 +68,14 @@ def fold(checkpoint: Checkpoint) -> List[str]:
     total = len(attention_names(checkpoint.weights))
     notes = [f"architecture {old} -> {stock}", f"folded {len(folded)} of {total} attention modules"]
     return [*notes, "dropped the optimizer's state: go on with --reset-optimizer --reset-lr-scheduler"]
+
+
+def fold_obstacles(checkpoint: Checkpoint) -> List[str]:
+    """Why a model of this plugin cannot be one of stock fairseq's even when it is folded."""
+    plain = checkpoint.model_part()
+    plain.set_options(attention_compatibility="dot", attention_projection="linear", match_parameters_of=None)
+    networks = with_networks(checkpoint.weights, "only attention with linear projections can be folded")
+    return [*networks, *not_stock(plain)]
 
 
 def fold_weights(weights: Weights) -> List[str]:

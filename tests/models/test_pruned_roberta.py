@@ -10,10 +10,10 @@ from builders import ROBERTA_VARIANTS, batch, build, masked_lm_task
 from fairseq.criterions.sentence_prediction import SentencePredictionConfig, SentencePredictionCriterion
 from running import forked
 
-from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, building
+from fairseq_plugins.checkpoints import Checkpoint, building
 from fairseq_plugins.checkpoints.safe_load import load_checkpoint
 from fairseq_plugins.transfer.fold import fold_checkpoint
-from fairseq_plugins.transfer.huggingface.config import check_options
+from fairseq_plugins.transfer.huggingface.config import wrong_options
 
 REGULARISED = {"mha_reg_scale_factor": 0.02, "ffn_reg_scale_factor": 0.03}
 HEAD = "sentence_classification_head"
@@ -183,8 +183,7 @@ def test_pruned_checkpoints_are_validated_and_folded(pruned, corpus, plugin, tmp
     assert re.search(r"\| loss [\d.]+", found)
 
     model = building.load(Checkpoint("pruned", load_checkpoint(path)))
-    with pytest.raises(CheckpointError, match="--mha-heads-to-keep 2"):
-        check_options(model.args, "pruned")
+    assert any("--mha-heads-to-keep 2" in sentence for sentence in wrong_options(model.args))
     fold_checkpoint(path, tmp_path / "folded.pt")
     folded = load_checkpoint(tmp_path / "folded.pt")
     assert folded["cfg"]["model"].encoder_ffn_embed_dim == 10

@@ -394,6 +394,14 @@ def test_what_ctranslate2_does_not_have_is_said(arch, options, sentence, words, 
     assert not (tmp_path / "out").exists()
 
 
+def test_all_that_is_in_the_way_is_said_at_once(words, tmp_path, capsys):
+    options = {"attention_kernel": "relu", "attention_r": "2", "no_cross_attention": True}
+    saved(tmp_path / "model.pt", "transformer_valueaware_tiny", **options)
+    said = refused(capsys, export_command, tmp_path / "model.pt", tmp_path / "out", "--dict", words)
+    for option in ("--no-cross-attention", "--attention-kernel relu", "--attention-mixing value-aware-r"):
+        assert f"{option}, which CTranslate2 does not have" in said
+
+
 def test_what_is_no_translation_model_is_said(words, tmp_path, capsys):
     out = tmp_path / "out"
     saved(tmp_path / "roberta.pt", "roberta_pairwise_tiny", masked_lm_task())
