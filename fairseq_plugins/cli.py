@@ -11,6 +11,8 @@ import importlib
 import sys
 from typing import List, Optional
 
+from .errors import UserError
+
 #: name on the command line -> (module in fairseq_plugins.commands, one-line summary)
 COMMANDS = {
     "toy-corpus": ("toy_corpus", "write the toy German-English corpus"),
@@ -76,7 +78,19 @@ def main(argv: Optional[List[str]] = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(command)
-    return module.run(command.parse_args(argv[1:])) or 0
+    args = command.parse_args(argv[1:])
+    try:
+        return module.run(args) or 0
+    except (UserError, OSError) as error:
+        print(f"{name}: error: {_sentence(error)}", file=sys.stderr)
+        return 1
+
+
+def _sentence(error: Exception) -> str:
+    """What a user is told: of a file that the system refuses, its name and why."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from xml.parsers import expat
 from .lines import CorpusError as CorpusError
 from .lines import PathLike as PathLike
 from .lines import decode_line
+from .runtime.durable import whole
 
 #: The layouts that :func:`read_corpus` takes; ``auto`` decides by content.
 LAYOUTS = ("auto", "plain", "tags", "xml", "sgm")
@@ -498,27 +499,15 @@ def overlap(train: Iterable[Tuple[str, str]], held_out: Iterable[Tuple[str, str]
 @contextlib.contextmanager
 def whole_files(names: Sequence[PathLike]) -> Iterator[List[BinaryIO]]:
     """Open files for writing, all of which exist whole at the end or, after an error, none."""
-    parts = [Path(f"{name}.{os.getpid()}.part") for name in names]
     try:
-        with contextlib.ExitStack() as stack:
-            yield [stack.enter_context(open(part, "wb", buffering=1 << 20)) for part in parts]
-        for name, part in zip(names, parts):
-            part.replace(name)
+        with whole(list(map(str, names)), f".{os.getpid()}.part") as files:
+            yield files
     except OSError as error:
         listed = ", ".join(map(str, names))
         raise CorpusError(f"{listed}: cannot be written ({error.strerror}); check folder and free space") from None
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
 
 
 def write_whole(name: PathLike, data: bytes) -> None:
     """Write a file so that it exists whole or not at all."""
-    part = Path(f"{name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(name)
-    except OSError as error:
-        raise CorpusError(f"{name}: cannot be written ({error.strerror}); check folder and free space") from None
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_files([name]) as (file,):
+        file.write(data)

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from fairseq_plugins.errors import UserError
 
-class EvaluationError(ValueError):
+
+class EvaluationError(UserError):
     """Data that cannot be evaluated as asked: one sentence with the remedy."""
 
 

@@ -6,13 +6,15 @@ U+2028, form feeds and others. Read so, one side of a corpus is shifted against 
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Iterable, Iterator, Union
 
-PathLike = Union[str, Path]
+from fairseq_plugins.errors import UserError
+
+PathLike = Union[str, "os.PathLike[str]"]
 
 
-class CorpusError(ValueError):
+class CorpusError(UserError):
     """A corpus file that cannot be used: one sentence with file, line and remedy."""
 
 

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from fairseq import options as fairseq_options
 from fairseq.models import ARCH_MODEL_REGISTRY
 
-from fairseq_plugins.transfer.models import Vocabularies, build, family
+from fairseq_plugins.checkpoints.building import Vocabularies, build, family
+from fairseq_plugins.errors import UserError
 
 #: floating-point operations of training per parameter and token: 2 forward, 4 backward
 FLOPS_PER_PARAMETER = 6
@@ -30,7 +31,7 @@ SAMPLE_TOKENS = 256
 TOO_LARGE = 2_000_000_000
 
 
-class PlanError(ValueError):
+class PlanError(UserError):
     """A plan that cannot be made: one sentence with the option and the remedy."""
 
 
@@ -81,7 +82,7 @@ def make_plan(args: Namespace, corpus: Corpus, machine: Machine) -> Plan:
     """Plan the training that ``args`` describe.
 
     Raises:
-        PlanError: the architecture is none of fairseq's three families or ours.
+        PlanError: no transformer, roberta or transformer_lm, or an option of the model has no meaning.
     """
     kind = family(ARCH_MODEL_REGISTRY.get(args.arch, object))
     if not kind:
@@ -97,7 +98,10 @@ def make_plan(args: Namespace, corpus: Corpus, machine: Machine) -> Plan:
         updates = min(limits, default=None)
         epochs = updates / an_epoch if updates else None
 
-    model = build(args, Vocabularies(corpus.vocabulary, corpus.vocabulary))
+    try:
+        model = build(args, Vocabularies(corpus.vocabulary, corpus.vocabulary))
+    except ValueError as error:
+        raise PlanError(str(error)) from error
     parameters = sum(parameter.numel() for parameter in model.parameters())
     half = bool(args.fp16 or args.bf16)
     activations = None

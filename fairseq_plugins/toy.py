@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, TypeVar
 
+from fairseq_plugins.errors import UserError
+
 T = TypeVar("T")
 
 # Kinds of nouns: p person, a animal, t thing, r what is read, f food, w where one can be.
@@ -446,7 +448,7 @@ def generate(seed: int, sizes: Dict[str, int]) -> Dict[str, List[Pair]]:
     """Splits of the wanted sizes; no sentence of either language stands in two splits, and no pair twice.
 
     Raises:
-        ValueError: the grammar does not yield so many.
+        UserError: the grammar does not yield so many.
     """
     generator = Generator(seed)
     splits: Dict[str, List[Pair]] = {}
@@ -461,7 +463,7 @@ def generate(seed: int, sizes: Dict[str, int]) -> Dict[str, List[Pair]]:
             if pair.de in seen or pair.en in elsewhere:
                 misses += 1
                 if misses > 1000:
-                    raise ValueError(f"the grammar yields no {size} new sentences for {name}; ask for fewer")
+                    raise UserError(f"the grammar yields no {size} new sentences for {name}; ask for fewer")
                 continue
             misses = 0
             seen.add(pair.de)

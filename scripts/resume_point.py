@@ -10,7 +10,6 @@ import glob
 import io
 import json
 import os
-import shutil
 import sys
 
 
@@ -38,14 +37,15 @@ def newest(save_dir: str) -> str:
 
 def repair_best(save_dir: str, checkpoint: str, extra_state: dict) -> None:
     """fairseq writes the first file of a save whole and copies it to the others: a kill in between loses the best."""
+    from fairseq_plugins.runtime.durable import copy_durably
+
     loss = extra_state.get("val_loss")
     if loss is None or loss != extra_state.get("best"):
         return
     best = os.path.join(save_dir, "checkpoint_best.pt")
     if os.path.abspath(best) == os.path.abspath(checkpoint):
         return
-    shutil.copyfile(checkpoint, best + ".tmp")
-    os.replace(best + ".tmp", best)
+    copy_durably(checkpoint, best)
 
 
 def main() -> int:

@@ -224,7 +224,7 @@ class Watcher:
         self.stopped_at = 0.0
         self.kill_at = float("inf")
         self.shown_at = float("-inf")
-        # What fairseq_plugins.stopping reads and writes. They are at hand on every machine.
+        # What fairseq_plugins.runtime.stopping reads and writes. They are at hand on every machine.
         self.stop_file = os.path.join(args.save_dir, ".stop")
         self.heartbeat = os.path.join(args.save_dir, ".heartbeat")
         self.beat = 0.0

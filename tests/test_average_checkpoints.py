@@ -8,8 +8,9 @@ import pytest
 import torch
 from builders import masked_lm_task
 
-from fairseq_plugins import checkpoints, cli, safe_load
-from fairseq_plugins.commands.average_checkpoints import last_checkpoints
+from fairseq_plugins import cli
+from fairseq_plugins.checkpoints import safe_load
+from fairseq_plugins.checkpoints.average import last_checkpoints
 
 
 def save(path, arch="transformer_baseline_tiny", task=None, seed=1, **options):
@@ -159,7 +160,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, capsys, monkeypatch):
         stream.write(b"half of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.torch, "save", full)
+    monkeypatch.setattr(torch, "save", full)
     average(good, out=tmp_path / "mean.pt", status=1)
     assert "no room for" in capsys.readouterr().err
     assert (tmp_path / "mean.pt").read_text() == "precious"

@@ -12,8 +12,10 @@ import tiny_training
 import torch
 from fairseq import checkpoint_utils
 
-from fairseq_plugins import checkpoints, cli, safe_load
-from fairseq_plugins.checkpoints import CheckpointError, convert_checkpoint, latest_checkpoint
+from fairseq_plugins import cli
+from fairseq_plugins.checkpoints import CheckpointError, safe_load
+from fairseq_plugins.checkpoints.convert import convert_checkpoint
+from fairseq_plugins.checkpoints.newest import latest_checkpoint
 from fairseq_plugins.compat.encoder_layer import DUPLICATE_PARAMETERS
 
 BASELINE = tiny_training.KINDS["adam"].replace("transformer_", "transformer_baseline_")
@@ -320,7 +322,7 @@ def test_the_target_appears_complete_or_not_at_all(stock, tmp_path, monkeypatch)
         stream.write(b"half of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.torch, "save", full)
+    monkeypatch.setattr(torch, "save", full)
     assert cli.main(["convert-checkpoint", str(stock), str(target), "--to", "baseline"]) == 1
     assert target.read_text() == "precious"
     assert list(tmp_path.iterdir()) == [target]

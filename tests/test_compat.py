@@ -30,9 +30,10 @@ from fairseq.models.transformer import TransformerConfig
 from fairseq.modules.transformer_layer import TransformerEncoderLayerBase
 from omegaconf import OmegaConf
 
-from fairseq_plugins import compat, safe_load
+from fairseq_plugins import compat
+from fairseq_plugins.checkpoints import safe_load
+from fairseq_plugins.checkpoints.safe_load import TRUST_VARIABLE, UntrustedCheckpointError
 from fairseq_plugins.compat.encoder_layer import DUPLICATE_PARAMETERS
-from fairseq_plugins.safe_load import TRUST_VARIABLE, UntrustedCheckpointError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 

@@ -10,7 +10,7 @@ import torch
 from builders import TRANSLATION_VARIANTS
 from running import SIZES, fairseq, forked, sparse
 
-from fairseq_plugins.safe_load import load_checkpoint
+from fairseq_plugins.checkpoints.safe_load import load_checkpoint
 
 TRAINING = [
     *("--optimizer", "adam", "--lr", "0.01", "--max-tokens", "300", "--cpu", "--num-workers", "0", "--seed", "3"),

@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from running import forked
 
 from fairseq_plugins.attention import AttentionConfig, StagedMultiheadAttention
-from fairseq_plugins.checkpoints import CheckpointError, override_attention
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError
+from fairseq_plugins.checkpoints.overrides import override_attention
 
 RELU = "{'attention_kernel': 'relu'}"
 KINDS = {
@@ -85,7 +86,7 @@ def test_options_that_a_checkpoint_never_had(hydra):
         cfg.model = Namespace(**model)
     OmegaConf.set_struct(cfg, True)
     state = {"cfg": cfg, "model": {"weight": torch.zeros(1)}}
-    override_attention(state, {"attention_kernel": "poly", "beam": 5}, "x.pt")
+    override_attention(Checkpoint("x.pt", state), {"attention_kernel": "poly", "beam": 5})
     assert cfg.model._name == "transformer_lm_pairwise_tiny"
     options = cfg.model if hydra else vars(cfg.model)
     assert options["attention_kernel"] == "poly"
@@ -96,5 +97,5 @@ def test_options_that_a_checkpoint_never_had(hydra):
 def test_other_models_are_refused_by_name():
     state = {"cfg": {"model": {"_name": "lstm"}}, "model": {"weight": torch.zeros(1)}}
     with pytest.raises(CheckpointError, match=r"x\.pt: its architecture lstm has no counterpart"):
-        override_attention(state, {"attention_kernel": "poly"}, "x.pt")
-    override_attention(state, {"beam": 5}, "x.pt")
+        override_attention(Checkpoint("x.pt", state), {"attention_kernel": "poly"})
+    override_attention(Checkpoint("x.pt", state), {"beam": 5})

@@ -8,8 +8,8 @@ from pipeline_tools import ROOT, script, snapshot
 from test_pipeline import TINY, data, train_arguments  # noqa: F401  data is a fixture
 
 from fairseq_plugins import planning
+from fairseq_plugins.checkpoints.building import Vocabularies, build
 from fairseq_plugins.cli import main
-from fairseq_plugins.transfer.models import Vocabularies, build
 
 RECIPES = sorted(
     str(path.relative_to(ROOT)) for path in (ROOT / "examples").glob("*/*.sh") if path.name != "glue.sh"

@@ -11,6 +11,7 @@ from fairseq import checkpoint_utils, utils
 from fairseq.criterions.masked_lm import MaskedLmLoss
 from fairseq.dataclass.configs import GenerationConfig
 
+from fairseq_plugins.errors import UserError
 from fairseq_plugins.left_out import LeftOut
 
 from .measure import Observer, Place
@@ -30,7 +31,7 @@ class Evaluation:
         skip: leave out what is longer than the model takes; ``left_out`` counts it.
 
     Raises:
-        ValueError: something is longer than the model takes, or the split has no batch.
+        UserError: something is longer than the model takes, or the split has no batch.
     """
 
     def __init__(
@@ -57,12 +58,12 @@ class Evaluation:
         )
         self.samples = self._samples(batches)
         if self.left_out and not skip:
-            raise ValueError(
+            raise UserError(
                 f"{data}: {self.left_out.amount} of {split} are {self.left_out.reason}; give a smaller "
                 "--tokens-per-sample (language models), or leave them out with --skip-invalid-size-inputs-valid-test"
             )
         if not self.samples:
-            raise ValueError(f"{data}: no batch in {split}: its sentences are {self.left_out.reason}")
+            raise UserError(f"{data}: no batch in {split}: its sentences are {self.left_out.reason}")
 
     def _samples(self, batches: Optional[int]) -> List[Any]:
         iterator = self.task.get_batch_iterator(

@@ -15,6 +15,7 @@ from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.attention.masks import AttentionMask
 from fairseq_plugins.attention.mix.dense import DenseMixing
 from fairseq_plugins.attention.stages import MIXING, Mixing
+from fairseq_plugins.errors import UserError
 
 M = TypeVar("M", bound=Mixing)
 
@@ -32,7 +33,7 @@ def places(model: Any, sites: Optional[Sequence[str]] = None) -> List[Place]:
     """A model's attention modules in order; ``sites`` (``encoder``, ``decoder``, ``cross``) keeps those only.
 
     Raises:
-        ValueError: there is none.
+        UserError: there is none.
     """
     by_site: Dict[str, List[StagedMultiheadAttention]] = {}
     for name, module in model.named_modules():
@@ -46,7 +47,7 @@ def places(model: Any, sites: Optional[Sequence[str]] = None) -> List[Place]:
         for layer, module in enumerate(modules)
     ]
     if not found:
-        raise ValueError(f"the model has no attention at {', '.join(sites or [])}; it has: {', '.join(by_site)}")
+        raise UserError(f"the model has no attention at {', '.join(sites or [])}; it has: {', '.join(by_site)}")
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from fairseq_plugins.attention.stages import Mixing
 from fairseq_plugins.corpus import write_whole
+from fairseq_plugins.errors import UserError
 
 from .evaluate import Evaluation
 from .measure import ErrorOfMixing, Place, Weights, build_mixing, mixed, places
@@ -32,7 +33,7 @@ class Sweep:
         setting: all that the numbers depend on; a folder of another setting is refused.
 
     Raises:
-        ValueError: the folder holds results of another setting; the message says what differs.
+        UserError: the folder holds results of another setting; the message says what differs.
     """
 
     def __init__(self, folder: str, setting: Dict[str, Any]) -> None:
@@ -45,7 +46,7 @@ class Sweep:
             changed = [name for name in setting if before.get(name) != setting[name]]
             if changed:
                 what = ", ".join(f"{name} {before.get(name)} (now {setting[name]})" for name in changed)
-                raise ValueError(f"{self.path} has results for another {what}: give another --out, or remove it")
+                raise UserError(f"{self.path} has results for another {what}: give another --out, or remove it")
 
     def run(
         self,

@@ -77,13 +77,14 @@ def trained_models(folder: str, path: str, data: str, systems: Iterable[str]) ->
     Raises:
         GateError: the checkpoint cannot be read, or is not what a system is.
     """
-    from fairseq_plugins.checkpoints import CheckpointError, convert_checkpoint
-    from fairseq_plugins.models.grid import is_ours
-    from fairseq_plugins.transfer import state as checkpoint
+    from fairseq_plugins.checkpoints import Checkpoint, CheckpointError
+    from fairseq_plugins.checkpoints.convert import convert_checkpoint
+    from fairseq_plugins.models.grid import grid_place
 
     try:
-        arch = checkpoint.architecture(checkpoint.read(path))
-        kind = checkpoint.grid_place(arch)[1] if is_ours(arch) else STOCK
+        arch = Checkpoint.read(path).architecture
+        place = grid_place(arch)
+        kind = place[1] if place else STOCK
         checkpoints = {kind: path}
         if kind in (STOCK, "baseline"):
             other = "baseline" if kind == STOCK else STOCK

@@ -10,13 +10,15 @@ import sys
 import tempfile
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
+from fairseq_plugins.errors import UserError
+
 from .sizes import STOCK
 
 Say = Optional[Callable[[str], None]]
 Answer = Dict[str, Any]
 
 
-class GateError(Exception):
+class GateError(UserError):
     """Two systems that should compute the same do not, or one fails: no figure is worth reporting."""
 
 

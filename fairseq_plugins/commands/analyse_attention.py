@@ -22,6 +22,7 @@ from pathlib import Path
 
 from fairseq_plugins.attention.config import SITES
 from fairseq_plugins.attention.stages import MIXING
+from fairseq_plugins.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,49 +63,46 @@ def run(args: argparse.Namespace) -> int:
     from fairseq_plugins.analysis import report
     from fairseq_plugins.analysis.evaluate import Evaluation
     from fairseq_plugins.analysis.sweep import Bleu, Sweep
-    from fairseq_plugins.checkpoints import CheckpointError, check_archive
+    from fairseq_plugins.checkpoints.reading import check_archive
 
     logging.getLogger("fairseq").setLevel(logging.WARNING)
     device = torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu")
     folder = Path(args.out)
+    mixings, rs, sites = chosen(args)
+    check_archive(args.checkpoint, whole=False)
+    setting = {
+        "checkpoint": f"{os.path.abspath(args.checkpoint)}, {os.path.getsize(args.checkpoint)} bytes",
+        "data": os.path.abspath(args.data),
+        **{name: getattr(args, name) for name in ("split", "batches", "max_tokens", "tokens_per_sample")},
+        **{name: getattr(args, name) for name in ("sites", "swaps", "bleu", "beam", "remove_bpe", "detok")},
+    }
+    sweep = Sweep(args.out, setting)
+    content = sweep.run(
+        lambda: Evaluation(
+            args.checkpoint,
+            args.data,
+            args.split,
+            args.max_tokens,
+            args.batches,
+            args.tokens_per_sample,
+            device,
+            args.skip_invalid_size_inputs_valid_test,
+        ),
+        sites,
+        mixings,
+        rs,
+        {"attention_value_aware_swaps": args.swaps, "attention_value_aware_chunk": args.chunk},
+        Bleu(args.beam, args.remove_bpe, args.detok) if args.bleu else None,
+        lambda line: print(f"analyse-attention: {line}", flush=True),
+    )
+    print(report.markdown(content))
+    report.write_tables(content, folder)
     try:
-        mixings, rs, sites = chosen(args)
-        check_archive(args.checkpoint, whole=False)
-        setting = {
-            "checkpoint": f"{os.path.abspath(args.checkpoint)}, {os.path.getsize(args.checkpoint)} bytes",
-            "data": os.path.abspath(args.data),
-            **{name: getattr(args, name) for name in ("split", "batches", "max_tokens", "tokens_per_sample")},
-            **{name: getattr(args, name) for name in ("sites", "swaps", "bleu", "beam", "remove_bpe", "detok")},
-        }
-        sweep = Sweep(args.out, setting)
-        content = sweep.run(
-            lambda: Evaluation(
-                args.checkpoint,
-                args.data,
-                args.split,
-                args.max_tokens,
-                args.batches,
-                args.tokens_per_sample,
-                device,
-                args.skip_invalid_size_inputs_valid_test,
-            ),
-            sites,
-            mixings,
-            rs,
-            {"attention_value_aware_swaps": args.swaps, "attention_value_aware_chunk": args.chunk},
-            Bleu(args.beam, args.remove_bpe, args.detok) if args.bleu else None,
-            lambda line: print(f"analyse-attention: {line}", flush=True),
-        )
-        print(report.markdown(content))
-        report.write_tables(content, folder)
         report.write_plots(content, folder, Path(args.checkpoint).parent.name)
-        if "left out" in content:
-            print(f"analyse-attention: {content['left out']}")
     except ModuleNotFoundError as error:
         print(f"analyse-attention: {error}", file=sys.stderr)
-    except (ValueError, CheckpointError, OSError) as error:
-        print(f"analyse-attention: error: {error}", file=sys.stderr)
-        return 1
+    if "left out" in content:
+        print(f"analyse-attention: {content['left out']}")
     return 0
 
 
@@ -112,17 +110,17 @@ def chosen(args: argparse.Namespace) -> tuple:
     """Mixings, r and sites.
 
     Raises:
-        ValueError: one is not known; the message names the option.
+        UserError: one is not known; the message names the option.
     """
     mixings = args.mixings.split(",")
     for name in mixings:
         if name not in MIXING.choices or name == "dense":
             known = ", ".join(known for known in MIXING.choices if known != "dense")
-            raise ValueError(f"--mixings {args.mixings}: {name!r} is unknown; known: {known}")
+            raise UserError(f"--mixings {args.mixings}: {name!r} is unknown; known: {known}")
     if not all(part.isdecimal() and int(part) > 0 for part in args.r.split(",")):
-        raise ValueError(f"--r {args.r}: give positive integers separated by commas, such as 1,2,4,8")
+        raise UserError(f"--r {args.r}: give positive integers separated by commas, such as 1,2,4,8")
     sites = args.sites.split(",") if args.sites else None
     for site in sites or []:
         if site not in SITES:
-            raise ValueError(f"--sites {args.sites}: {site!r} is unknown; known: {', '.join(SITES)}")
+            raise UserError(f"--sites {args.sites}: {site!r} is unknown; known: {', '.join(SITES)}")
     return mixings, sorted({int(part) for part in args.r.split(",")}), sites

@@ -12,13 +12,12 @@ examples:
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections import Counter
 from pathlib import Path
 
 from fairseq_plugins.byte_bpe import ByteBPE, dictionary, encode_lines, read_lines
-from fairseq_plugins.corpus import CorpusError, write_whole
+from fairseq_plugins.corpus import CorpusError, whole_files, write_whole
 
 #: lines between two lines of progress
 REPORT = 250_000
@@ -36,11 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode file after file, count the first."""
-    try:
-        _run(args)
-    except CorpusError as error:
-        print(f"apply-byte-bpe: error: {error}", file=sys.stderr)
-        return 1
+    _run(args)
     return 0
 
 
@@ -55,21 +50,14 @@ def _run(args: argparse.Namespace) -> None:
 def _encode_file(source: str, target: str, args: argparse.Namespace) -> Counter[str]:
     """Write the encoded file whole or not at all; returns how often each id occurs."""
     counts: Counter[str] = Counter()
-    part = Path(f"{target}.{os.getpid()}.part")
     number = 0
-    try:
-        with part.open("w", encoding="ascii") as file:
-            for number, line in enumerate(encode_lines(read_lines(source), args.bpe, args.unk, args.workers), 1):
-                counts.update(line.split())
-                file.write(f"{line}\n")
-                if number % REPORT == 0:
-                    print(f"{Path(source).name}: {number} lines", file=sys.stderr, flush=True)
+    with whole_files([target]) as (file,):
+        for number, line in enumerate(encode_lines(read_lines(source), args.bpe, args.unk, args.workers), 1):
+            counts.update(line.split())
+            file.write(f"{line}\n".encode("ascii"))
+            if number % REPORT == 0:
+                print(f"{Path(source).name}: {number} lines", file=sys.stderr, flush=True)
         if number == 0:
             raise CorpusError(f"{source}: the file is empty; fetch it again")
-        part.replace(target)
-    except OSError as error:
-        raise CorpusError(f"{target}: cannot be written ({error.strerror}); check folder and free space") from None
-    finally:
-        part.unlink(missing_ok=True)
     print(f"{Path(target).name}: {number} lines, {sum(counts.values())} tokens", file=sys.stderr)
     return counts

@@ -17,6 +17,7 @@ from typing import Any, Iterable, Iterator, Set
 
 from fairseq_plugins.byte_bpe import read_lines
 from fairseq_plugins.corpus import CorpusError, write_whole
+from fairseq_plugins.dictionary import read_entries
 
 UNK = "<unk>"
 
@@ -31,19 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode file after file."""
-    try:
-        if len(args.output) != len(args.files):
-            raise CorpusError(f"--output needs {len(args.files)} names, one for each input, but has {len(args.output)}")
-        model, known = load_model(args.model), read_symbols(args.dict)
-        for source, target in zip(args.files, args.output):
-            lines = list(encode_lines(read_lines(source), model, known))
-            write_whole(target, "".join(f"{line}\n" for line in lines).encode("utf-8"))
-            tokens = [token for line in lines for token in line.split()]
-            counts = f"{len(lines)} lines, {len(tokens)} tokens, {tokens.count(UNK)} of them {UNK}"
-            print(f"{target}: {counts}", file=sys.stderr)
-    except CorpusError as error:
-        print(f"apply-sentencepiece: error: {error}", file=sys.stderr)
-        return 1
+    if len(args.output) != len(args.files):
+        raise CorpusError(f"--output needs {len(args.files)} names, one for each input, but has {len(args.output)}")
+    model, known = load_model(args.model), {entry.symbol for entry in read_entries(args.dict)}
+    for source, target in zip(args.files, args.output):
+        lines = list(encode_lines(read_lines(source), model, known))
+        write_whole(target, "".join(f"{line}\n" for line in lines).encode("utf-8"))
+        tokens = [token for line in lines for token in line.split()]
+        counts = f"{len(lines)} lines, {len(tokens)} tokens, {tokens.count(UNK)} of them {UNK}"
+        print(f"{target}: {counts}", file=sys.stderr)
     return 0
 
 
@@ -63,21 +60,6 @@ def load_model(path: str) -> Any:
         return SentencePieceProcessor(model_file=path)
     except (OSError, RuntimeError):
         raise CorpusError(f"{path}: cannot be read, or is no SentencePiece model; give another --model") from None
-
-
-def read_symbols(path: str) -> Set[str]:
-    """The symbols of a ``dict.txt``.
-
-    Raises:
-        CorpusError: it cannot be read, or a line is no symbol and count.
-    """
-    symbols = set()
-    for number, line in enumerate(read_lines(path), 1):
-        symbol, blank, count = line.rpartition(" ")
-        if not blank or not count.isdecimal():
-            raise CorpusError(f"{path}:{number}: not a symbol and its count; give fairseq's dict.txt as --dict")
-        symbols.add(symbol)
-    return symbols
 
 
 def encode_lines(lines: Iterable[str], model: Any, known: Set[str]) -> Iterator[str]:

@@ -63,11 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, clean, report, write."""
-    try:
-        _run(args)
-    except CorpusError as error:
-        print(f"clean-corpus: error: {error}", file=sys.stderr)
-        return 1
+    _run(args)
     return 0
 
 

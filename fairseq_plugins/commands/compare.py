@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 
 from fairseq_plugins.report import compare
 from fairseq_plugins.report.outputs import add_output_arguments, write_outputs
@@ -30,17 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)
-    try:
-        runs = [read_translation(folder, args.subset, args.reference) for folder in args.runs]
-        report = compare.summarise(runs, args.baseline, args.samples)
-        print(compare.markdown(report))
-        write_outputs(
-            args,
-            report,
-            lambda: compare.as_csv(report),
-            lambda path: plot_validation(report["rows"], path, "bits a token, label-smoothed"),
-        )
-    except ValueError as error:
-        print(f"compare: error: {error}", file=sys.stderr)
-        return 1
+    runs = [read_translation(folder, args.subset, args.reference) for folder in args.runs]
+    report = compare.summarise(runs, args.baseline, args.samples)
+    print(compare.markdown(report))
+    write_outputs(
+        args,
+        report,
+        lambda: compare.as_csv(report),
+        lambda path: plot_validation(report["rows"], path, "bits a token, label-smoothed"),
+    )
     return 0

@@ -11,9 +11,9 @@ examples:
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Callable, List, TypeVar
 
+from fairseq_plugins.errors import UserError
 from fairseq_plugins.report import losses
 from fairseq_plugins.report.outputs import add_output_arguments, write_outputs
 from fairseq_plugins.report.plots import plot_validation
@@ -38,19 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read the runs, print the table, write the files."""
-    try:
-        groups = grouped([validated(read_run(folder)) for folder in args.runs])
-        below = _numbers("--below", args.below, float, "losses", "6,5.5") if args.below else []
-        rows = [losses.summary(name, members, below) for name, members in groups.items()]
-        rows.sort(key=lambda row: row["name"] != "baseline")
-        shown = losses.common_updates(rows, SHOWN)
-        if args.at:
-            shown = _numbers("--at", args.at, int, "updates", "1000,2000")
-        print(losses.markdown(rows, shown, below))
-        write_outputs(args, rows, lambda: losses.as_csv(rows), lambda path: plot_validation(rows, path, "nats a token"))
-    except ValueError as error:
-        print(f"compare-losses: error: {error}", file=sys.stderr)
-        return 1
+    groups = grouped([validated(read_run(folder)) for folder in args.runs])
+    below = _numbers("--below", args.below, float, "losses", "6,5.5") if args.below else []
+    rows = [losses.summary(name, members, below) for name, members in groups.items()]
+    rows.sort(key=lambda row: row["name"] != "baseline")
+    shown = losses.common_updates(rows, SHOWN)
+    if args.at:
+        shown = _numbers("--at", args.at, int, "updates", "1000,2000")
+    print(losses.markdown(rows, shown, below))
+    write_outputs(args, rows, lambda: losses.as_csv(rows), lambda path: plot_validation(rows, path, "nats a token"))
     return 0
 
 
@@ -58,4 +54,4 @@ def _numbers(option: str, text: str, kind: Callable[[str], Number], what: str, e
     try:
         return [kind(number) for number in text.split(",")]
     except ValueError:
-        raise ValueError(f"{option} {text}: give {what} separated by commas, such as {example}") from None
+        raise UserError(f"{option} {text}: give {what} separated by commas, such as {example}") from None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.checkpoints import CheckpointError, convert_checkpoint
+from fairseq_plugins.checkpoints.convert import convert_checkpoint
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -20,11 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    try:
-        notes = convert_checkpoint(args.source, args.target, args.to)
-    except (CheckpointError, OSError) as error:
-        print(f"convert-checkpoint: {error}", file=sys.stderr)
-        return 1
+    notes = convert_checkpoint(args.source, args.target, args.to)
     for note in notes:
         print(f"convert-checkpoint: {note}", file=sys.stderr)
     return 0

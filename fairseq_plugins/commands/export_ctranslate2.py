@@ -19,7 +19,6 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.checkpoints import CheckpointError
 from fairseq_plugins.transfer.ctranslate2.exporting import QUANTIZATIONS, export_ctranslate2
 
 
@@ -32,11 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    try:
-        notes = export_ctranslate2(args.source, args.target, args.dict, args.target_dict, args.quantization)
-    except (CheckpointError, OSError) as error:
-        print(f"export-ctranslate2: {error}", file=sys.stderr)
-        return 1
+    notes = export_ctranslate2(args.source, args.target, args.dict, args.target_dict, args.quantization)
     for note in notes:
         print(f"export-ctranslate2: {note}", file=sys.stderr)
     return 0

@@ -16,7 +16,6 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.checkpoints import CheckpointError
 from fairseq_plugins.transfer.huggingface.exporting import export_huggingface
 
 
@@ -31,11 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    try:
-        notes = export_huggingface(args.source, args.target, args.head, args.masked_lm, args.dict, args.bpe_dir)
-    except (CheckpointError, OSError) as error:
-        print(f"export-huggingface: {error}", file=sys.stderr)
-        return 1
+    notes = export_huggingface(args.source, args.target, args.head, args.masked_lm, args.dict, args.bpe_dir)
     for note in notes:
         print(f"export-huggingface: {note}", file=sys.stderr)
     return 0

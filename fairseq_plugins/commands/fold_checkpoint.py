@@ -14,7 +14,6 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.checkpoints import CheckpointError
 from fairseq_plugins.transfer.fold import fold_checkpoint
 
 
@@ -24,11 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    try:
-        notes = fold_checkpoint(args.source, args.target)
-    except (CheckpointError, OSError) as error:
-        print(f"fold-checkpoint: {error}", file=sys.stderr)
-        return 1
+    notes = fold_checkpoint(args.source, args.target)
     for note in notes:
         print(f"fold-checkpoint: {note}", file=sys.stderr)
     return 0

@@ -10,15 +10,13 @@ data and seed in run.json. Writes predictions.json and evaluation.json into it. 
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 import warnings
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from fairseq_plugins.checkpoints import CheckpointError
-from fairseq_plugins.safe_load import UntrustedCheckpointError
+from fairseq_plugins.errors import UserError
+from fairseq_plugins.report.runs import read_json
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -40,25 +38,21 @@ def run(args: Namespace) -> int:
     logging.getLogger("fairseq").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message="'pin_memory' argument")  # fairseq asks for it on a CPU too
     cuda = torch.cuda.is_available() and not args.cpu
-    try:
-        for folder in map(Path, args.runs):
-            record = _record(folder, args.checkpoint)
-            data = Path(args.data or record["data"])
-            if not (data / "task.json").is_file():
-                raise ValueError(f"no file {data}/task.json; give --data the folder that scripts/prepare_glue.sh wrote")
-            evaluation = evaluate_run(folder, data, int(record["seed"]), args.checkpoint, cuda)
-            for name, found in evaluation["sets"].items():
-                metrics = ", ".join(f"{metric} {100 * value:.2f}" for metric, value in found["metrics"].items())
-                notes = "".join(f"; {note}" for note in found["notes"])
-                print(f"{folder}: {name}: {metrics} ({found['rows']:,} rows){notes}")
-    except (CheckpointError, UntrustedCheckpointError, ModuleNotFoundError, ValueError) as error:
-        print(f"glue-evaluate: error: {error}", file=sys.stderr)
-        return 1
+    for folder in map(Path, args.runs):
+        record = _record(folder, args.checkpoint)
+        data = Path(args.data or record["data"])
+        if not (data / "task.json").is_file():
+            raise UserError(f"no file {data}/task.json; give --data the folder that scripts/prepare_glue.sh wrote")
+        evaluation = evaluate_run(folder, data, int(record["seed"]), args.checkpoint, cuda)
+        for name, found in evaluation["sets"].items():
+            metrics = ", ".join(f"{metric} {100 * value:.2f}" for metric, value in found["metrics"].items())
+            notes = "".join(f"; {note}" for note in found["notes"])
+            print(f"{folder}: {name}: {metrics} ({found['rows']:,} rows){notes}")
     return 0
 
 
 def _record(folder: Path, checkpoint: str) -> dict:
-    for name, remedy in (("run.json", "train with scripts/train.sh"), (checkpoint, "the training is not finished")):
-        if not (folder / name).is_file():
-            raise ValueError(f"no file {folder / name}: {remedy}")
-    return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    record = read_json(folder / "run.json", "train with scripts/train.sh")
+    if not (folder / checkpoint).is_file():
+        raise UserError(f"no file {folder / checkpoint}: the training is not finished")
+    return record

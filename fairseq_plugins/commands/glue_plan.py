@@ -13,8 +13,6 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.checkpoints import CheckpointError
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--checkpoint", required=True, metavar="FILE", help="of a masked language model")
@@ -35,15 +33,11 @@ def run(args: Namespace) -> int:
     from fairseq_plugins.glue.pretrained import Pretrained
 
     settings = Settings(args.lr, args.epochs, args.batch)
-    try:
-        check_installed()
-        pretrained = Pretrained.load(args.checkpoint)
-        tasks, missing = plan(pretrained, args.data, [name for name in args.tasks.split(",") if name], settings)
-        if args.settings:
-            keep_settings(args.settings, pretrained, settings, args.options)
-    except (CheckpointError, ModuleNotFoundError, ValueError) as error:
-        print(f"glue-plan: error: {error}", file=sys.stderr)
-        return 1
+    check_installed()
+    pretrained = Pretrained.load(args.checkpoint)
+    tasks, missing = plan(pretrained, args.data, [name for name in args.tasks.split(",") if name], settings)
+    if args.settings:
+        keep_settings(args.settings, pretrained, settings, args.options)
     if missing and not args.tasks:
         print(f"glue-plan: not prepared, so left out: {', '.join(missing)}", file=sys.stderr)
     long = [task.task.name for task in tasks if task.longest > pretrained.max_positions]

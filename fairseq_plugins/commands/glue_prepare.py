@@ -13,7 +13,6 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.corpus import CorpusError
 from fairseq_plugins.glue.tasks import TASKS
 
 
@@ -36,18 +35,14 @@ def run(args: Namespace) -> int:
     def report(sentence: str) -> None:
         print(f"glue-prepare: {args.task} {sentence}", file=sys.stderr)
 
-    try:
-        prepare_task(
-            TASKS[args.task],
-            args.source,
-            args.target,
-            args.bpe_dir,
-            args.dict,
-            args.max_length,
-            args.workers,
-            report,
-        )
-    except CorpusError as error:
-        print(f"glue-prepare: error: {error}", file=sys.stderr)
-        return 1
+    prepare_task(
+        TASKS[args.task],
+        args.source,
+        args.target,
+        args.bpe_dir,
+        args.dict,
+        args.max_length,
+        args.workers,
+        report,
+    )
     return 0

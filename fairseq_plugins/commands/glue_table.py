@@ -9,7 +9,6 @@ folder or by NAME=FOLDER. The average is over the papers' nine columns only wher
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -24,16 +23,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from fairseq_plugins.glue import table
 
-    try:
-        models = []
-        for text in args.models:
-            name, equals, folder = text.partition("=")
-            named = equals and not Path(text).is_dir()
-            models.append(table.load_model(folder, name) if named else table.load_model(text))
-        summary = table.summarise(models)
-        print(table.markdown(summary))
-        write_outputs(args, summary, lambda: table.as_csv(summary), lambda path: table.plot(summary, path))
-    except ValueError as error:
-        print(f"glue-table: error: {error}", file=sys.stderr)
-        return 1
+    models = []
+    for text in args.models:
+        name, equals, folder = text.partition("=")
+        named = equals and not Path(text).is_dir()
+        models.append(table.load_model(folder, name) if named else table.load_model(text))
+    summary = table.summarise(models)
+    print(table.markdown(summary))
+    write_outputs(args, summary, lambda: table.as_csv(summary), lambda path: table.plot(summary, path))
     return 0

@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import List
 
 from fairseq_plugins.checkpoints import CheckpointError
-from fairseq_plugins.corpus import CorpusError
 from fairseq_plugins.transfer.huggingface.files import CONFIG, read_json
 from fairseq_plugins.transfer.huggingface.importing import import_huggingface
 from fairseq_plugins.transfer.huggingface.marian import import_marian
@@ -41,11 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    try:
-        notes = import_folder(args)
-    except (CheckpointError, CorpusError, OSError) as error:
-        print(f"import-huggingface: {error}", file=sys.stderr)
-        return 1
+    notes = import_folder(args)
     for note in notes:
         print(f"import-huggingface: {note}", file=sys.stderr)
     return 0

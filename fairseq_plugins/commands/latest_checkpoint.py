@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.checkpoints import CheckpointError, latest_checkpoint
+from fairseq_plugins.checkpoints.newest import latest_checkpoint
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -25,9 +25,5 @@ def run(args: Namespace) -> int:
     def report(sentence: str) -> None:
         print(f"latest-checkpoint: {sentence}", file=sys.stderr)
 
-    try:
-        print(latest_checkpoint(args.folder, args.name, report))
-    except CheckpointError as error:
-        report(str(error))
-        return 1
+    print(latest_checkpoint(args.folder, args.name, report))
     return 0

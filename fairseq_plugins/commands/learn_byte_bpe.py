@@ -15,7 +15,6 @@ from itertools import chain
 from pathlib import Path
 
 from fairseq_plugins.byte_bpe import BYTES, ENCODER, MERGES, learn, read_lines, write_model
-from fairseq_plugins.corpus import CorpusError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, learn, write."""
-    try:
-        vocabulary, merges = learn(chain.from_iterable(map(read_lines, args.files)), args.size, args.unk)
-        Path(args.output).mkdir(parents=True, exist_ok=True)
-        write_model(args.output, vocabulary, merges)
-    except CorpusError as error:
-        print(f"learn-byte-bpe: error: {error}", file=sys.stderr)
-        return 1
+    vocabulary, merges = learn(chain.from_iterable(map(read_lines, args.files)), args.size, args.unk)
+    Path(args.output).mkdir(parents=True, exist_ok=True)
+    write_model(args.output, vocabulary, merges)
     short = "" if len(vocabulary) == args.size else f" (of {args.size}: the text has no more pairs that repeat)"
     print(f"{Path(args.output).name}: {len(vocabulary)} symbols{short}", file=sys.stderr)
     return 0

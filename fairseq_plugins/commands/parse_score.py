@@ -12,7 +12,6 @@ examples:
 from __future__ import annotations
 
 import json
-import sys
 from argparse import ArgumentParser, Namespace
 
 from fairseq_plugins.corpus import write_whole
@@ -29,14 +28,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    try:
-        score, trees = (score_trees if args.bracketed else score_sequences)(args.gold, args.hypotheses)
-        if args.trees:
-            write_whole(args.trees, "".join(f"{bracketed(tree)}\n" for tree in trees).encode())
-        if args.json:
-            write_whole(args.json, f"{json.dumps(score, indent=2)}\n".encode())
-    except ValueError as error:
-        print(f"parse-score: error: {error}", file=sys.stderr)
-        return 1
+    score, trees = (score_trees if args.bracketed else score_sequences)(args.gold, args.hypotheses)
+    if args.trees:
+        write_whole(args.trees, "".join(f"{bracketed(tree)}\n" for tree in trees).encode())
+    if args.json:
+        write_whole(args.json, f"{json.dumps(score, indent=2)}\n".encode())
     print(describe(score))
     return 0

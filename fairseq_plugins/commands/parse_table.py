@@ -8,7 +8,6 @@ one row, with mean and deviation over the seeds. The table is Markdown.
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
 
 from fairseq_plugins.report.outputs import add_output_arguments, write_outputs
@@ -23,16 +22,12 @@ def run(args: Namespace) -> int:
     from fairseq_plugins.parsing import table
     from fairseq_plugins.report.plots import plot_validation
 
-    try:
-        summary = table.summarise([table.load_parser(folder) for folder in args.runs])
-        print(table.markdown(summary))
-        write_outputs(
-            args,
-            summary,
-            lambda: table.as_csv(summary),
-            lambda path: plot_validation(summary["rows"], path, "nats a token, label-smoothed"),
-        )
-    except ValueError as error:
-        print(f"parse-table: error: {error}", file=sys.stderr)
-        return 1
+    summary = table.summarise([table.load_parser(folder) for folder in args.runs])
+    print(table.markdown(summary))
+    write_outputs(
+        args,
+        summary,
+        lambda: table.as_csv(summary),
+        lambda path: plot_validation(summary["rows"], path, "nats a token, label-smoothed"),
+    )
     return 0

@@ -12,11 +12,10 @@ be fused). Time is a matter of the devices: give --throughput where it was measu
 
 from __future__ import annotations
 
-import sys
 from argparse import REMAINDER, ArgumentParser, Namespace
 
 import fairseq_plugins.models  # noqa: F401  registers the architectures
-from fairseq_plugins.planning import Corpus, Machine, PlanError, make_plan, parse_training, show
+from fairseq_plugins.planning import Corpus, Machine, make_plan, parse_training, show
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -34,10 +33,6 @@ def run(args: Namespace) -> int:
     words = args.training[1:] if args.training[:1] == ["--"] else args.training
     corpus = Corpus(args.vocabulary, args.train_tokens, args.disk_gb)
     machine = Machine(args.devices, args.nodes, "CPU process" if args.cpu else "GPU", args.throughput)
-    try:
-        plan = make_plan(parse_training(words), corpus, machine)
-    except PlanError as error:
-        print(f"plan: error: {error}", file=sys.stderr)
-        return 1
+    plan = make_plan(parse_training(words), corpus, machine)
     print("\n".join(show(plan, corpus, machine)))
     return 0

@@ -46,11 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, check, write."""
-    try:
-        _run(args)
-    except CorpusError as error:
-        print(f"read-corpus: error: {error}", file=sys.stderr)
-        return 1
+    _run(args)
     return 0
 
 

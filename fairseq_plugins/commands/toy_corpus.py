@@ -35,20 +35,16 @@ def _size(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Generate and write."""
+    splits = generate(args.seed, {"test": args.test, "valid": args.valid, "train": args.train})
+    folder = Path(args.out)
     try:
-        splits = generate(args.seed, {"test": args.test, "valid": args.valid, "train": args.train})
-        folder = Path(args.out)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CorpusError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from None
-        for name, pairs in splits.items():
-            for language in ("de", "en"):
-                text = "".join(f"{getattr(pair, language)}\n" for pair in pairs)
-                write_whole(folder / f"{name}.{language}", text.encode("utf-8"))
-    except (CorpusError, ValueError) as error:
-        print(f"toy-corpus: error: {error}", file=sys.stderr)
-        return 1
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CorpusError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from None
+    for name, pairs in splits.items():
+        for language in ("de", "en"):
+            text = "".join(f"{getattr(pair, language)}\n" for pair in pairs)
+            write_whole(folder / f"{name}.{language}", text.encode("utf-8"))
     print(
         f"{args.out}: {', '.join(f'{len(splits[n])} {n}' for n in ('train', 'valid', 'test'))} pairs", file=sys.stderr
     )

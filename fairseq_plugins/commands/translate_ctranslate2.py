@@ -19,8 +19,6 @@ from argparse import ArgumentParser, Namespace
 from fairseq.data.data_utils import post_process
 
 from fairseq_plugins.byte_bpe import read_lines
-from fairseq_plugins.checkpoints import CheckpointError
-from fairseq_plugins.corpus import CorpusError
 from fairseq_plugins.transfer.ctranslate2.search import load_translator, translate
 
 
@@ -46,17 +44,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    try:
-        sentences = [line.split() for line in read_lines(args.source)]
-        translator = load_translator(
-            args.folder, device=args.device, compute_type=args.compute_type, intra_threads=args.threads
-        )
-        start = time.perf_counter()
-        found = translate(translator, sentences, args.beam, args.lenpen, args.max_len_b, args.max_tokens)
-        seconds = time.perf_counter() - start
-    except (CheckpointError, CorpusError) as error:
-        print(f"translate-ctranslate2: {error}", file=sys.stderr)
-        return 1
+    sentences = [line.split() for line in read_lines(args.source)]
+    translator = load_translator(
+        args.folder, device=args.device, compute_type=args.compute_type, intra_threads=args.threads
+    )
+    start = time.perf_counter()
+    found = translate(translator, sentences, args.beam, args.lenpen, args.max_len_b, args.max_tokens)
+    seconds = time.perf_counter() - start
     lines = (post_process(" ".join(translation.tokens), args.remove_bpe) for translation in found)
     sys.stdout.buffer.write("".join(f"{line}\n" for line in lines).encode("utf-8"))
     cut = sum(translation.cut for translation in found)

@@ -37,30 +37,26 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    treebank = read_treebank(args.source, args.valid, args.test)
+    folder = Path(args.out)
     try:
-        treebank = read_treebank(args.source, args.valid, args.test)
-        folder = Path(args.out)
         folder.mkdir(parents=True, exist_ok=True)
-        for split, trees in treebank.trees.items():
-            if args.smoke:
-                trees = [tree for tree in trees if len(words(tree)) <= 40][: SMOKE_TREES[split]]
-            lines = {
-                "trees": [bracketed(tree) for tree in trees],
-                "words": [" ".join(words(tree)) for tree in trees],
-                "brackets": [" ".join(linearise(tree)) for tree in trees],
-            }
-            for kind, text in lines.items():
-                write_whole(folder / f"{split}.{kind}", "".join(f"{line}\n" for line in text).encode())
-            counts = [sum(len(line.split()) for line in lines[kind]) for kind in ("words", "brackets")]
-            print(
-                f"{split}: {len(trees):,} trees ({treebank.origin[split]}), {counts[0]:,} words, {counts[1]:,} target "
-                "tokens",
-                file=sys.stderr,
-            )
-    except CorpusError as error:
-        print(f"treebank-prepare: error: {error}", file=sys.stderr)
-        return 1
     except OSError as error:
-        print(f"treebank-prepare: error: {error.filename}: {error.strerror}; choose another --out", file=sys.stderr)
-        return 1
+        raise CorpusError(f"{error.filename}: {error.strerror}; choose another --out") from None
+    for split, trees in treebank.trees.items():
+        if args.smoke:
+            trees = [tree for tree in trees if len(words(tree)) <= 40][: SMOKE_TREES[split]]
+        lines = {
+            "trees": [bracketed(tree) for tree in trees],
+            "words": [" ".join(words(tree)) for tree in trees],
+            "brackets": [" ".join(linearise(tree)) for tree in trees],
+        }
+        for kind, text in lines.items():
+            write_whole(folder / f"{split}.{kind}", "".join(f"{line}\n" for line in text).encode())
+        counts = [sum(len(line.split()) for line in lines[kind]) for kind in ("words", "brackets")]
+        print(
+            f"{split}: {len(trees):,} trees ({treebank.origin[split]}), {counts[0]:,} words, {counts[1]:,} target "
+            "tokens",
+            file=sys.stderr,
+        )
     return 0

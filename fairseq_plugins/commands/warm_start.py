@@ -29,13 +29,13 @@ import shlex
 import sys
 from typing import Any, Dict, Tuple
 
-from fairseq_plugins.checkpoints import CheckpointError
-from fairseq_plugins.corpus import CorpusError, write_whole
-from fairseq_plugins.transfer import models
+from fairseq_plugins.checkpoints import building
+from fairseq_plugins.corpus import write_whole
+from fairseq_plugins.errors import UserError
 from fairseq_plugins.transfer.attention_start import NEURAL_STARTS, Settings
 from fairseq_plugins.transfer.names import ROLES
 from fairseq_plugins.transfer.outcome import table
-from fairseq_plugins.transfer.warm_start import WarmStart, command_options, warm_start_checkpoint
+from fairseq_plugins.transfer.warm_start import WarmStart, warm_start_checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "model options", "as fairseq-train takes them; 'fairseq-train --arch ARCH --help'"
     )
-    for action in models.every_model_option():
+    for action in building.every_model_option():
         if not set(action.option_strings) & set(parser._option_string_actions):
             action.default = action.help = argparse.SUPPRESS
             group._add_action(action)
@@ -63,16 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = Settings(args.neural_start, args.neural_noise, args.reinit, args.seed)
-    try:
-        given = given_options(args)
-        started = warm_start_checkpoint(args.pretrained, args.output, args.arch, given, settings, args.dict, say)
-        print(summary(started))
-        print(f"\ngo on with:\n{next_command(started, args.output)}")
-        if args.json:
-            write_whole(args.json, (json.dumps(as_record(started, args), indent=2) + "\n").encode())
-    except (CheckpointError, CorpusError, ValueError, OSError) as error:
-        say(str(error))
-        return 1
+    given = given_options(args)
+    started = warm_start_checkpoint(args.pretrained, args.output, args.arch, given, settings, args.dict, say)
+    print(summary(started))
+    print(f"\ngo on with:\n{next_command(started, args.output)}")
+    if args.json:
+        write_whole(args.json, (json.dumps(as_record(started, args), indent=2) + "\n").encode())
     return 0
 
 
@@ -101,13 +97,13 @@ def given_options(args: argparse.Namespace) -> Dict[str, Any]:
     """The model options on the command line.
 
     Raises:
-        ValueError: one that the architecture's model does not have.
+        UserError: one that the architecture's model does not have.
     """
-    known = {action.dest for action in models.option_parser(args.arch)._actions}
+    known = {action.dest for action in building.option_parser(args.arch)._actions}
     given = {}
-    for action in models.every_model_option():
+    for action in building.every_model_option():
         if action.dest in args and action.dest not in known:
-            raise ValueError(f"{action.option_strings[-1]} is no option of {args.arch}")
+            raise UserError(f"{action.option_strings[-1]} is no option of {args.arch}")
         if action.dest in args:
             given[action.dest] = getattr(args, action.dest)
     return given
@@ -136,7 +132,7 @@ def summary(started: WarmStart) -> str:
 
 def next_command(started: WarmStart, output: str) -> str:
     """The fairseq-train command that goes on; the rest of the recipe is the user's."""
-    model = ["--arch", started.options.arch, *command_options(started.options)]
+    model = ["--arch", started.options.arch, *started.words]
     resets = ["--reset-optimizer", "--reset-lr-scheduler", "--reset-dataloader", "--reset-meters"]
     command = ["fairseq-train", "DATA", "--user-dir", "fairseq_plugins", *model, "--restore-file", output, *resets]
     return shlex.join(command)
@@ -147,7 +143,7 @@ def as_record(started: WarmStart, args: argparse.Namespace) -> Dict[str, Any]:
     return {
         "pretrained": args.pretrained,
         "arch": args.arch,
-        "options": command_options(started.options),
+        "options": started.words,
         "parameters": [outcome.as_record() for outcome in started.outcomes],
         "score_errors": {
             name: attention.score_errors

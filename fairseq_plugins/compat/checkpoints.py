@@ -16,11 +16,11 @@ def checkpoint_loading() -> bool:
     """torch >= 2.6 refuses fairseq's checkpoints, older torch runs whatever a checkpoint says.
 
     The two functions of ``fairseq.checkpoint_utils`` that read files see a ``torch.load`` that builds only what
-    fairseq's checkpoints hold (:mod:`fairseq_plugins.safe_load`); ``torch.load`` itself stays as it is.
+    fairseq's checkpoints hold (:mod:`fairseq_plugins.checkpoints.safe_load`); ``torch.load`` itself stays as it is.
     """
     from fairseq import checkpoint_utils
 
-    from fairseq_plugins import safe_load
+    from fairseq_plugins.checkpoints import safe_load
 
     def load(f: Any, map_location: Any = None, *_: Any, **__: Any) -> Any:
         return safe_load.load_checkpoint(f, map_location)
@@ -35,7 +35,7 @@ def attention_overrides() -> bool:
 
     So attention could be changed at evaluation neither in a stock checkpoint nor in one of fairseq-hydra-train. Where
     options of this plugin's models are overridden, a stock checkpoint is loaded as its ``baseline`` counterpart. Names
-    that reach nothing are refused (:mod:`fairseq_plugins.overrides`).
+    that reach nothing are refused (:mod:`fairseq_plugins.checkpoints.overrides`).
     """
     from fairseq import checkpoint_utils
 
@@ -44,12 +44,12 @@ def attention_overrides() -> bool:
         return True
 
     def load(path: Any, arg_overrides: Any = None, load_on_all_ranks: bool = False) -> Any:
-        from fairseq_plugins.checkpoints import override_attention
-        from fairseq_plugins.overrides import check_overrides
+        from fairseq_plugins.checkpoints import Checkpoint
+        from fairseq_plugins.checkpoints.overrides import check_overrides, override_attention
 
         state = original(path, arg_overrides, load_on_all_ranks)
-        check_overrides(state, arg_overrides or {}, str(path))
-        override_attention(state, arg_overrides or {}, str(path))
+        check_overrides(Checkpoint(str(path), state), arg_overrides or {})
+        override_attention(Checkpoint(str(path), state), arg_overrides or {})
         return state
 
     checkpoint_utils.load_checkpoint_to_cpu = mark(load, original)
@@ -65,7 +65,7 @@ def broadcast_loading() -> bool:
     """
     from fairseq.distributed import utils as distributed_utils
 
-    from fairseq_plugins import safe_load
+    from fairseq_plugins.checkpoints import safe_load
 
     if not safe_load.WEIGHTS_ONLY_EXISTS:
         return False
@@ -82,7 +82,7 @@ def durable_checkpoints() -> bool:
     """
     from fairseq import checkpoint_utils, file_io
 
-    from fairseq_plugins.durable import copy_durably, replacing
+    from fairseq_plugins.runtime.durable import copy_durably, replacing
 
     original = checkpoint_utils.torch_persistent_save
     if marked(original):

@@ -16,7 +16,7 @@ def configuration_strings() -> bool:
     """
     import fairseq.models  # noqa: F401  imports all of the modules below
 
-    from fairseq_plugins import safe_load
+    from fairseq_plugins.checkpoints import safe_load
 
     for name in _EVALUATING_MODULES:
         module = sys.modules.get(name)

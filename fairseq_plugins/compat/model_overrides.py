@@ -22,7 +22,8 @@ def overrides_that_do_not_fit() -> bool:
         return True
 
     def load_model_ensemble_and_task(filenames: Any, arg_overrides: Any = None, *args: Any, **kwargs: Any) -> Any:
-        from fairseq_plugins.overrides import misfit
+        from fairseq_plugins.checkpoints import Checkpoint
+        from fairseq_plugins.checkpoints.overrides import misfit
 
         try:
             return original(filenames, arg_overrides, *args, **kwargs)
@@ -33,7 +34,7 @@ def overrides_that_do_not_fit() -> bool:
             if not overridden or not str(error).startswith("Error(s) in loading state_dict"):
                 raise
             for path in filter(os.path.exists, filenames):  # what is in parts has other names
-                changed = misfit(checkpoint_utils.load_checkpoint_to_cpu(path), arg_overrides)
+                changed = misfit(Checkpoint(path, checkpoint_utils.load_checkpoint_to_cpu(path)), arg_overrides)
                 if changed:
                     raise RuntimeError(
                         f"{path}: its weights are not those of a model with {changed}; an override can change how a "

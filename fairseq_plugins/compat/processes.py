@@ -75,9 +75,9 @@ def cpu_processes() -> bool:
 def stop_in_order() -> bool:
     """SIGTERM, which clusters send before they take a machine away, loses all since the last checkpoint.
 
-    The training ends after an update with its checkpoint saved: :mod:`fairseq_plugins.stopping`.
+    The training ends after an update with its checkpoint saved: :mod:`fairseq_plugins.runtime.stopping`.
     """
-    from fairseq_plugins import stopping
+    from fairseq_plugins.runtime import stopping
 
     # Importing fairseq_cli.train would set up logging in programs that do not train; it is __main__ under python -m.
     modules = [sys.modules.get(name) for name in ("fairseq_cli.train", "__main__")]

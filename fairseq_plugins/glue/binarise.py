@@ -18,6 +18,7 @@ from fairseq.data import Dictionary, indexed_dataset
 
 from fairseq_plugins.byte_bpe import encode_lines
 from fairseq_plugins.corpus import CorpusError
+from fairseq_plugins.dictionary import load_dictionary
 
 from .readers import Example, find_file, read_examples
 from .tasks import STS_B_RANGE, Task
@@ -89,20 +90,6 @@ def prepare_task(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return record
-
-
-def load_dictionary(path: PathLike) -> Dictionary:
-    """fairseq's dictionary in a file.
-
-    Raises:
-        CorpusError: there is no such file, or it is no dictionary.
-    """
-    if not Path(path).is_file():
-        raise CorpusError(f"{path}: no such file; give the dict.txt of the pretraining data")
-    try:
-        return Dictionary.load(str(path))
-    except (ValueError, RuntimeError) as error:
-        raise CorpusError(f"{path}: no fairseq dictionary ({error}); give the dict.txt of the pretraining") from error
 
 
 def encode(bpe_dir: PathLike, examples: Sequence[Example], workers: int = 1) -> List[Tokens]:

@@ -11,6 +11,7 @@ from fairseq import checkpoint_utils, utils
 
 import fairseq_plugins.models  # noqa: F401  first: its repairs and registration
 from fairseq_plugins.corpus import write_whole
+from fairseq_plugins.errors import UserError
 from fairseq_plugins.left_out import LeftOut
 
 from .metrics import Label, score
@@ -35,7 +36,7 @@ class FineTuned:
         cuda: run on the GPU.
 
     Raises:
-        ValueError: the checkpoint is of another task of fairseq, or of data with another dictionary, or damaged.
+        UserError: the checkpoint is of another task of fairseq, or of data with another dictionary, or damaged.
     """
 
     def __init__(self, checkpoint: PathLike, data: PathLike, cuda: bool = False) -> None:
@@ -47,13 +48,13 @@ class FineTuned:
             state = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint), changed)
             settings = state["cfg"].task
             if settings._name != "sentence_prediction":
-                raise ValueError(f"{checkpoint}: not of the task sentence_prediction; fine-tune it first")
+                raise UserError(f"{checkpoint}: not of the task sentence_prediction; fine-tune it first")
             models, _, self.fairseq_task = checkpoint_utils.load_model_ensemble_and_task(
                 [str(checkpoint)], arg_overrides=changed, state=state
             )
         except RuntimeError as error:  # sizes that differ, or a damaged file
             reason = str(error).splitlines()[-1].strip()
-            raise ValueError(
+            raise UserError(
                 f"{checkpoint}: cannot be loaded for {data} ({reason}); give --data what it was fine-tuned on, or "
                 "train it again"
             ) from error
@@ -79,7 +80,7 @@ class FineTuned:
         )
         left_out.add(batches)
         if left_out:
-            raise ValueError(
+            raise UserError(
                 f"{self.data}: {left_out.amount} of {name} are {left_out.reason}; prepare the data with a smaller "
                 "--max-length"
             )
@@ -89,7 +90,7 @@ class FineTuned:
             sample = utils.move_to_cuda(sample) if self.cuda else sample
             outputs, _ = self.model(**sample["net_input"], features_only=True, classification_head_name=self.head)
             if not outputs.isfinite().all():
-                raise ValueError(f"{self.checkpoint}: its outputs are no numbers; train again with a lower --lr")
+                raise UserError(f"{self.checkpoint}: its outputs are no numbers; train again with a lower --lr")
             numbers = sample["id"].tolist()
             answers.update(zip(numbers, self._answers(outputs)))
             targets.update(zip(numbers, self._targets(sample["target"])))
@@ -117,7 +118,7 @@ def evaluate_run(
     the latter: for each development set its rows, metrics and score, from 0 to 1.
 
     Raises:
-        ValueError, ModuleNotFoundError: as :class:`FineTuned`, :meth:`FineTuned.predict` and :func:`.metrics.score`.
+        UserError: as :class:`FineTuned`, :meth:`FineTuned.predict` and :func:`.metrics.score`.
     """
     folder = Path(folder)
     tuned = FineTuned(folder / checkpoint, data, cuda)

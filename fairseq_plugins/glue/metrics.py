@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
 
+from fairseq_plugins.errors import UserError
+
 from .tasks import Task
 
 Label = Union[str, float]
@@ -30,7 +32,7 @@ def check_installed() -> None:
     """Look for the packages that the metrics need, before hours of work end without them.
 
     Raises:
-        ModuleNotFoundError: one is missing; the message says how to get it.
+        UserError: one is missing; the message says how to get it.
     """
     for module, package in (("sklearn", "scikit-learn"), ("scipy", "scipy")):
         if importlib.util.find_spec(module) is None:
@@ -43,11 +45,11 @@ def score(task: Task, predictions: Sequence[Label], targets: Sequence[Label]) ->
     A correlation with something constant is undefined; it counts as 0, as scikit-learn has it for Matthews'.
 
     Raises:
-        ModuleNotFoundError: scikit-learn or scipy is missing; the message says how to get them.
-        ValueError: there are no predictions, or not as many as targets.
+        UserError: scikit-learn or scipy is missing; the message says how to get them.
+        UserError: there are no predictions, or not as many as targets.
     """
     if len(predictions) != len(targets) or not targets:
-        raise ValueError(f"{task.name}: {len(predictions)} predictions for {len(targets)} examples")
+        raise UserError(f"{task.name}: {len(predictions)} predictions for {len(targets)} examples")
     metrics, notes = (_regression if task.is_regression else _classification)(task, predictions, targets)
     return Scores(metrics, sum(metrics[name] for name in task.score) / len(task.score), notes)
 
@@ -84,5 +86,5 @@ def _regression(task: Task, predictions: Sequence[Label], targets: Sequence[Labe
     }, []
 
 
-def _missing(package: str) -> ModuleNotFoundError:
-    return ModuleNotFoundError(f"GLUE's metrics need {package}; run: pip install 'fairseq_plugins[glue]'")
+def _missing(package: str) -> UserError:
+    return UserError(f"GLUE's metrics need {package}; run: pip install 'fairseq_plugins[glue]'")

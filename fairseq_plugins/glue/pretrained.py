@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from argparse import SUPPRESS, ArgumentParser, Namespace, _StoreConstAction
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Optional
 
-from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from torch import Tensor
 
 import fairseq_plugins.models  # noqa: F401  first: its repairs and registration
-from fairseq_plugins.checkpoints import CheckpointError
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError
+from fairseq_plugins.checkpoints.building import command_options
 from fairseq_plugins.compat.encoder_layer import DUPLICATE_PARAMETERS
-from fairseq_plugins.lines import read_lines
-from fairseq_plugins.transfer.state import architecture, model_options, read
-
-PathLike = Union[str, Path]
+from fairseq_plugins.dictionary import read_entries
+from fairseq_plugins.lines import PathLike
 
 #: options that the fine-tuning sets, or that concern checkpoints instead of models
 NOT_THE_MODELS = ("max_positions", "load_checkpoint_heads")
@@ -49,9 +46,9 @@ class Pretrained:
             CheckpointError: it cannot be read, is no RoBERTa-like model, or has an architecture that is not known
                 here, or one of its options cannot be given to fairseq-train.
         """
-        state = read(path)
+        checkpoint = Checkpoint.read(path)
         # in the oldest checkpoints the encoder is called decoder
-        weights = {name.replace("decoder.", "encoder.", 1): tensor for name, tensor in state["model"].items()}
+        weights = {name.replace("decoder.", "encoder.", 1): tensor for name, tensor in checkpoint.weights.items()}
         try:
             positions = weights["encoder.sentence_encoder.embed_positions.weight"]
             words = weights["encoder.sentence_encoder.embed_tokens.weight"]
@@ -60,12 +57,12 @@ class Pretrained:
                 f"{path}: no RoBERTa-like model with learned positions ({error} is missing); give a checkpoint of "
                 "fairseq-train --task masked_lm"
             ) from error
-        arch, options = architecture(state), model_options(state)
+        arch, options = checkpoint.architecture, checkpoint.options
         data = getattr(options, "data", None)
         return cls(
             path=Path(path),
             arch=arch,
-            options=_changed_options(arch, options, path),
+            options=command_options(arch, options, str(path), NOT_THE_MODELS),
             max_positions=positions.size(0) - 2,  # fairseq counts positions from 2, behind <pad>
             vocabulary=words.size(0),
             parameters=_count_parameters(weights),
@@ -100,7 +97,7 @@ class Pretrained:
 
 def _symbols(path: PathLike) -> List[str]:
     """The symbols of a ``dict.txt`` without their counts."""
-    return [line.split(" ")[0] for line in read_lines(path)]
+    return [entry.symbol for entry in read_entries(path)]
 
 
 def _count_parameters(weights: Dict[str, Tensor]) -> int:
@@ -111,27 +108,3 @@ def _count_parameters(weights: Dict[str, Tensor]) -> int:
         if name.rpartition(".")[2] not in (*DUPLICATE_PARAMETERS, "version")
     }
     return sum(sizes.values())
-
-
-def _changed_options(arch: str, model: Namespace, path: PathLike) -> List[str]:
-    """The model's options that differ from its architecture's."""
-    if arch not in ARCH_MODEL_REGISTRY:
-        raise CheckpointError(f"{path}: its architecture {arch} is not known here; it was trained with another plugin")
-    # as fairseq-train reads them: what is not given is not there, and the architecture fills it in
-    parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    ARCH_MODEL_REGISTRY[arch].add_args(parser.add_argument_group(argument_default=SUPPRESS))
-    defaults = parser.parse_args([])
-    ARCH_CONFIG_REGISTRY[arch](defaults)
-    changed: List[str] = []
-    for action in parser._actions:
-        name, option = action.dest, action.option_strings[-1]
-        value = getattr(model, name, None)
-        if name in NOT_THE_MODELS or value is None or value == getattr(defaults, name, None):
-            continue
-        if not isinstance(action, _StoreConstAction):
-            changed += [option, str(value)]
-        elif value == action.const:
-            changed.append(option)
-        elif hasattr(defaults, name):
-            raise CheckpointError(f"{path}: its model has {option} off, which no option of {arch} can say")
-    return changed

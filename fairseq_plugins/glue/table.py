@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
+from fairseq_plugins.errors import UserError
 from fairseq_plugins.report.plots import new_figure, save
 from fairseq_plugins.report.runs import PathLike, read_json
 from fairseq_plugins.report.statistics import mean_deviation
@@ -47,11 +48,11 @@ def load_model(folder: PathLike, name: Optional[str] = None) -> Model:
     """Read a folder of runs.
 
     Raises:
-        ValueError: no finished run is there, or a file is damaged; the message names it.
+        UserError: no finished run is there, or a file is damaged; the message names it.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ValueError(f"no folder {folder}")
+        raise UserError(f"no folder {folder}")
     settings = folder / "settings.json"
     model = Model(name or folder.resolve().name, read_json(settings, DAMAGED) if settings.is_file() else {})
     for run in sorted(path.parent for path in folder.glob("*/run.json")):
@@ -63,14 +64,14 @@ def load_model(folder: PathLike, name: Optional[str] = None) -> Model:
             scores = model.scores.setdefault(name, {})
             seed = evaluation["seed"]
             if seed in scores:
-                raise ValueError(f"{folder}: two runs of {name} with seed {seed}; remove one of them")
+                raise UserError(f"{folder}: two runs of {name} with seed {seed}; remove one of them")
             scores[seed] = 100 * found["score"]
             metrics = {metric: 100 * value for metric, value in found["metrics"].items()}
             model.metrics.setdefault(name, {})[seed] = metrics
             for note in found["notes"]:
                 model.notes.setdefault(name, {}).setdefault(note, []).append(seed)
     if not model.scores:
-        raise ValueError(f"{folder}: no finished run in it; fine-tune with examples/symmetric_attention/glue.sh first")
+        raise UserError(f"{folder}: no finished run in it; fine-tune with examples/symmetric_attention/glue.sh first")
     return model
 
 
@@ -81,12 +82,12 @@ def summarise(models: Sequence[Model]) -> Dict[str, Any]:
     seeds' own averages, so it is there only where all averaged columns have the same seeds.
 
     Raises:
-        ValueError: two models have one name.
+        UserError: two models have one name.
     """
     names = [model.name for model in models]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"two models are called {name!r}; give NAME=FOLDER for one of them")
+            raise UserError(f"two models are called {name!r}; give NAME=FOLDER for one of them")
     columns = [name for name in DEV_SETS if any(name in model.scores for model in models)]
     averaged = [name for name in NINE if all(name in model.scores for model in models)]
     rows = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, Tuple
 
+from fairseq_plugins.errors import UserError
+
 
 @dataclass(frozen=True)
 class Task:
@@ -106,8 +108,8 @@ def find_task(name: str) -> Task:
     """The task of that name.
 
     Raises:
-        ValueError: there is none.
+        UserError: there is none.
     """
     if name not in TASKS:
-        raise ValueError(f"unknown GLUE task {name!r}; known: {', '.join(TASKS)}")
+        raise UserError(f"unknown GLUE task {name!r}; known: {', '.join(TASKS)}")
     return TASKS[name]

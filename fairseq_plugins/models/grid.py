@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from contextlib import nullcontext
-from typing import Any, Callable, Dict, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, register_model, register_model_architecture
 from omegaconf import OmegaConf, open_dict
@@ -112,14 +112,19 @@ def architecture_name(family: str, variant: str, size: str) -> str:
     return "_".join(part for part in (family, variant, size) if part)
 
 
+def grid_place(name: str) -> Optional[Tuple[str, str, str]]:
+    """``"roberta_pairwise_base"`` -> ``("roberta", "pairwise", "base")``: family, variant and size; None elsewhere."""
+    for family, sizes in SIZES.items():
+        for variant in VARIANTS:
+            for size in sizes:
+                if architecture_name(family, variant, size) == name:
+                    return family, variant, size
+    return None
+
+
 def is_ours(name: str) -> bool:
     """Whether a model's or an architecture's name is one of this grid."""
-    return any(
-        name == architecture_name(family, variant, size)
-        for family, sizes in SIZES.items()
-        for variant in VARIANTS
-        for size in sizes
-    )
+    return grid_place(name) is not None
 
 
 def stock_name(family: str, size: str) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Counter as CounterType
 from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Sequence, Tuple
 
+from fairseq_plugins.errors import UserError
+
 from .linearise import category
 from .trees import LEAF, OPEN, TRACE, Tree, walk
 
@@ -81,12 +83,12 @@ def count(gold: Tree, predicted: Tree, parameters: Parameters = COLLINS) -> Coun
     Where n brackets of one tree and m of the other have the same label and words, min(n, m) of them match.
 
     Raises:
-        ValueError: the words that are left differ; tags of punctuation have to be the same in both trees.
+        UserError: the words that are left differ; tags of punctuation have to be the same in both trees.
     """
     words, gold_brackets = _brackets(gold, parameters)
     others, brackets = _brackets(predicted, parameters)
     if words != others:
-        raise ValueError(f"the trees have different words: {' '.join(words)} | {' '.join(others)}")
+        raise UserError(f"the trees have different words: {' '.join(words)} | {' '.join(others)}")
     spans = {(start, end) for _, start, end in gold_brackets}
     crossing = sum(
         number for (_, start, end), number in brackets.items() if any(_cross(start, end, *span) for span in spans)
@@ -135,15 +137,15 @@ def evaluate(
     """EVALB's two summaries: ``all`` sentences, and the ``short`` ones of up to ``parameters.cutoff`` words.
 
     Raises:
-        ValueError: the sentences differ; the message has the number of the first one that does, from 1.
+        UserError: the sentences differ; the message has the number of the first one that does, from 1.
     """
     if len(gold) != len(predicted):
-        raise ValueError(f"{len(gold)} gold trees but {len(predicted)} predicted ones")
+        raise UserError(f"{len(gold)} gold trees but {len(predicted)} predicted ones")
     counts = []
     for number, (one, other) in enumerate(zip(gold, predicted), 1):
         try:
             counts.append(count(one, other, parameters))
         except ValueError as error:
-            raise ValueError(f"sentence {number}: {error}") from None
+            raise UserError(f"sentence {number}: {error}") from None
     short = [sentence for sentence in counts if sentence.length <= parameters.cutoff]
     return {"all": summarise(counts), "short": summarise(short)}

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import List, Optional, Sequence
 
+from fairseq_plugins.errors import UserError
+
 from .repair import WORD, repair
 from .trees import LEAF, OPEN, TOP, TOP_LABELS, TRACE, Builder, Tree, parse, walk
 
@@ -31,12 +33,12 @@ def delinearise_all(tokens: Sequence[str]) -> Tree:
     """The tree of :func:`linearise_all`'s tokens.
 
     Raises:
-        ValueError: they are not one tree.
+        UserError: they are not one tree.
     """
     text = " ".join(")" if token.startswith(")") else token for token in tokens)
     trees = list(parse([text], "tokens"))
     if len(trees) != 1 or linearise_all(trees[0]) != list(tokens):
-        raise ValueError("the tokens are not one tree; every bracket needs a closing one of its own label")
+        raise UserError("the tokens are not one tree; every bracket needs a closing one of its own label")
     return trees[0]
 
 
@@ -86,9 +88,9 @@ def delinearise(tokens: Sequence[str], sentence: Sequence[Tree]) -> Tree:
     """The tree of :func:`linearise`'s tokens over the preterminals of its sentence.
 
     Raises:
-        ValueError: the tokens would need :func:`.repair.repair`; the message names what is wrong.
+        UserError: the tokens would need :func:`.repair.repair`; the message names what is wrong.
     """
     tree, repairs = repair(tokens, sentence)
     if repairs:
-        raise ValueError(f"the tokens are no tree over {len(sentence)} words: {', '.join(repairs)}")
+        raise UserError(f"the tokens are no tree over {len(sentence)} words: {', '.join(repairs)}")
     return tree

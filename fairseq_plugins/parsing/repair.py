@@ -11,6 +11,8 @@ from collections import Counter
 from typing import Counter as CounterType
 from typing import NamedTuple, Sequence
 
+from fairseq_plugins.errors import UserError
+
 from .trees import TOP, Builder, Tree
 
 #: the token of every word
@@ -53,10 +55,10 @@ def repair(tokens: Sequence[str], sentence: Sequence[Tree]) -> Repaired:
         sentence: the preterminals that the words are taken from, at least one.
 
     Raises:
-        ValueError: the sentence has no words.
+        UserError: the sentence has no words.
     """
     if not sentence:
-        raise ValueError("a sentence without words has no tree")
+        raise UserError("a sentence without words has no tree")
     repairs: CounterType[str] = Counter()
     builder = Builder()
     used = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 
+from fairseq_plugins.errors import UserError
 from fairseq_plugins.report.runs import PathLike, Run, grouped, read_json, read_run, row_of, validated
 from fairseq_plugins.report.statistics import mean_deviation
 from fairseq_plugins.report.tables import as_csv as csv_of
@@ -32,7 +33,7 @@ def load_parser(folder: PathLike) -> Parser:
     """Read a run of ``examples/attention_is_all_you_need/parsing.sh``.
 
     Raises:
-        ValueError: something is missing or damaged; the message names the file and the remedy.
+        UserError: something is missing or damaged; the message names the file and the remedy.
     """
     path = Path(folder) / "gen.test" / "evalb.json"
     return Parser(validated(read_run(folder)), read_json(path, "score the run with fairseq-plugins parse-score --json"))
@@ -42,11 +43,11 @@ def summarise(parsers: Sequence[Parser]) -> Dict[str, Any]:
     """Everything that the table says, as plain data; scores in percent.
 
     Raises:
-        ValueError: two runs are the same model and seed, or runs of one model differ in size, or test sets differ.
+        UserError: two runs are the same model and seed, or runs of one model differ in size, or test sets differ.
     """
     golds = sorted({(parser.score["gold"], parser.score["all"]["sentences"]) for parser in parsers})
     if len(golds) > 1:
-        raise ValueError(f"the runs were scored against {golds[0][0]} and {golds[1][0]}; give those of one test set")
+        raise UserError(f"the runs were scored against {golds[0][0]} and {golds[1][0]}; give those of one test set")
     scores = {parser.run.folder: parser.score for parser in parsers}
     rows = []
     for name, runs in grouped([parser.run for parser in parsers]).items():

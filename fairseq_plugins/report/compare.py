@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Sequence
 
+from fairseq_plugins.errors import UserError
+
 from .runs import grouped, row_of
 from .significance import paired_bootstrap
 from .statistics import mean_deviation
@@ -21,13 +23,13 @@ def summarise(runs: List[Translation], baseline: Optional[str] = None, samples: 
         samples: of the bootstrap.
 
     Raises:
-        ValueError: the runs do not go together, or there is no such row.
+        UserError: the runs do not go together, or there is no such row.
     """
     groups = grouped(runs)
     signatures = score(runs)
     baseline = baseline or ("baseline" if "baseline" in groups else next(iter(groups)))
     if baseline not in groups:
-        raise ValueError(f"--baseline {baseline}: choose from {', '.join(groups)}")
+        raise UserError(f"--baseline {baseline}: choose from {', '.join(groups)}")
     others = {name: members for name, members in groups.items() if name != baseline}
     tests, test_signatures = paired_bootstrap(groups[baseline], others, samples)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple, TypeVar, Union
 
+from fairseq_plugins.errors import UserError
+
 PathLike = Union[str, Path]
 
 SEED_SUFFIX = re.compile(r"[-_.]seed\d+$")
@@ -54,7 +56,7 @@ def read_run(folder: PathLike) -> Run:
     """Read a finished run's folder.
 
     Raises:
-        ValueError: something is missing or damaged; the message names the file and the remedy.
+        UserError: something is missing or damaged; the message names the file and the remedy.
     """
     path = Path(str(folder).rstrip("/"))
     record = read_json(path / "run.json", "train with scripts/train.sh")
@@ -86,7 +88,7 @@ def read_log(path: PathLike) -> Tuple[int, List[Tuple[int, float]]]:
                 # A resumed run may validate twice at the same update: the later one counts.
                 curve[int(stats["valid_num_updates"])] = float(stats["valid_loss"])
     if not parameters:
-        raise ValueError(f"{path} does not say how many parameters the model has")
+        raise UserError(f"{path} does not say how many parameters the model has")
     return parameters, sorted(curve.items())
 
 
@@ -94,10 +96,10 @@ def validated(run: AnyRun) -> AnyRun:
     """The run, which must have validation losses.
 
     Raises:
-        ValueError: it has none.
+        UserError: it has none.
     """
     if not run.curve:
-        raise ValueError(f"{run.folder}/train.log has no validation loss; train without --disable-validation")
+        raise UserError(f"{run.folder}/train.log has no validation loss; train without --disable-validation")
     return run
 
 
@@ -105,7 +107,7 @@ def grouped(runs: Sequence[AnyRun]) -> Dict[str, List[AnyRun]]:
     """Runs by name, each group in the order of its seeds.
 
     Raises:
-        ValueError: two runs of a group have one seed, or its models differ in size.
+        UserError: two runs of a group have one seed, or its models differ in size.
     """
     groups: Dict[str, List[AnyRun]] = {}
     for run in runs:
@@ -114,10 +116,10 @@ def grouped(runs: Sequence[AnyRun]) -> Dict[str, List[AnyRun]]:
         members.sort(key=lambda run: run.seed)
         for first, second in zip(members, members[1:]):
             if first.seed == second.seed:
-                raise ValueError(f"{first.folder} and {second.folder} are both '{name}' with seed {first.seed}")
+                raise UserError(f"{first.folder} and {second.folder} are both '{name}' with seed {first.seed}")
         sizes = sorted({run.parameters for run in members})
         if len(sizes) > 1:
-            raise ValueError(f"the runs of '{name}' differ in size ({', '.join(map(str, sizes))} parameters)")
+            raise UserError(f"the runs of '{name}' differ in size ({', '.join(map(str, sizes))} parameters)")
     return groups
 
 
@@ -130,24 +132,24 @@ def existing(path: PathLike, *others: PathLike) -> Path:
     """The first of the files that is there.
 
     Raises:
-        ValueError: none is.
+        UserError: none is.
     """
     for candidate in map(Path, (path, *others)):
         if candidate.is_file():
             return candidate
-    raise ValueError(f"no file {path}")
+    raise UserError(f"no file {path}")
 
 
 def read_json(path: PathLike, remedy: str) -> Dict[str, Any]:
     """What a file of ours holds.
 
     Raises:
-        ValueError: it is not there, for which ``remedy`` is said, or damaged.
+        UserError: it is not there, for which ``remedy`` is said, or damaged.
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"no file {path}: {remedy}")
+        raise UserError(f"no file {path}: {remedy}")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); remove it and make it again") from error
+        raise UserError(f"{path} is damaged ({error}); remove it and make it again") from error

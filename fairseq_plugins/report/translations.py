@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from sacrebleu.metrics import BLEU, CHRF
 
+from fairseq_plugins.errors import UserError
 from fairseq_plugins.lines import read_lines
 
 from .runs import Run, existing, read_json, read_run
@@ -28,7 +29,7 @@ def read_translation(folder: str, subset: str = "test", reference: Optional[str]
     """Read a run's folder.
 
     Raises:
-        ValueError: something is missing or does not fit together; the message names the file and the remedy.
+        UserError: something is missing or does not fit together; the message names the file and the remedy.
     """
     run = read_run(folder)
     generated = Path(run.folder) / f"gen.{subset}"
@@ -37,7 +38,7 @@ def read_translation(folder: str, subset: str = "test", reference: Optional[str]
     reference = reference or found["reference"]
     hypotheses, references = list(read_lines(text)), list(read_lines(existing(reference)))
     if len(hypotheses) != len(references):
-        raise ValueError(f"{text} has {len(hypotheses)} lines but {reference} has {len(references)}")
+        raise UserError(f"{text} has {len(hypotheses)} lines but {reference} has {len(references)}")
     return Translation(
         **vars(run), hypotheses=hypotheses, references=references, tokenizer=found["metrics"]["BLEU"].get("tok", "13a")
     )
@@ -47,11 +48,11 @@ def score(runs: Sequence[Translation]) -> Dict[str, str]:
     """Score every run by BLEU and chrF; returns each metric's signature.
 
     Raises:
-        ValueError: the runs translate different references or were tokenised differently.
+        UserError: the runs translate different references or were tokenised differently.
     """
     for run in runs[1:]:
         if run.references != runs[0].references or run.tokenizer != runs[0].tokenizer:
-            raise ValueError(f"{run.folder} and {runs[0].folder} were scored on different references or tokenisers")
+            raise UserError(f"{run.folder} and {runs[0].folder} were scored on different references or tokenisers")
     metrics = metrics_of(runs[0])
     for run in runs:
         for metric in metrics.values():

@@ -7,17 +7,18 @@ the keys ``q(y)`` that is the plain dot product, so a trained model becomes one 
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List
+from typing import Dict, List
 
 import torch
 from torch import Tensor
 
-from fairseq_plugins.checkpoints import CheckpointError, PathLike
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, Weights
+from fairseq_plugins.checkpoints.probe import check_same
+from fairseq_plugins.checkpoints.stock import forget_plugin, not_stock
+from fairseq_plugins.models.grid import grid_place, stock_name
 
-from . import state as checkpoint
-from .names import attention_names, factors_name, networks, shares_query
-from .probe import check_states
-from .state import Weights
+from .names import attention_names, factors_name, shares_query
+from .obstacles import rounded, with_networks
 
 
 def fold_checkpoint(source: PathLike, target: PathLike) -> List[str]:
@@ -34,40 +35,47 @@ def fold_checkpoint(source: PathLike, target: PathLike) -> List[str]:
         CheckpointError: the source cannot be read, stock fairseq has no model with its outputs, or the folded one has
             others.
     """
-    state = checkpoint.read(source)
-    checkpoint.check_float(state, str(source))
-    original = checkpoint.model_part(state)
-    notes = fold_state(state, str(source))
-    check_states(original, state, str(source), "the folded model")
-    checkpoint.write(state, target)
+    checkpoint = Checkpoint.read(source)
+    original = checkpoint.model_part()
+    notes = fold(checkpoint)
+    check_same(original, checkpoint, "the folded model")
+    checkpoint.write(target)
     return notes
 
 
-def fold_state(state: Dict[str, Any], source: str) -> List[str]:
-    """:func:`fold_checkpoint` of a state in memory, in place; ``source`` is its name in messages."""
-    from fairseq_plugins.models.grid import stock_name
-
-    old = checkpoint.architecture(state)
-    try:
-        family, _, size = checkpoint.grid_place(old)
-    except CheckpointError:
-        raise CheckpointError(f"{source}: its architecture {old} is none of this plugin's: nothing to fold") from None
-    _check_linear(state["model"], source)
-    folded = fold_weights(state["model"])
-    for weights in checkpoint.averages(state):
+def fold(checkpoint: Checkpoint) -> List[str]:
+    """:func:`fold_checkpoint` of a checkpoint in memory, in place and without a look at its outputs."""
+    place = grid_place(checkpoint.architecture)
+    if place is None:
+        raise CheckpointError(
+            f"{checkpoint.name}: its architecture {checkpoint.architecture} is none of this plugin's: nothing to fold"
+        )
+    checkpoint.refuse([*rounded(checkpoint), *fold_obstacles(checkpoint)])
+    old, (family, _, size) = checkpoint.architecture, place
+    folded = fold_weights(checkpoint.weights)
+    for weights in checkpoint.averages:
         fold_weights(weights)
 
-    checkpoint.set_options(state, attention_compatibility="dot", match_parameters_of=None)
+    checkpoint.set_options(attention_compatibility="dot", match_parameters_of=None)
     # a matched or pruned model's feed-forward width is in no option
-    checkpoint.set_options(state, **_feed_forward_widths(state["model"]))
+    checkpoint.set_options(**_feed_forward_widths(checkpoint.weights))
     if family == "roberta":
-        checkpoint.set_options(state, ffn_blocks_to_remove=-1)
+        checkpoint.set_options(ffn_blocks_to_remove=-1)
     stock = stock_name(family, size)
-    checkpoint.to_stock_options(state, stock, source)
-    checkpoint.drop_training(state)
-    total = len(attention_names(state["model"]))
+    forget_plugin(checkpoint)
+    checkpoint.rename_architecture(stock)
+    checkpoint.drop_training()
+    total = len(attention_names(checkpoint.weights))
     notes = [f"architecture {old} -> {stock}", f"folded {len(folded)} of {total} attention modules"]
     return [*notes, "dropped the optimizer's state: go on with --reset-optimizer --reset-lr-scheduler"]
+
+
+def fold_obstacles(checkpoint: Checkpoint) -> List[str]:
+    """Why a model of this plugin cannot be one of stock fairseq's even when it is folded."""
+    plain = checkpoint.model_part()
+    plain.set_options(attention_compatibility="dot", attention_projection="linear", match_parameters_of=None)
+    networks = with_networks(checkpoint.weights, "only attention with linear projections can be folded")
+    return [*networks, *not_stock(plain)]
 
 
 def fold_weights(weights: Weights) -> List[str]:
@@ -95,17 +103,6 @@ def fold_queries(shared: Tensor, factors: Tensor) -> Tensor:
     heads, width, _ = factors.shape
     rows = shared.double().reshape(heads, width, -1)
     return torch.matmul(factors.double().transpose(1, 2), rows).reshape(shared.shape).to(shared.dtype)
-
-
-def _check_linear(weights: Weights, source: str) -> None:
-    for attention in attention_names(weights):
-        roles = networks(weights, attention)
-        if roles:
-            raise CheckpointError(
-                f"{source}: the {', '.join(roles)} projection{'s' if len(roles) > 1 else ''} of {attention} "
-                "are networks (--attention-projection neural), which no linear projection can replace; only "
-                "attention with linear projections can be folded"
-            )
 
 
 def _feed_forward_widths(weights: Weights) -> Dict[str, int]:

@@ -13,10 +13,10 @@ from fairseq.models import ARCH_CONFIG_REGISTRY
 from torch import Tensor, nn
 
 from fairseq_plugins.attention import StagedMultiheadAttention
-from fairseq_plugins.checkpoints import CheckpointError, PathLike
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, building
+from fairseq_plugins.errors import UserError
+from fairseq_plugins.models.grid import grid_place
 
-from . import models
-from . import state as checkpoint
 from .attention_start import Settings, Started, start_attention
 from .outcome import CONSTRUCTED, COPIED, DROPPED, INITIALISED, Outcome
 from .shared_fit import Inputs
@@ -29,6 +29,7 @@ class WarmStart:
     Attributes:
         model: the new model, in evaluation mode and in the checkpoint's precision.
         options: its options, complete.
+        words: the model options that ``fairseq-train --arch`` needs besides to build it.
         outcomes: each parameter of the new model once, then what was dropped of the old one.
         attention: name -> how its attention started.
         change: how far the new model's outputs are from the old one's (:func:`output_change`).
@@ -36,6 +37,7 @@ class WarmStart:
 
     model: nn.Module
     options: Namespace
+    words: List[str]
     outcomes: List[Outcome]
     attention: Dict[str, Started]
     change: Dict[str, float]
@@ -65,38 +67,41 @@ def warm_start_checkpoint(
 
     Raises:
         CheckpointError: the source cannot be read or used for this architecture, or has another vocabulary.
-        ValueError: an option has no meaning for the model.
+        UserError: an option has no meaning for the model.
     """
-    state = checkpoint.read(source)
+    checkpoint = Checkpoint.read(source)
     if dictionary is not None:
-        models.check_dictionary(dictionary, state, str(source))
-    started = warm_start(state, str(source), arch, given or {}, settings or Settings(), report or (lambda text: None))
-    dtype = next(tensor.dtype for name, tensor in state["model"].items() if name.endswith("embed_tokens.weight"))
-    checkpoint.begin_training(state, started.options, started.model.to(dtype).state_dict())
-    checkpoint.write(state, target)
+        building.check_dictionary(dictionary, checkpoint)
+    started = warm_start(checkpoint, arch, given or {}, settings or Settings(), report or (lambda text: None))
+    checkpoint.begin_training(started.options, started.model.to(checkpoint.dtype).state_dict())
+    checkpoint.write(target)
     return started
 
 
 def warm_start(
-    state: Dict[str, Any],
-    source: str,
+    checkpoint: Checkpoint,
     arch: str,
     given: Dict[str, Any],
     settings: Settings,
     report: Callable[[str], None],
 ) -> WarmStart:
-    """:func:`warm_start_checkpoint` of a state in memory, which is left as it is."""
-    family, _, _ = checkpoint.grid_place(arch)
-    old = models.load(state, source)
-    if models.family(type(old)) != family:
+    """:func:`warm_start_checkpoint` of a checkpoint in memory, which is left as it is."""
+    place, source = grid_place(arch), checkpoint.name
+    if place is None:
+        raise CheckpointError(f"the plugin has no architecture {arch}")
+    old, family = building.load(checkpoint), place[0]
+    if building.family(type(old)) != family:
         raise CheckpointError(
-            f"{source} is a {checkpoint.architecture(state)}: {arch} cannot start from it; choose an architecture "
-            f"{models.family(type(old))}_*"
+            f"{source} is a {checkpoint.architecture}: {arch} cannot start from it; choose an architecture "
+            f"{building.family(type(old))}_*"
         )
-    options = new_options(state, arch, given)
+    options = new_options(checkpoint, arch, given)
     if family == "roberta" and "max_positions" not in given:
-        options.max_positions = models.trained_positions(old.state_dict())
-    new = models.build(options, models.vocabularies(old.state_dict(), source), settings.seed)
+        options.max_positions = building.trained_positions(old.state_dict())
+    try:
+        new = building.build(options, building.vocabularies(old.state_dict(), source), settings.seed)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     new.to(next(old.parameters()).dtype).eval()
     for name, head in getattr(old, "classification_heads", {}).items():
         new.register_classification_head(name, head.out_proj.out_features, head.dense.out_features)
@@ -105,33 +110,19 @@ def warm_start(
     _check_reinit(attention, settings, arch)
     outcomes = _start_others(old, new, attention)
     report("comparing the outputs of both models")
-    return WarmStart(new, options, outcomes, attention, output_change(old, new, settings.seed))
+    words = building.command_options(arch, options, source)
+    return WarmStart(new, options, words, outcomes, attention, output_change(old, new, settings.seed))
 
 
-def new_options(state: Dict[str, Any], arch: str, given: Dict[str, Any]) -> Namespace:
+def new_options(checkpoint: Checkpoint, arch: str, given: Dict[str, Any]) -> Namespace:
     """The new model's options: those given, then the architecture's attention, then the pretrained model's."""
-    options = checkpoint.model_options(state)
-    for name in models.plugin_option_names():
+    options = checkpoint.options
+    for name in building.plugin_option_names():
         vars(options).pop(name, None)
     for name, value in {**given, "arch": arch, "_name": arch}.items():
         setattr(options, name, value)
     ARCH_CONFIG_REGISTRY[arch](options)
     return options
-
-
-def command_options(options: Namespace) -> List[str]:
-    """The model options that ``fairseq-train --arch`` needs besides to build the same model."""
-    plain = Namespace(arch=options.arch)
-    ARCH_CONFIG_REGISTRY[options.arch](plain)
-    words: List[str] = []
-    for action in models.option_parser(options.arch)._actions:
-        value = getattr(options, action.dest, None)
-        if value is None or value == getattr(plain, action.dest, action.default):
-            continue
-        words.append(action.option_strings[-1])
-        if action.nargs != 0:
-            words.append(str(value))
-    return words
 
 
 def _start_attention(

@@ -184,7 +184,7 @@ def _forked(function, log, complaint):
 
 def _convert(folder, name):
     sys.path.insert(0, str(PLUGIN.parent))
-    from fairseq_plugins.checkpoints import convert_checkpoint
+    from fairseq_plugins.checkpoints.convert import convert_checkpoint
 
     convert_checkpoint(folder / "stock" / f"{name}.pt", folder / "ours" / f"{name}.pt", "baseline")
 

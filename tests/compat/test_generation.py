@@ -11,8 +11,8 @@ from fairseq.data.bucket_pad_length_dataset import BucketPadLengthDataset
 from fairseq.sequence_generator import SequenceGenerator
 from running import forked
 
+from fairseq_plugins.checkpoints.safe_load import load_checkpoint
 from fairseq_plugins.compat.unknown_words import _Alignment
-from fairseq_plugins.safe_load import load_checkpoint
 
 ARCHS = ["transformer_tiny", "transformer_baseline_tiny"]
 SOURCES = ["w1 new0 w3", "new1 w2", "w4 w5 w6 w7", "new2"]

@@ -9,7 +9,7 @@ from builders import build, run
 from fairseq import checkpoint_utils
 from omegaconf import OmegaConf
 
-from fairseq_plugins.safe_load import load_checkpoint
+from fairseq_plugins.checkpoints.safe_load import load_checkpoint
 
 #: family -> choices of three layers
 CHOICES = {

@@ -10,7 +10,7 @@ from fairseq_cli import preprocess
 from running import forked
 
 from fairseq_plugins import byte_bpe
-from fairseq_plugins.safe_load import load_checkpoint
+from fairseq_plugins.checkpoints.safe_load import load_checkpoint
 
 TEXT = ["hello worldly hello", "another sentence of uncommonly lengthy words", "hello sentence, worldly words"] * 8
 MODEL = "--encoder-layers 1 --encoder-embed-dim 16 --encoder-ffn-embed-dim 16 --encoder-attention-heads 2"

@@ -8,8 +8,8 @@ from builders import SMALL, build, family_of, run, translation_task
 from fairseq import checkpoint_utils
 from omegaconf import OmegaConf
 
-from fairseq_plugins.checkpoints import CheckpointError, override_attention
-from fairseq_plugins.overrides import check_overrides
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError
+from fairseq_plugins.checkpoints.overrides import check_overrides, override_attention
 
 #: of fairseq's examples, its hub interface and its own programs, for models of the three families
 LEGITIMATE = [
@@ -47,7 +47,7 @@ def state(arch, hydra):
 @pytest.mark.parametrize("hydra", [False, True])
 @pytest.mark.parametrize("arch", ["transformer_pairwise_tiny", "roberta", "transformer_lm_baseline_tiny"])
 def test_what_fairseq_takes_is_accepted(arch, hydra, overrides):
-    check_overrides(state(arch, hydra), overrides, "x.pt")
+    check_overrides(Checkpoint("x.pt", state(arch, hydra)), overrides)
 
 
 @pytest.mark.parametrize("arch", ["transformer_pairwise_tiny", "transformer_tiny", "lstm"])
@@ -56,34 +56,34 @@ def test_misspelt_names_are_refused_by_the_nearest(arch, name, nearest):
     config = {"_name": arch}
     given = {"cfg": {"model": config}} if arch == "lstm" else state(arch, False)
     with pytest.raises(CheckpointError, match=rf"x\.pt: no option has the name '{name}'.*: did you mean {nearest}\?"):
-        check_overrides(given, {"data": "d", name: "top-r"}, "x.pt")
+        check_overrides(Checkpoint("x.pt", given), {"data": "d", name: "top-r"})
 
 
 def test_of_ours_every_unknown_name_is_refused_and_of_others_none_that_may_be_theirs():
     for name, hint in (("zzz", "$"), ("decoder_layerdropp", ": did you mean decoder_layerdrop\\?")):
         with pytest.raises(CheckpointError, match=f"'{name}' that is to be overridden{hint}"):
-            check_overrides(state("transformer_lm_pairwise", True), {name: 3}, "x.pt")
-        check_overrides(state("transformer_lm", True), {name: 3}, "x.pt")
-    check_overrides(state("transformer", False), {"load_knn_datastore": True, "k": 8}, "x.pt")
+            check_overrides(Checkpoint("x.pt", state("transformer_lm_pairwise", True)), {name: 3})
+        check_overrides(Checkpoint("x.pt", state("transformer_lm", True)), {name: 3})
+    check_overrides(Checkpoint("x.pt", state("transformer", False)), {"load_knn_datastore": True, "k": 8})
 
 
 def test_sections_as_a_whole():
     """hydra's configurations have them; a namespace has none, and a stock model's would lose an option of ours."""
     options = {"model": {"attention_kernel": "relu"}}
-    check_overrides(state("roberta_pairwise", True), options, "x.pt")
+    check_overrides(Checkpoint("x.pt", state("roberta_pairwise", True)), options)
     for arch, hydra in (("roberta_pairwise", False), ("roberta", True), ("roberta", False)):
         with pytest.raises(CheckpointError, match="'model' cannot be overridden as a whole: give 'attention_kernel'"):
-            check_overrides(state(arch, hydra), options, "x.pt")
+            check_overrides(Checkpoint("x.pt", state(arch, hydra)), options)
     with pytest.raises(CheckpointError, match="did you mean attention_kernel"):
-        check_overrides(state("roberta_pairwise", True), {"model": {"attention_kernell": 3}}, "x.pt")
-    check_overrides(state("roberta", False), {"model": {"dropout": 0.1}, "generation": {"beam": 3}}, "x.pt")
+        check_overrides(Checkpoint("x.pt", state("roberta_pairwise", True)), {"model": {"attention_kernell": 3}})
+    check_overrides(Checkpoint("x.pt", state("roberta", False)), {"model": {"dropout": 0.1}, "generation": {"beam": 3}})
 
 
 @pytest.mark.parametrize("arch", ["transformer_pairwise_tiny", "transformer_tiny"])
 def test_every_option_of_this_plugins_reaches_the_model(arch):
     """Those that are none of attention's too, in configurations that never named them."""
     given = state(arch, True)
-    override_attention(given, {"fast_inference": True, "no_scale_embedding": True, "beam": 3}, "x.pt")
+    override_attention(Checkpoint("x.pt", given), {"fast_inference": True, "no_scale_embedding": True, "beam": 3})
     assert given["cfg"].model.fast_inference is True
     assert given["cfg"].model._name == arch.replace("transformer_tiny", "transformer_baseline_tiny")
     assert ("no_scale_embedding" in given["cfg"].model) == ("pairwise" in arch)
@@ -92,7 +92,7 @@ def test_every_option_of_this_plugins_reaches_the_model(arch):
 
 def test_what_another_model_calls_alike_is_its_own():
     given = {"cfg": {"model": {"_name": "lstm"}}, "model": {"weight": torch.zeros(1)}}
-    override_attention(given, {"output_bias": True}, "x.pt")
+    override_attention(Checkpoint("x.pt", given), {"output_bias": True})
     assert given["cfg"]["model"] == {"_name": "lstm"}
 
 

@@ -9,7 +9,7 @@ import torch
 from fairseq import hub_utils
 from running import forked
 
-from fairseq_plugins import safe_load
+from fairseq_plugins.checkpoints import safe_load
 
 DATA_OPTIONS = {
     "multilingual": "--task multilingual_translation --lang-pairs de-en",

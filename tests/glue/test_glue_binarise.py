@@ -133,8 +133,8 @@ def test_failures_name_the_remedy_and_leave_nothing(toy, tmp_path):
     broken.write_text("no number\n")
     for message, arguments in (
         ("more than half of the tokens of .*CoLA/train.tsv are not in this dictionary", {"dictionary": other}),
-        ("broken.txt: no fairseq dictionary", {"dictionary": broken}),
-        ("none.txt: no such file; give the dict.txt of the pretraining", {"dictionary": tmp_path / "none.txt"}),
+        ("broken.txt:1: not a symbol and its count", {"dictionary": broken}),
+        ("none.txt: cannot be read", {"dictionary": tmp_path / "none.txt"}),
         ("encoder.json: no such file", {"bpe": tmp_path}),
         ("RTE: no train.tsv or train.tsv.gz in it", {"task": "RTE"}),
         ("leaves no room for text; give at least 8", {"max_length": 7}),

@@ -10,13 +10,13 @@ import torch
 from running import forked
 
 from fairseq_plugins import cli
+from fairseq_plugins.checkpoints.safe_load import load_checkpoint
 from fairseq_plugins.glue.binarise import prepare_task
 from fairseq_plugins.glue.evaluate import FineTuned, evaluate_run
 from fairseq_plugins.glue.plan import Settings, plan
 from fairseq_plugins.glue.pretrained import Pretrained
 from fairseq_plugins.glue.readers import find_file, read_examples
 from fairseq_plugins.glue.tasks import TASKS
-from fairseq_plugins.safe_load import load_checkpoint
 
 pytest.importorskip("sklearn")
 pytest.importorskip("scipy")

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from fairseq_plugins.errors import UserError
 from fairseq_plugins.glue.metrics import check_installed, score
 from fairseq_plugins.glue.tasks import TASKS
 
@@ -93,9 +94,9 @@ def test_refusals(monkeypatch):
         score(TASKS["CoLA"], ["1"], ["1", "0"])
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
     monkeypatch.setitem(sys.modules, "scipy.stats", None)
-    with pytest.raises(ModuleNotFoundError, match=r"need scikit-learn; run: pip install 'fairseq_plugins\[glue\]'"):
+    with pytest.raises(UserError, match=r"need scikit-learn; run: pip install 'fairseq_plugins\[glue\]'"):
         score(TASKS["CoLA"], ["1"], ["1"])
-    with pytest.raises(ModuleNotFoundError, match="need scipy"):
+    with pytest.raises(UserError, match="need scipy"):
         score(TASKS["STS-B"], [1.0], [1.0])
 
 
@@ -103,5 +104,5 @@ def test_missing_packages_are_named_before_the_work(monkeypatch):
     check_installed()
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "scipy" else find_spec(name))
-    with pytest.raises(ModuleNotFoundError, match=r"need scipy; run: pip install 'fairseq_plugins\[glue\]'"):
+    with pytest.raises(UserError, match=r"need scipy; run: pip install 'fairseq_plugins\[glue\]'"):
         check_installed()

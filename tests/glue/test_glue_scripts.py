@@ -10,10 +10,10 @@ from fairseq import options
 from pipeline_tools import script, snapshot
 from running import forked
 
+from fairseq_plugins.checkpoints.safe_load import load_checkpoint
 from fairseq_plugins.glue.evaluate import evaluate_run
 from fairseq_plugins.glue.plan import Settings, plan
 from fairseq_plugins.glue.pretrained import Pretrained
-from fairseq_plugins.safe_load import load_checkpoint
 
 PREPARE, GLUE = "scripts/prepare_glue.sh", "examples/symmetric_attention/glue.sh"
 

@@ -11,7 +11,7 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from fairseq.models.transformer_lm import TransformerLanguageModelConfig
 from omegaconf import OmegaConf
 
-from fairseq_plugins.checkpoints import convert_checkpoint
+from fairseq_plugins.checkpoints.convert import convert_checkpoint
 from fairseq_plugins.models.grid import preset
 from fairseq_plugins.models.scales import SCALES
 

@@ -13,8 +13,8 @@ from fairseq.models.roberta import RobertaModel
 from running import fairseq, forked, sparse
 from torch import nn
 
+from fairseq_plugins.checkpoints.safe_load import load_checkpoint
 from fairseq_plugins.models.roberta import StagedRobertaModel
-from fairseq_plugins.safe_load import load_checkpoint
 
 TRAINING = [
     *("--task", "masked_lm", "--criterion", "masked_lm", "--sample-break-mode", "none", "--tokens-per-sample", "16"),

@@ -14,8 +14,8 @@ from fairseq.models.transformer_lm import TransformerLanguageModel
 from running import fairseq, forked, sparse
 
 from fairseq_plugins.attention import StagedMultiheadAttention
+from fairseq_plugins.checkpoints.safe_load import load_checkpoint
 from fairseq_plugins.models.grid import VARIANTS
-from fairseq_plugins.safe_load import load_checkpoint
 
 SMALL = (
     *("--decoder-layers", "1", "--decoder-embed-dim", "16", "--decoder-ffn-embed-dim", "16"),

@@ -1,10 +1,10 @@
 """Where the trees lie and how they are split; the toy treebank; and the command that writes them as text."""
 
 import gzip
-from argparse import ArgumentParser
 
 import pytest
 
+from fairseq_plugins import cli
 from fairseq_plugins.commands import treebank_prepare, treebank_toy
 from fairseq_plugins.corpus import CorpusError
 from fairseq_plugins.parsing.linearise import delinearise, simplify
@@ -23,9 +23,7 @@ def write(path, trees, compress=False):
 
 
 def command(module, *words):
-    parser = ArgumentParser()
-    module.add_arguments(parser)
-    return module.run(parser.parse_args([*map(str, words)]))
+    return cli.main([module.__name__.rpartition(".")[2].replace("_", "-"), *map(str, words)])
 
 
 def write_sections(folder, pattern, sections):

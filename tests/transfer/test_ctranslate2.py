@@ -4,7 +4,7 @@ import json
 import os
 import random
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
 import pytest
 import tiny_training
@@ -17,11 +17,10 @@ from fairseq_cli import preprocess
 from running import forked
 from sacrebleu import corpus_bleu
 
-from fairseq_plugins import safe_load
+from fairseq_plugins import cli
+from fairseq_plugins.checkpoints import Checkpoint, building, safe_load
 from fairseq_plugins.commands import export_ctranslate2 as export_command
 from fairseq_plugins.commands import translate_ctranslate2 as translate_command
-from fairseq_plugins.transfer import models
-from fairseq_plugins.transfer import state as checkpoint
 from fairseq_plugins.transfer.ctranslate2.exporting import export_ctranslate2
 from fairseq_plugins.transfer.ctranslate2.search import load_translator, search_options, translate
 
@@ -223,7 +222,7 @@ def by_fairseq(trained_model, sentences, forbid_first=False, **options):
         options: those of fairseq's generator.
     """
     path, data = trained_model
-    model = models.load(checkpoint.read(path), str(path))
+    model = building.load(Checkpoint.read(path))
     source, target = (Dictionary.load(str(data / f"dict.{side}.txt")) for side in ("de", "en"))
     generator = SequenceGenerator([model], target, **options)
     if forbid_first:
@@ -273,7 +272,7 @@ def test_the_best_hypotheses_are_those_of_fairseq(name, beam, lenpen, trained, e
 
 def test_trained_models_have_the_same_log_probabilities(trained, export, languages, sentences):
     path, data = trained("pairwise")
-    model = models.load(checkpoint.read(path), str(path))
+    model = building.load(Checkpoint.read(path))
     words = Dictionary.load(str(data / "dict.de.txt"))
     targets = [line.split() for line in (languages / "test.en").read_text().splitlines()]
     found = load_translator(export("pairwise")).score_batch(sentences, targets)
@@ -361,9 +360,8 @@ def test_empty_lines_and_unknown_words_from_standard_input(export, capsys, tmp_p
 
 
 def run(command, *arguments, status=0):
-    parser = ArgumentParser()
-    command.add_arguments(parser)
-    assert command.run(parser.parse_args(list(map(str, arguments)))) == status
+    name = command.__name__.rpartition(".")[2].replace("_", "-")
+    assert cli.main([name, *map(str, arguments)]) == status
 
 
 def refused(capsys, command, *arguments):
@@ -394,6 +392,14 @@ def test_what_ctranslate2_does_not_have_is_said(arch, options, sentence, words, 
     saved(tmp_path / "model.pt", arch, **options)
     assert sentence in refused(capsys, export_command, tmp_path / "model.pt", tmp_path / "out", "--dict", words)
     assert not (tmp_path / "out").exists()
+
+
+def test_all_that_is_in_the_way_is_said_at_once(words, tmp_path, capsys):
+    options = {"attention_kernel": "relu", "attention_r": "2", "no_cross_attention": True}
+    saved(tmp_path / "model.pt", "transformer_valueaware_tiny", **options)
+    said = refused(capsys, export_command, tmp_path / "model.pt", tmp_path / "out", "--dict", words)
+    for option in ("--no-cross-attention", "--attention-kernel relu", "--attention-mixing value-aware-r"):
+        assert f"{option}, which CTranslate2 does not have" in said
 
 
 def test_what_is_no_translation_model_is_said(words, tmp_path, capsys):
@@ -428,9 +434,9 @@ def test_dictionaries_and_folders_that_do_not_fit_are_said(trained, words, tmp_p
             [english, "--target-dict", german],
             f"dict.en.txt makes a vocabulary of {rows[1]} symbols, but the encoder",
         ),
-        (out, [tmp_path / "missing.txt"], "missing.txt: no dictionary of fairseq"),
-        (out, [tmp_path / "odd"], "odd: no dictionary of fairseq"),
-        (out, [tmp_path / "latin"], "latin: no dictionary of fairseq"),
+        (out, [tmp_path / "missing.txt"], "missing.txt: cannot be read"),
+        (out, [tmp_path / "odd"], "odd:1: not a symbol and its count"),
+        (out, [tmp_path / "latin"], "latin:1: byte 0xdf"),
         (tmp_path / "full", [german, "--target-dict", english], "full exists: name a new folder"),
     ):
         assert sentence in refused(capsys, export_command, path, target, "--dict", *given)

@@ -13,8 +13,8 @@ from fairseq.sequence_generator import SequenceGenerator
 from running import forked
 from transfer_trainings import MASKED_LM, TRANSLATION
 
-from fairseq_plugins import cli, safe_load
-from fairseq_plugins.checkpoints import CheckpointError
+from fairseq_plugins import cli
+from fairseq_plugins.checkpoints import CheckpointError, safe_load
 from fairseq_plugins.transfer.fold import fold_checkpoint, fold_weights
 
 EVERYWHERE = "--attention-compatibility pairwise"

@@ -19,7 +19,8 @@ from fairseq.data.encoders.gpt2_bpe import GPT2BPE, GPT2BPEConfig
 from fairseq.models.roberta import RobertaModel
 from running import forked
 
-from fairseq_plugins import byte_bpe, cli, safe_load
+from fairseq_plugins import byte_bpe, cli
+from fairseq_plugins.checkpoints import safe_load
 
 transformers = pytest.importorskip("transformers")
 safetensors = pytest.importorskip("safetensors.torch")
@@ -353,6 +354,21 @@ def test_models_that_transformers_does_not_have_are_refused(arch, options, sente
     assert sentence in said
     assert said.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.pt"]
+
+
+def test_all_that_is_in_the_way_is_said_at_once(tmp_path, capsys):
+    options = {"attention_kernel": "relu", "attention_mixing": "top-r", "quant_noise_scalar": 0.1}
+    checkpoint(tmp_path / "model.pt", "roberta_neuralqkv_tiny", **options)
+    run("export-huggingface", tmp_path / "model.pt", tmp_path / "out", "--head", "mnli", status=1)
+    said = capsys.readouterr().err
+    for sentence in (
+        "trained with --quant-noise-scalar",
+        "no classification head mnli",
+        "the q, k, v projections of encoder.sentence_encoder.layers.0.self_attn are networks",
+        "trained with --attention-kernel relu, --attention-mixing top-r, which stock fairseq does not have",
+    ):
+        assert sentence in said
+    assert said.count("\n") == 1
 
 
 def test_a_translation_model_is_no_roberta(train, tmp_path, capsys):

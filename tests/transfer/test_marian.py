@@ -14,13 +14,11 @@ from fairseq.data import Dictionary
 from fairseq.sequence_generator import SequenceGenerator
 from running import forked
 
-from fairseq_plugins import cli, safe_load
+from fairseq_plugins import cli
 from fairseq_plugins.attention import StagedMultiheadAttention
-from fairseq_plugins.commands import apply_sentencepiece
+from fairseq_plugins.checkpoints import Checkpoint, building, safe_load
 from fairseq_plugins.models.conventions import MarianPositionalEmbedding
 from fairseq_plugins.toy import generate
-from fairseq_plugins.transfer import models
-from fairseq_plugins.transfer import state as checkpoint
 
 transformers = pytest.importorskip("transformers")
 safetensors = pytest.importorskip("safetensors.torch")
@@ -85,7 +83,7 @@ def weights_of(path):
 
 
 def load(path):
-    return models.load(checkpoint.read(path), str(path))
+    return building.load(Checkpoint.read(path))
 
 
 def our_rows(path):
@@ -228,10 +226,8 @@ def opus(tmp_path_factory):
 
 
 def apply(model, words, source, target):
-    parser = apply_sentencepiece.argparse.ArgumentParser()
-    apply_sentencepiece.add_arguments(parser)
     arguments = ["--model", model, "--dict", words, source, "--output", target]
-    return apply_sentencepiece.run(parser.parse_args(list(map(str, arguments))))
+    return cli.main(["apply-sentencepiece", *map(str, arguments)])
 
 
 def test_from_text_to_text_through_fairseq_generate(opus, tmp_path):

@@ -8,9 +8,9 @@ import pytest
 import torch
 from builders import VOCABULARY, build, family_of, masked_lm_task, run, save, translation_task
 
-from fairseq_plugins import checkpoints, cli
-from fairseq_plugins.transfer import fold, models, probe
-from fairseq_plugins.transfer import state as checkpoint
+from fairseq_plugins import cli
+from fairseq_plugins.checkpoints import Checkpoint, building, convert, probe
+from fairseq_plugins.transfer import fold
 
 
 def command(name, source, target, *more, status=0):
@@ -18,7 +18,7 @@ def command(name, source, target, *more, status=0):
 
 
 def loaded(path):
-    return models.load(checkpoint.read(path), str(path))
+    return building.load(Checkpoint.read(path))
 
 
 def differs(capsys, source, line):
@@ -216,17 +216,17 @@ def test_a_mistaken_fold(dtype, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize("to", ["stock", "baseline"])
 def test_a_mistaken_conversion(to, tmp_path, capsys, monkeypatch):
-    source, convert = tmp_path / "model.pt", checkpoints._convert
+    source, faithful = tmp_path / "model.pt", convert.convert
     save(source, "transformer_lm_baseline" if to == "stock" else "transformer_lm")
 
-    def mistaken(state, *rest):
-        notes = convert(state, *rest)
-        checkpoint.set_options(state, activation_fn="gelu")
+    def mistaken(checkpoint, to):
+        notes = faithful(checkpoint, to)
+        checkpoint.set_options(activation_fn="gelu")
         return notes
 
     line = ("convert-checkpoint", source, tmp_path / "out.pt", "--to", to)
     with monkeypatch.context() as damage:
-        damage.setattr(checkpoints, "_convert", mistaken)
+        damage.setattr(convert, "convert", mistaken)
         differs(capsys, source, line)
     command(*line)
 

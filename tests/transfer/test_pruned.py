@@ -11,8 +11,7 @@ from builders import SMALL, TASKS, build, family_of, run, translation_task
 from fairseq.models import build_model
 
 from fairseq_plugins import cli
-from fairseq_plugins.transfer import models
-from fairseq_plugins.transfer import state as checkpoint
+from fairseq_plugins.checkpoints import Checkpoint, building
 
 KEPT = {
     "transformer": {"encoder_layers_to_keep": "0,2", "decoder_layers_to_keep": "1"},
@@ -48,7 +47,7 @@ def pruned(path, arch):
 def test_another_checkpoint_of_it(arch, command, more, tmp_path):
     model = pruned(tmp_path / "model.pt", arch)
     assert cli.main([command, str(tmp_path / "model.pt"), str(tmp_path / "out.pt"), *more]) == 0
-    other = models.load(checkpoint.read(tmp_path / "out.pt"), "out.pt")
+    other = building.load(Checkpoint.read(tmp_path / "out.pt"))
     assert not type(other).__module__.startswith("fairseq_plugins")
     with torch.no_grad():
         (expected, text), (found, _) = run(model), run(other)

@@ -13,10 +13,9 @@ from fairseq import checkpoint_utils
 from running import forked
 from transfer_trainings import MASKED_LM, TRANSLATION
 
-from fairseq_plugins import cli, safe_load
-from fairseq_plugins.checkpoints import CheckpointError
+from fairseq_plugins import cli
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, building, safe_load
 from fairseq_plugins.models.grid import VARIANTS
-from fairseq_plugins.transfer import models
 from fairseq_plugins.transfer.attention_start import Settings
 from fairseq_plugins.transfer.fold import fold_weights
 from fairseq_plugins.transfer.warm_start import attention_inputs, warm_start
@@ -35,7 +34,7 @@ def pretrained(arch, dtype=torch.float32, **options):
 
 
 def started(state, arch, settings=None, **given):
-    return warm_start(state, "pretrained.pt", arch, given, settings or Settings(), lambda sentence: None)
+    return warm_start(Checkpoint("pretrained.pt", state), arch, given, settings or Settings(), lambda sentence: None)
 
 
 def logits(state_or_model, **options):
@@ -137,6 +136,50 @@ def test_noise_breaks_the_tie_by_a_measured_amount():
     assert 0 < result.change["kl"] < 0.01
 
 
+def test_every_layer_has_noise_of_its_own():
+    """Layers 11 and 20, 12 and 21 and so on, too, whose names have equal sums of characters."""
+    state = pretrained("roberta_baseline_tiny", encoder_layers=24)
+    plain, noisy, again = (
+        started(state, "roberta_neuralqkv_tiny", Settings(neural_noise=noise)).model.encoder.sentence_encoder.layers
+        for noise in (0.0, 0.1, 0.1)
+    )
+    for role in ("q_proj", "k_proj", "v_proj"):
+        noises = []
+        for layers in zip(plain, noisy, again):
+            weights = [getattr(layer.self_attn, role)[0].weight for layer in layers]
+            assert torch.equal(weights[1], weights[2])
+            noises.append((weights[1] - weights[0]).flatten() / weights[0].square().mean().sqrt())
+        alike = torch.corrcoef(torch.stack(noises).double()).fill_diagonal_(0)
+        assert alike.abs().max() < 0.2
+
+
+@pytest.mark.parametrize(("before", "after", "same"), [
+    ({}, {}, True),
+    ({"neural_qkv_activation": "gelu_fast"}, {"neural_qkv_activation": "gelu_accurate"}, True),
+    ({"neural_qkv_activation": "gelu"}, {"neural_qkv_activation": "gelu_accurate"}, False),
+    ({"neural_qkv_activation": "relu"}, {"neural_qkv_activation": "gelu"}, False),
+    ({"neural_qkv_norm": "none"}, {"neural_qkv_norm": "layernorm"}, False),
+    ({"neural_qkv_expansion": 2.0}, {"neural_qkv_expansion": 3.0}, False),
+])  # fmt: skip
+def test_networks_are_copied_where_they_compute_the_same(before, after, same):
+    """Whatever they print of themselves: gelu_fast and gelu_accurate are two names of one function."""
+    state = pretrained("roberta_neuralqkv_tiny", **before)
+    result = started(state, "roberta_neuralqkv_tiny", Settings(reinit=("k",)), **after)
+    copied = {name for name in by_action(result, "copied") if ".q_proj." in name}
+    assert bool(copied) == same
+    if same:
+        assert {name for name in dict(result.model.named_parameters()) if ".q_proj." in name} == copied
+
+
+def test_what_goes_on_builds_the_same_model_again():
+    """A switch of the architecture's that is off in the model is in no option: it is said, and not given as on."""
+    size = "roberta_pairwise_tiny"
+    assert "--untie-weights-roberta" in started(pretrained(size, untie_weights_roberta=True), size).words
+    assert "--layernorm-embedding" not in started(pretrained(size), size).words
+    with pytest.raises(CheckpointError, match=f"has --layernorm-embedding off, which no option of {size} can say"):
+        started(pretrained(size, layernorm_embedding=False), size)
+
+
 def test_reinit_is_the_papers_protocol_and_its_control_loses_the_same_weights():
     state = pretrained("roberta_baseline_tiny", encoder_embed_dim=48)
     neural = started(state, "roberta_neuralqkv_tiny", Settings(neural_start="reinit"), attention_init="xavier")
@@ -220,7 +263,7 @@ def test_the_fit_is_nearer_to_the_pretrained_model_than_its_queries_alone(norm_f
 def test_the_inputs_of_attention_are_those_of_the_norm_before_it(family, norm_first):
     """What each self-attention really reads, less the mean and over the deviation, is a normalised vector."""
     sides = {f"{side}_normalize_before": norm_first for side in ("encoder", "decoder")}
-    model = models.load(pretrained(f"{family}_baseline_tiny", **sides), "pretrained.pt")
+    model = building.load(Checkpoint("pretrained.pt", pretrained(f"{family}_baseline_tiny", **sides)))
     read = {}
 
     def spied(name, forward):

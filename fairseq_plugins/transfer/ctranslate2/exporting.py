@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import torch
-from fairseq.data import Dictionary
 from fairseq.models.transformer import TransformerModel
 from torch import Tensor
 
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.attention.config import DEFAULTS
 from fairseq_plugins.attention.stages import KERNEL, MIXING
-from fairseq_plugins.checkpoints import CheckpointError, PathLike, get_option
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, building
+from fairseq_plugins.checkpoints.probe import Outputs, Probe, Steps, float_steps
+from fairseq_plugins.dictionary import load_dictionary
 from fairseq_plugins.models.transformer import StagedTransformerModel
-from fairseq_plugins.transfer import models
-from fairseq_plugins.transfer import state as checkpoint
+from fairseq_plugins.transfer.exporter import refuse_obstacles, write_checked
 from fairseq_plugins.transfer.fold import fold_weights
 from fairseq_plugins.transfer.huggingface.files import whole_folder
-from fairseq_plugins.transfer.names import attention_names, networks
-from fairseq_plugins.transfer.probe import Expected, Steps, float_steps, probe_of
-from fairseq_plugins.transfer.state import Weights
+from fairseq_plugins.transfer.names import attention_names
+from fairseq_plugins.transfer.obstacles import with_networks
 
 from .scores import ctranslate2_scores, fairseq_scores
-from .spec import ctranslate2_package, transformer_spec
+from .spec import ctranslate2_package, transformer_spec, without_place
 
 
 def int8_steps(parameter: Tensor) -> Tensor:
@@ -43,6 +43,7 @@ STEPS: Dict[str, Steps] = {
 }
 QUANTIZATIONS = tuple(STEPS)
 SCORES = "log-probabilities"
+SIDES = ("encoder", "decoder")
 #: options of fairseq's Transformer that add or remove layers
 UNKNOWN_OPTIONS = ("adaptive_softmax_cutoff", "base_layers", "cross_self_attention", "no_cross_attention")
 
@@ -68,94 +69,106 @@ def export_ctranslate2(
         Sentences about what was done.
 
     Raises:
+        CorpusError: a dictionary cannot be read.
         CheckpointError: a file cannot be read, CTranslate2 has no model with these outputs or computes others from what
             was written, or its package is missing.
     """
     ctranslate2_package()
-    state = checkpoint.read(source)
-    checkpoint.check_float(state, str(source))
-    model = models.load(state, str(source))
-    _check_model(model, state, str(source))
-    weights = model.state_dict()
-    folded = fold_weights(weights)
-    rows = {"encoder": dictionary, "decoder": target_dictionary or dictionary}
-    sides = [_symbols(rows[side], weights[f"{side}.embed_tokens.weight"].size(0), side, source) for side in rows]
+    checkpoint = Checkpoint.read(source)
+    # the rounding of small weights would hide smaller faults: first without it
+    exporters = [
+        CTranslate2Exporter(checkpoint, (dictionary, target_dictionary or dictionary), weights)
+        for weights in dict.fromkeys(("float32", quantization))
+    ]
+    refuse_obstacles(exporters[0], checkpoint)
     with whole_folder(target) as folder:
-        # the rounding of small weights would hide smaller faults: first without it
-        for weights_type in dict.fromkeys(("float32", quantization)):
-            _save(model, weights, sides, folder, weights_type, str(source))
-            _check(models.load(state, str(source)), folder, sides, weights_type, str(source))
+        for exporter in exporters:
+            notes = write_checked(exporter, checkpoint, folder)
         size = sum(path.stat().st_size for path in folder.iterdir())
-    attention = len(attention_names(weights))
-    return [f"folded {len(folded)} of {attention} attention modules", f"{quantization} weights, {size / 2**20:.1f} MiB"]
+    return [*notes, f"{quantization} weights, {size / 2**20:.1f} MiB"]
 
 
-def _check(original: Any, folder: Path, sides: List[List[str]], quantization: str, source: str) -> None:
-    """Check that CTranslate2 computes from a folder what fairseq computes from a model, whose weights are lost."""
-    probe, result = probe_of(original), f"CTranslate2's model of {quantization} weights"
-    expected = Expected.of(original, lambda model: {SCORES: fairseq_scores(model, probe, source)}, STEPS[quantization])
-    expected.check({SCORES: ctranslate2_scores(folder, probe, sides, f"{source}: {result}")}, source, result)
+@dataclass
+class CTranslate2Exporter:
+    """See :class:`~fairseq_plugins.transfer.exporter.Exporter`.
 
+    Attributes:
+        checkpoint: the model.
+        dictionaries: of the source and of the target language.
+        quantization: of the weights.
+    """
 
-def _save(model: Any, weights: Weights, sides: List[List[str]], folder: Path, quantization: str, source: str) -> None:
-    """Write the folder's files; ``sides`` are the symbols of the source and of the target language."""
-    try:
+    checkpoint: Checkpoint
+    dictionaries: Sequence[PathLike]
+    quantization: str
+
+    @property
+    def result(self) -> str:
+        return f"CTranslate2's model of {self.quantization} weights"
+
+    @property
+    def steps(self) -> Steps:
+        return STEPS[self.quantization]
+
+    def obstacles(self, model: Any) -> List[str]:
+        if type(model) is not TransformerModel and not isinstance(model, StagedTransformerModel):
+            return [f"it is a {self.checkpoint.architecture}: only models of the transformer family can be exported"]
+        found = []
+        if self.checkpoint.task not in ("translation", ""):
+            found.append(f"trained for the task {self.checkpoint.task}: only translation can be exported")
+        options = [name for name in UNKNOWN_OPTIONS if getattr(model.decoder.cfg, name, None)]
+        if options:
+            words = ", ".join(f"--{name.replace('_', '-')}" for name in options)
+            found.append(f"trained with {words}, which CTranslate2 does not have")
+        weights = model.state_dict()
+        found += with_networks(weights, "CTranslate2 has linear projections only")
+        found += _other_attention(model)
+        if found:
+            return found
+        fold_weights(weights)
+        return without_place(model, weights)
+
+    def write(self, folder: Path) -> List[str]:
+        model = building.load(self.checkpoint)
+        weights = model.state_dict()
+        folded = fold_weights(weights)
+        rows = [weights[f"{side}.embed_tokens.weight"].size(0) for side in SIDES]
+        source, target = (
+            _symbols(path, rows, side, self.checkpoint.name) for path, rows, side in zip(self.dictionaries, rows, SIDES)
+        )
         spec = transformer_spec(model, weights)
-    except CheckpointError as error:
-        raise CheckpointError(f"{source}: {error}") from None
-    spec.register_source_vocabulary(sides[0])
-    spec.register_target_vocabulary(sides[1])
-    spec.config.add_source_eos = True
-    spec.config.decoder_start_token = "<s>" if getattr(model.decoder, "starts_with_bos", False) else "</s>"
-    spec.validate()
-    spec.optimize(quantization=quantization)
-    spec.save(str(folder))
+        spec.register_source_vocabulary(source)
+        spec.register_target_vocabulary(target)
+        spec.config.add_source_eos = True
+        spec.config.decoder_start_token = "<s>" if getattr(model.decoder, "starts_with_bos", False) else "</s>"
+        spec.validate()
+        spec.optimize(quantization=self.quantization)
+        spec.save(str(folder))
+        self.symbols = [source, target]
+        return [f"folded {len(folded)} of {len(attention_names(weights))} attention modules"]
+
+    def original(self, model: Any, probe: Probe) -> Outputs:
+        return {SCORES: fairseq_scores(model, probe, self.checkpoint.name)}
+
+    def run(self, folder: Path, probe: Probe) -> Outputs:
+        return {SCORES: ctranslate2_scores(folder, probe, self.symbols, f"{self.checkpoint.name}: {self.result}")}
 
 
-def _check_model(model: Any, state: Dict[str, Any], source: str) -> None:
-    """Check that nothing but the parameters and the options that CTranslate2 has makes the outputs."""
-    arch = checkpoint.architecture(state)
-    if type(model) is not TransformerModel and not isinstance(model, StagedTransformerModel):
-        raise CheckpointError(f"{source} is a {arch}: only models of the transformer family can be exported")
-    task = _task(state)
-    if task not in ("translation", ""):
-        raise CheckpointError(f"{source} was trained for the task {task}: only translation can be exported")
-    for name in UNKNOWN_OPTIONS:
-        if getattr(model.decoder.cfg, name, None):
-            raise CheckpointError(f"{source}: trained with --{name.replace('_', '-')}, which CTranslate2 does not have")
+def _other_attention(model: Any) -> List[str]:
+    """A sentence for each choice of a stage that is not CTranslate2's, with the first module that has it."""
+    found: Dict[str, str] = {}
     for name, module in model.named_modules():
         if isinstance(module, StagedMultiheadAttention):
-            _check_attention(name, module, source)
+            for stage, choice in ((KERNEL, module.kernel), (MIXING, module.mixing)):
+                chosen = next(known for known in stage.choices if stage[known] is type(choice))
+                if chosen != DEFAULTS[stage.name]:
+                    found.setdefault(f"--attention-{stage.name} {chosen}", name)
+    return [f"{name} has {option}, which CTranslate2 does not have" for option, name in found.items()]
 
 
-def _check_attention(name: str, attention: StagedMultiheadAttention, source: str) -> None:
-    roles = networks(dict(attention.state_dict(prefix=f"{name}.")), name)
-    if roles:
-        raise CheckpointError(
-            f"{source}: the {', '.join(roles)} projection{'s' if len(roles) > 1 else ''} of {name} are networks "
-            "(--attention-projection neural), which CTranslate2 does not have"
-        )
-    for stage, choice in ((KERNEL, attention.kernel), (MIXING, attention.mixing)):
-        found = next(known for known in stage.choices if stage[known] is type(choice))
-        if found != DEFAULTS[stage.name]:
-            raise CheckpointError(
-                f"{source}: {name} has --attention-{stage.name} {found}, which CTranslate2 does not have"
-            )
-
-
-def _task(state: Dict[str, Any]) -> str:
-    """The name of the task that the model was trained for; empty if the state has none."""
-    config = get_option(state["cfg"], "task") if state.get("cfg") is not None else None
-    found = get_option(config, "_name") if config is not None and not isinstance(config, str) else config
-    return str(found or getattr(state.get("args"), "task", None) or "")
-
-
-def _symbols(path: PathLike, rows: int, side: str, source: PathLike) -> List[str]:
+def _symbols(path: PathLike, rows: int, side: str, source: str) -> List[str]:
     """A dictionary's symbols in the order of the embeddings' rows."""
-    try:
-        symbols = list(Dictionary.load(str(path)).symbols)
-    except Exception as error:  # fairseq's own for another encoding than UTF-8 has no class
-        raise CheckpointError(f"{path}: no dictionary of fairseq can be read ({error})") from None
+    symbols = list(load_dictionary(path).symbols)
     if len(symbols) != rows:
         raise CheckpointError(
             f"{path} makes a vocabulary of {len(symbols)} symbols, but the {side} of {source} has {rows}: give the "

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fairseq_plugins.checkpoints import PathLike
-from fairseq_plugins.transfer.probe import EOS, LOGITS, PAD, Probe, outputs, running
+from fairseq_plugins.checkpoints.probe import EOS, LOGITS, PAD, Probe, outputs, running
 
 from .search import load_translator
 

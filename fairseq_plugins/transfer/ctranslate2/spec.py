@@ -7,8 +7,8 @@ from typing import Any, List
 import numpy as np
 from fairseq.modules import SinusoidalPositionalEmbedding
 
-from fairseq_plugins.checkpoints import CheckpointError
-from fairseq_plugins.transfer.state import UNUSED, Weights
+from fairseq_plugins.checkpoints import CheckpointError, Weights
+from fairseq_plugins.checkpoints.checkpoint import UNUSED
 
 INSTALL = "pip install 'fairseq_plugins[ctranslate2]'"
 #: fairseq's --activation-fn -> CTranslate2's
@@ -80,6 +80,15 @@ def transformer_spec(model: Any, weights: Weights) -> Any:
     return spec
 
 
+def without_place(model: Any, weights: Weights) -> List[str]:
+    """What :func:`transformer_spec` stops with, if it does."""
+    try:
+        transformer_spec(model, weights)
+    except CheckpointError as error:
+        return [str(error)]
+    return []
+
+
 class Parameters:
     """Parameters by their names in fairseq, each of which finds its place once."""
 
@@ -93,7 +102,8 @@ class Parameters:
     def check_all_taken(self) -> None:
         """Raises CheckpointError if a parameter is left."""
         if self.left:
-            raise CheckpointError(f"CTranslate2's Transformer has no place for the parameter {next(iter(self.left))}")
+            names = ", ".join(self.left)
+            raise CheckpointError(f"CTranslate2's Transformer has no place for the parameter {names}")
 
     def fill_stack(self, name: str, stack: Any, spec: Any) -> None:
         """An encoder or a decoder; an encoder's specification has a list of embeddings."""

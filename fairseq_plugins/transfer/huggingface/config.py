@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import Any, Dict, List
+from typing import Any, Collection, Dict, List
 
 from fairseq_plugins.checkpoints import CheckpointError
 
@@ -42,16 +42,13 @@ REQUIRED = {
 }
 
 
-def check_options(options: Namespace, source: str) -> None:
-    """Check fairseq's options of a model; ``source`` is its name in messages.
-
-    Raises:
-        CheckpointError: one has a value that Hugging Face's RoBERTa does not have.
-    """
-    for name, value in FIXED.items():
-        if getattr(options, name, value) != value:
-            option = f"--{name.replace('_', '-')} {getattr(options, name)}"
-            raise CheckpointError(f"{source}: trained with {option}: Hugging Face's RoBERTa has {value} only")
+def wrong_options(options: Namespace, besides: Collection[str] = ()) -> List[str]:
+    """A sentence for each option of a fairseq model, but ``besides``, that Hugging Face's RoBERTa does not have."""
+    return [
+        f"trained with --{name.replace('_', '-')} {getattr(options, name)}: Hugging Face's RoBERTa has {value} only"
+        for name, value in FIXED.items()
+        if name not in besides and getattr(options, name, value) != value
+    ]
 
 
 def to_config(

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, List, Optional
 
 import torch
 
-from fairseq_plugins.checkpoints import CheckpointError, PathLike
-from fairseq_plugins.transfer import models
-from fairseq_plugins.transfer import state as checkpoint
-from fairseq_plugins.transfer.fold import fold_state
-from fairseq_plugins.transfer.probe import LOGITS, Expected, of_head, outputs, probe_of, steps_of
-from fairseq_plugins.transfer.state import UNUSED, Weights
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, Weights, building
+from fairseq_plugins.checkpoints.checkpoint import UNUSED
+from fairseq_plugins.checkpoints.probe import LOGITS, Outputs, Probe, Steps, of_head, outputs, steps_of
+from fairseq_plugins.models.grid import is_ours
+from fairseq_plugins.transfer.exporter import refuse_obstacles, write_checked
+from fairseq_plugins.transfer.fold import fold, fold_obstacles, fold_weights
 
-from .config import check_options, to_config
+from .config import to_config, wrong_options
 from .files import CONFIG, whole_folder, write_json, write_weights
 from .names import EMBEDDINGS, POSITIONS, TOKEN_TYPES, correspondence
 from .running import CLASSIFIER, MASKED_LM, load, roberta_outputs
@@ -48,71 +49,95 @@ def export_huggingface(
         CheckpointError: the source cannot be read, Hugging Face's RoBERTa has no model with its outputs, or
             ``transformers``, which computes some to compare them, is missing.
     """
-    state = checkpoint.read(source)
-    checkpoint.check_float(state, str(source))
-    unfolded = checkpoint.model_part(state)
-    notes = _fold(state, str(source))
-    model = models.load(state, str(source))
-    if models.family(type(model)) != "roberta":
-        raise CheckpointError(f"{source} is a {checkpoint.architecture(state)}: only RoBERTa models can be exported")
-    weights = {name: tensor.to(_dtype(state)) for name, tensor in model.state_dict().items()}
-    head = "" if masked_lm else _choose_head(list(model.classification_heads), head, str(source))
-    check_options(model.args, str(source))
-    layers = len(model.encoder.sentence_encoder.layers)
-    exported = to_huggingface(weights, layers, head, str(source))
-    words, positions = exported[EMBEDDINGS].size(0), exported[POSITIONS].size(0)
-    classes = exported["classifier.out_proj.weight"].size(0) if head else 0
-    tied, dtype = "lm_head.decoder.weight" not in exported, str(_dtype(state)).replace("torch.", "")
-    config = to_config(model.args, words, positions, classes, tied, dtype)
-
-    found = dictionary or Path(source).with_name("dict.txt")
-    symbols = read_dictionary(found, words) if dictionary or (bpe_dir and Path(found).is_file()) else None
-    if bpe_dir and symbols is None:
-        raise CheckpointError(f"no {found}: give the dictionary of the training with --dict")
+    checkpoint = Checkpoint.read(source)
+    exporter = RobertaExporter(checkpoint, head, masked_lm, dictionary, bpe_dir)
+    refuse_obstacles(exporter, checkpoint)
     with whole_folder(target) as folder:
+        return write_checked(exporter, checkpoint, folder)
+
+
+@dataclass
+class RobertaExporter:
+    """See :class:`~fairseq_plugins.transfer.exporter.Exporter`; the attributes are :func:`export_huggingface`'s."""
+
+    checkpoint: Checkpoint
+    wanted: Optional[str]
+    masked_lm: bool
+    dictionary: Optional[PathLike]
+    bpe_dir: Optional[PathLike]
+
+    @property
+    def result(self) -> str:
+        return f"the {self.kind} of transformers"
+
+    @property
+    def kind(self) -> str:
+        """The class of ``transformers``."""
+        return CLASSIFIER if self.head else MASKED_LM
+
+    @property
+    def steps(self) -> Steps:
+        return steps_of(self.exported)
+
+    def obstacles(self, model: Any) -> List[str]:
+        if building.family(type(model)) != "roberta":
+            return [f"it is a {self.checkpoint.architecture}: only RoBERTa models can be exported"]
+        heads = list(model.classification_heads)
+        self.head = "" if self.masked_lm else self.wanted or (heads[0] if heads else "")
+        found = [] if self.masked_lm else _wrong_head(heads, self.wanted)
+        ours = is_ours(self.checkpoint.architecture)
+        found += fold_obstacles(self.checkpoint) if ours else []
+        # a pruned model's folded form has the width that is left
+        found += wrong_options(model.args, besides=["ffn_blocks_to_remove"] if ours else [])
+        weights = model.state_dict()
+        if not found:
+            fold_weights(weights)
+            found += without_place(weights, len(model.encoder.sentence_encoder.layers), self.head)
+        return found
+
+    def write(self, folder: Path) -> List[str]:
+        checkpoint, source = self.checkpoint.model_part(), self.checkpoint.name
+        notes = _fold(checkpoint)
+        model = building.load(checkpoint)
+        weights = {name: tensor.to(checkpoint.dtype) for name, tensor in model.state_dict().items()}
+        layers = len(model.encoder.sentence_encoder.layers)
+        self.exported = exported = to_huggingface(weights, layers, self.head)
+        words, positions = exported[EMBEDDINGS].size(0), exported[POSITIONS].size(0)
+        classes = exported["classifier.out_proj.weight"].size(0) if self.head else 0
+        tied, dtype = "lm_head.decoder.weight" not in exported, str(checkpoint.dtype).replace("torch.", "")
+        config = to_config(model.args, words, positions, classes, tied, dtype)
+
+        found = self.dictionary or Path(source).with_name("dict.txt")
+        given = self.dictionary or (self.bpe_dir and Path(found).is_file())
+        symbols = read_dictionary(found, words) if given else None
+        if self.bpe_dir and symbols is None:
+            raise CheckpointError(f"no {found}: give the dictionary of the training with --dict")
         write_weights(exported, folder)
         write_json(config, folder / CONFIG)
         if symbols is not None:
             shutil.copyfile(found, folder / "dict.txt")
-        if bpe_dir is not None and symbols is not None:
-            write_tokenizer(folder, bpe_dir, symbols, positions - 2)
+        if self.bpe_dir is not None and symbols is not None:
+            write_tokenizer(folder, self.bpe_dir, symbols, positions - 2)
             notes.append("wrote the tokenizer")
         else:
             notes.append("wrote no tokenizer: give --bpe-dir for one")
-        del model, weights
-        _check(unfolded, folder, head, exported, str(source))
-    return [*notes, f"{config['architectures'][0]} of {layers} layers" + (f", head {head}" if head else "")]
+        head = f", head {self.head}" if self.head else ""
+        return [*notes, f"{config['architectures'][0]} of {layers} layers{head}"]
+
+    def original(self, model: Any, probe: Probe) -> Outputs:
+        return outputs(model, probe, self.checkpoint.name)
+
+    def run(self, folder: Path, probe: Probe) -> Outputs:
+        name = f"{self.checkpoint.name}: {self.result}"
+        logits = roberta_outputs(load(folder, self.kind, name), probe.inputs["src_tokens"], probe.text, name)
+        return {of_head(self.head) if self.head else LOGITS: logits}
 
 
-def _check(state: Dict[str, Any], folder: Path, head: str, exported: Weights, source: str) -> None:
-    """Check that transformers computes from a folder what fairseq computes from a state."""
-    original = models.load(state, source)
-    probe = probe_of(original)
-    expected = Expected.of(original, lambda model: outputs(model, probe, source), steps_of(exported))
-    del original
-    result = f"the {CLASSIFIER if head else MASKED_LM} of transformers"
-    model = load(folder, CLASSIFIER if head else MASKED_LM, f"{source}: {result}")
-    logits = roberta_outputs(model, probe.inputs["src_tokens"], probe.text, f"{source}: {result}")
-    expected.check({of_head(head) if head else LOGITS: logits}, source, result)
-
-
-def to_huggingface(weights: Weights, layers: int, head: str, source: str) -> Weights:
-    """fairseq's weights by Hugging Face's names; a tied output matrix is left out, as there, and its bias stands once.
-
-    Raises:
-        CheckpointError: the classification head has a hidden layer of another width than the model, or Hugging Face's
-            RoBERTa has no place for a parameter.
-    """
+def to_huggingface(weights: Weights, layers: int, head: str) -> Weights:
+    """fairseq's weights by Hugging Face's names; a tied output matrix is left out, as there; its bias stands once."""
     embeddings = weights["encoder.sentence_encoder.embed_tokens.weight"]
-    names = correspondence(layers, head)
-    _check_names(list(weights), names, source)
-    exported = {theirs: weights[ours] for ours, theirs in names.items()}
+    exported = {theirs: weights[ours] for ours, theirs in correspondence(layers, head).items()}
     exported[TOKEN_TYPES] = torch.zeros(1, embeddings.size(1), dtype=embeddings.dtype)
-    if head and exported["classifier.dense.weight"].size(0) != embeddings.size(1):
-        raise CheckpointError(
-            f"{source}: the head {head} has a hidden layer of {exported['classifier.dense.weight'].size(0)} units; "
-            f"Hugging Face's has the model's width, {embeddings.size(1)}"
-        )
     output = exported.get("lm_head.decoder.weight")
     if output is not None and torch.equal(output, embeddings):
         del exported["lm_head.decoder.weight"]
@@ -121,30 +146,31 @@ def to_huggingface(weights: Weights, layers: int, head: str, source: str) -> Wei
     return exported
 
 
-def _check_names(present: List[str], names: Dict[str, str], source: str) -> None:
-    """Check that every parameter has its place, but for the heads that are not exported."""
+def without_place(weights: Weights, layers: int, head: str) -> List[str]:
+    """What Hugging Face's RoBERTa has no place for: parameters, but for the heads that are not exported, and widths."""
+    names = correspondence(layers, head)
     left_out = ("encoder.lm_head.", "classification_heads.")
-    extra = [n for n in present if n not in names and not n.startswith(left_out) and not n.endswith(UNUSED)]
-    if extra:
-        raise CheckpointError(f"{source}: Hugging Face's RoBERTa has no place for the parameter {extra[0]}")
+    extra = [n for n in weights if n not in names and not n.startswith(left_out) and not n.endswith(UNUSED)]
+    found = [f"Hugging Face's RoBERTa has no place for the parameter {', '.join(extra)}"] if extra else []
+    width = weights["encoder.sentence_encoder.embed_tokens.weight"].size(1)
+    hidden = weights[f"classification_heads.{head}.dense.weight"].size(0) if head else width
+    if hidden != width:
+        found.append(
+            f"the head {head} has a hidden layer of {hidden} units; Hugging Face's has the model's width, {width}"
+        )
+    return found
 
 
-def _fold(state: Dict[str, Any], source: str) -> List[str]:
+def _fold(checkpoint: Checkpoint) -> List[str]:
     """Fold a model of this plugin; a stock one is ready."""
-    try:
-        checkpoint.grid_place(checkpoint.architecture(state))
-    except CheckpointError:
+    if not is_ours(checkpoint.architecture):
         return []
-    return [note for note in fold_state(state, source) if "optimizer" not in note]
+    return [note for note in fold(checkpoint) if "optimizer" not in note]
 
 
-def _choose_head(heads: List[str], wanted: Optional[str], source: str) -> str:
+def _wrong_head(heads: List[str], wanted: Optional[str]) -> List[str]:
     if wanted is not None and wanted not in heads:
-        raise CheckpointError(f"{source}: no classification head {wanted}; it has {', '.join(heads) or 'none'}")
+        return [f"no classification head {wanted}; it has {', '.join(heads) or 'none'}"]
     if wanted is None and len(heads) > 1:
-        raise CheckpointError(f"{source}: several classification heads, {', '.join(heads)}: choose one with --head")
-    return wanted or (heads[0] if heads else "")
-
-
-def _dtype(state: Dict[str, Any]) -> torch.dtype:
-    return next(w.dtype for name, w in state["model"].items() if name.endswith("embed_tokens.weight"))
+        return [f"several classification heads, {', '.join(heads)}: choose one with --head"]
+    return []

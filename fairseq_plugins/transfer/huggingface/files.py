@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator
 
-from fairseq_plugins import safe_load
-from fairseq_plugins.checkpoints import CheckpointError, PathLike
-from fairseq_plugins.transfer.state import Weights
+from fairseq_plugins.checkpoints import CheckpointError, PathLike, Weights, safe_load
 
 SAFETENSORS, PICKLE, CONFIG = "model.safetensors", "pytorch_model.bin", "config.json"
 INSTALL = "pip install 'fairseq_plugins[huggingface]'"

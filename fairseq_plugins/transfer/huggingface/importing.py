@@ -8,12 +8,9 @@ from typing import Any, Dict, List, Sequence
 import torch
 from omegaconf import OmegaConf
 
-from fairseq_plugins.checkpoints import CheckpointError, PathLike
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, Weights, building
+from fairseq_plugins.checkpoints.probe import FEATURES, LOGITS, Expected, of_head, outputs, probe_of, steps_of
 from fairseq_plugins.corpus import write_whole
-from fairseq_plugins.transfer import models
-from fairseq_plugins.transfer import state as checkpoint
-from fairseq_plugins.transfer.probe import FEATURES, LOGITS, Expected, of_head, outputs, probe_of, steps_of
-from fairseq_plugins.transfer.state import Weights
 
 from .config import to_arguments
 from .files import CONFIG, is_pickle, read_json, read_weights
@@ -59,29 +56,31 @@ def import_huggingface(source: PathLike, target: PathLike, to: str = "baseline",
     cfg = training_config(arch, to_arguments(config, str(folder / CONFIG)), str(target.parent))
     files = _dictionary_files(folder, words.size(0), notes)
     options = cfg["model"]
-    model = models.build(options, models.Vocabularies(words.size(0), words.size(0)), seed).to(words.dtype)
+    model = building.build(options, building.Vocabularies(words.size(0), words.size(0)), seed).to(words.dtype)
     if "classifier.out_proj.weight" in weights:
         model.register_classification_head(HEAD, num_classes=weights["classifier.out_proj.weight"].size(0))
         model.to(words.dtype)
     _load(model, weights, folder, notes)
 
-    state: Dict[str, Any] = {"args": None, "cfg": cfg, "model": {}}
-    checkpoint.begin_training(state, options, model.state_dict())
-    _check(folder, weights, state, arch)
+    checkpoint = Checkpoint(str(folder), {"args": None, "cfg": cfg, "model": {}})
+    checkpoint.begin_training(options, model.state_dict())
+    _check(folder, weights, checkpoint, arch)
     target.parent.mkdir(parents=True, exist_ok=True)
     _write_beside(target, files)
-    checkpoint.write(state, target)
+    checkpoint.write(target)
     return [*notes, f"architecture {arch} of {config['num_hidden_layers']} layers", f"wrote {', '.join(files)} beside"]
 
 
-def _check(folder: Path, weights: Weights, state: Dict[str, Any], arch: str) -> None:
-    """Check that fairseq computes from a state what transformers computes from a folder."""
+def _check(folder: Path, weights: Weights, checkpoint: Checkpoint, arch: str) -> None:
+    """Check that fairseq computes from a checkpoint what transformers computes from a folder."""
     head, language_model = "classifier.out_proj.weight" in weights, "lm_head.dense.weight" in weights
     kind = CLASSIFIER if head else MASKED_LM if language_model else HEADLESS
     result = f"the {arch}"
-    imported = models.load(state, f"{folder}: {result}")
+    imported = building.load(checkpoint.called(f"{folder}: {result}"))
     probe = probe_of(imported)
-    ours = Expected.of(imported, lambda model: outputs(model, probe, f"{folder}: {result}"), steps_of(state["model"]))
+    ours = Expected.of(
+        imported, lambda model: outputs(model, probe, f"{folder}: {result}"), steps_of(checkpoint.weights)
+    )
     original = load(folder, kind, f"{folder} as transformers' {kind}", weights if is_pickle(folder) else None)
     theirs = roberta_outputs(original, probe.inputs["src_tokens"], probe.text, str(folder))
     name = of_head(HEAD) if head else LOGITS if language_model else FEATURES

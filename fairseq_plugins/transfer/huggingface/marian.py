@@ -9,12 +9,9 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from fairseq_plugins.checkpoints import CheckpointError, PathLike
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, Weights, building
+from fairseq_plugins.checkpoints.probe import BOS, LOGITS, PAD, Expected, outputs, padded, probe_of, steps_of
 from fairseq_plugins.corpus import write_whole
-from fairseq_plugins.transfer import models
-from fairseq_plugins.transfer import state as checkpoint
-from fairseq_plugins.transfer.probe import BOS, LOGITS, PAD, Expected, outputs, padded, probe_of, steps_of
-from fairseq_plugins.transfer.state import Weights
 
 from .files import CONFIG, is_pickle, read_json, read_weights
 from .marian_config import to_arguments
@@ -58,33 +55,33 @@ def import_marian(source: PathLike, target: PathLike) -> List[str]:
     vocabulary = marian_vocabulary(read_json(folder / "vocab.json"), config, words.size(0), str(folder))
     cfg = training_config(arguments, str(target.parent))
     rows = len(vocabulary.rows)
-    model = models.build(cfg["model"], models.Vocabularies(rows, rows)).to(words.dtype)
+    model = building.build(cfg["model"], building.Vocabularies(rows, rows)).to(words.dtype)
     _load(model, weights, vocabulary, folder)
 
     files = {name: (folder / name).read_bytes() for name in TEXT_MODELS if (folder / name).is_file()}
     files["dict.txt"] = vocabulary.dictionary().encode("utf-8")
-    state: Dict[str, Any] = {"args": None, "cfg": cfg, "model": {}}
-    checkpoint.begin_training(state, cfg["model"], model.state_dict())
-    _check(folder, weights, state, vocabulary.rows)
+    checkpoint = Checkpoint(str(folder), {"args": None, "cfg": cfg, "model": {}})
+    checkpoint.begin_training(cfg["model"], model.state_dict())
+    _check(folder, weights, checkpoint, vocabulary.rows)
     target.parent.mkdir(parents=True, exist_ok=True)
     _write_beside(target, files)
-    checkpoint.write(state, target)
+    checkpoint.write(target)
     return _notes(config, vocabulary, list(files))
 
 
-def _check(folder: Path, weights: Weights, state: Dict[str, Any], rows: List[int]) -> None:
-    """Check that fairseq computes from a state what transformers computes from a folder, for all symbols but ``<s>``.
+def _check(folder: Path, weights: Weights, checkpoint: Checkpoint, rows: List[int]) -> None:
+    """Check that fairseq computes what transformers computes from a folder, for all symbols but ``<s>``.
 
     ``rows`` has Marian's row for each of ours.
     """
     result = f"the {ARCHITECTURE}"
-    imported = models.load(state, f"{folder}: {result}")
+    imported = building.load(checkpoint.called(f"{folder}: {result}"))
     probe = probe_of(imported)
 
     def words(model: Any) -> Dict[str, Tensor]:
         return {LOGITS: outputs(model, probe, f"{folder}: {result}")[LOGITS][:, BOS + 1 :]}
 
-    ours = Expected.of(imported, words, steps_of(state["model"]))
+    ours = Expected.of(imported, words, steps_of(checkpoint.weights))
     place, pad = torch.tensor(rows), rows[PAD]
     # on the left Marian would count padding among the positions
     sources = place[padded([row[row != PAD] for row in probe.inputs["src_tokens"]])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Dict
 
-from fairseq_plugins.transfer.state import Weights
+from fairseq_plugins.checkpoints import Weights
 
 EMBEDDINGS, POSITIONS = "roberta.embeddings.word_embeddings.weight", "roberta.embeddings.position_embeddings.weight"
 #: fairseq's name -> Hugging Face's, outside the layers

@@ -8,9 +8,8 @@ from typing import Any, Iterator, Optional
 
 from torch import Tensor
 
-from fairseq_plugins.checkpoints import CheckpointError
-from fairseq_plugins.transfer.probe import running
-from fairseq_plugins.transfer.state import Weights
+from fairseq_plugins.checkpoints import CheckpointError, Weights
+from fairseq_plugins.checkpoints.probe import running
 
 from .files import INSTALL
 

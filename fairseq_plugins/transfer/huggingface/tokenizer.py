@@ -13,10 +13,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from fairseq.data import Dictionary
-
 from fairseq_plugins.byte_bpe import ENCODER, MERGES
 from fairseq_plugins.checkpoints import CheckpointError, PathLike
+from fairseq_plugins.dictionary import load_dictionary
 
 from .files import INSTALL, read_json, write_json
 
@@ -38,8 +37,9 @@ def read_dictionary(path: PathLike, rows: int) -> List[str]:
 
     Raises:
         CheckpointError: there are not as many as the model has rows.
+        CorpusError: they cannot be read.
     """
-    made = Dictionary.load(str(path))
+    made = load_dictionary(path)
     made.add_symbol(MASK)
     if len(made) != rows:
         raise CheckpointError(

@@ -33,13 +33,15 @@ import torch
 from omegaconf import base as omegaconf_base
 from omegaconf import nodes as omegaconf_nodes
 
+from fairseq_plugins.errors import UserError
+
 #: set to 1 to read files with Python's own pickle; only for files whose origin you trust
 TRUST_VARIABLE = "FAIRSEQ_PLUGINS_TRUST_CHECKPOINTS"
 
 WEIGHTS_ONLY_EXISTS = "weights_only" in inspect.signature(torch.load).parameters
 
 
-class UntrustedCheckpointError(pickle.UnpicklingError):
+class UntrustedCheckpointError(UserError, pickle.UnpicklingError):
     """A checkpoint asks for a function or class that fairseq's checkpoints do not hold; nothing of it was run.
 
     Args:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
-from argparse import Action, ArgumentParser, Namespace
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace, _StoreConstAction
 from copy import copy
-from typing import Any, Dict, List, Optional
+from typing import Any, Collection, Dict, List, Optional
 
 import torch
 from fairseq import models as fairseq_models
 from fairseq.data import Dictionary
-from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 
-from fairseq_plugins.checkpoints import CheckpointError, PathLike
-from fairseq_plugins.models.grid import is_ours
+from fairseq_plugins.dictionary import load_dictionary
+from fairseq_plugins.lines import PathLike
+from fairseq_plugins.models.grid import SIZES, architecture_name, is_ours
+from fairseq_plugins.models.options import add_model_args
 from fairseq_plugins.models.pruning import prune_as
 from fairseq_plugins.models.scales import SCALES
 
-from . import state as checkpoint
-from .state import Weights
+from .checkpoint import Checkpoint, Weights
+from .reading import CheckpointError
 
 
 class Vocabularies:
@@ -66,29 +68,33 @@ def _output_rows(weights: Weights) -> int:
     return sum(w.size(0) for w in [*head, *tails]) - classes
 
 
-def check_dictionary(path: PathLike, state: Dict[str, Any], source: str) -> None:
+def check_dictionary(path: PathLike, checkpoint: Checkpoint) -> None:
     """Check that a ``dict.txt`` has as many symbols as a model was trained with, on either side of a translation.
 
     Raises:
         CheckpointError: it has not.
+        CorpusError: it cannot be read.
     """
-    tokens = vocabularies(state["model"], source)
+    tokens = vocabularies(checkpoint.weights, checkpoint.name)
     trained = {len(tokens.source_dictionary), len(tokens.target_dictionary)}
-    found = Dictionary.load(str(path))
-    if family(ARCH_MODEL_REGISTRY.get(checkpoint.architecture(state), object)) == "roberta":
+    found = load_dictionary(path)
+    if family_of(checkpoint.architecture) == "roberta":
         found.add_symbol("<mask>")  # as fairseq's tasks do
     if len(found) not in trained:
         raise CheckpointError(
-            f"{path} makes a vocabulary of {len(found)} symbols, but {source} was trained with "
+            f"{path} makes a vocabulary of {len(found)} symbols, but {checkpoint.name} was trained with "
             f"{' and '.join(map(str, sorted(trained)))}: binarise the data with the pretrained model's dictionary"
         )
 
 
 def family(model_class: type) -> str:
     """``transformer``, ``roberta`` or ``transformer_lm``, for stock models and ours; empty for any other."""
-    from fairseq_plugins.models.grid import SIZES
-
     return next((name for name in SIZES if issubclass(model_class, MODEL_REGISTRY[name])), "")
+
+
+def family_of(arch: str) -> str:
+    """The family of an architecture's model; empty for any other, and for one that is not known."""
+    return family(ARCH_MODEL_REGISTRY.get(arch, object))
 
 
 def build(options: Namespace, tokens: Vocabularies, seed: int = 1) -> Any:
@@ -102,28 +108,30 @@ def build(options: Namespace, tokens: Vocabularies, seed: int = 1) -> Any:
         return fairseq_models.build_model(options, tokens)
 
 
-def load(state: Dict[str, Any], source: str) -> Any:
+def load(checkpoint: Checkpoint) -> Any:
     """The model of a checkpoint with its weights, in evaluation mode, float64 if they are and float32 otherwise.
 
     Raises:
         CheckpointError: fairseq does not know the architecture, or the weights are not of the model that it builds.
     """
-    options, weights = checkpoint.model_options(state), dict(state["model"])
-    arch = checkpoint.architecture(state)
-    if arch not in ARCH_MODEL_REGISTRY or not family(ARCH_MODEL_REGISTRY[arch]):
-        raise CheckpointError(f"{source}: its architecture {arch} is no transformer, roberta or transformer_lm")
+    options, weights, arch = checkpoint.options, dict(checkpoint.weights), checkpoint.architecture
+    kind = family_of(arch)
+    if not kind:
+        raise CheckpointError(
+            f"{checkpoint.name}: its architecture {arch} is no transformer, roberta or transformer_lm"
+        )
     options.load_checkpoint_heads = True
-    if family(ARCH_MODEL_REGISTRY[arch]) == "transformer_lm":
+    if kind == "transformer_lm":
         for option, parameter in SCALES.items():  # which fairseq hands to no layer, whatever the options say
             if not any(parameter in name for name in weights):
                 setattr(options, option, False)
     positions = trained_positions(weights)
-    if family(ARCH_MODEL_REGISTRY[arch]) == "roberta" and positions is not None:
+    if kind == "roberta" and positions is not None:
         options.max_positions = positions
-    tokens = vocabularies(weights, source)
+    tokens = vocabularies(weights, checkpoint.name)
     try:
         model = build(options, tokens)
-        if family(ARCH_MODEL_REGISTRY[arch]) == "roberta" and not is_ours(arch):
+        if kind == "roberta" and not is_ours(arch):
             layers = model.encoder.sentence_encoder.layers
             prune_as(options, layers, weights, "encoder.sentence_encoder.layers")  # as fairseq's trainer does, first
             for number in range(len(layers)):
@@ -133,7 +141,7 @@ def load(state: Dict[str, Any], source: str) -> Any:
         model.load_state_dict(weights, strict=True, model_cfg=options)  # type: ignore[call-arg]  # fairseq's own
     except Exception as error:  # whatever options of another time or place make fairseq stop with
         reason = " ".join(str(error).split()) or repr(error)
-        raise CheckpointError(f"{source}: not the weights of its architecture {arch} ({reason})") from error
+        raise CheckpointError(f"{checkpoint.name}: not the weights of its architecture {arch} ({reason})") from error
     return model.eval()
 
 
@@ -156,10 +164,44 @@ def option_parser(arch: str) -> ArgumentParser:
     return parser
 
 
+def command_options(arch: str, options: Namespace, source: str, besides: Collection[str] = ()) -> List[str]:
+    """The words that ``fairseq-train --arch`` needs besides to build a model of these options.
+
+    Args:
+        arch: an architecture.
+        options: of a model of it, complete.
+        source: the model's name in messages.
+        besides: names of options to leave out.
+
+    Raises:
+        CheckpointError: the architecture is not known, or has a switch on that is off in the model.
+    """
+    if arch not in ARCH_MODEL_REGISTRY:
+        raise CheckpointError(
+            f"{source}: its architecture {arch} is not known here; it was trained with another plugin"
+        )
+    # as fairseq-train reads them: what is not given is not there, and the architecture fills it in
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    ARCH_MODEL_REGISTRY[arch].add_args(parser.add_argument_group(argument_default=SUPPRESS))
+    defaults = parser.parse_args([])
+    ARCH_CONFIG_REGISTRY[arch](defaults)
+    words: List[str] = []
+    for action in parser._actions:
+        name, option = action.dest, action.option_strings[-1]
+        value = getattr(options, name, None)
+        if name in besides or value is None or value == getattr(defaults, name, None):
+            continue
+        if not isinstance(action, _StoreConstAction):
+            words += [option, str(value)]
+        elif value == action.const:
+            words.append(option)
+        elif hasattr(defaults, name):
+            raise CheckpointError(f"{source}: its model has {option} off, which no option of {arch} can say")
+    return words
+
+
 def every_model_option() -> List[Action]:
     """The options of every family's model, each name once."""
-    from fairseq_plugins.models.grid import SIZES, architecture_name
-
     found: Dict[str, Action] = {}
     for name in SIZES:
         for action in option_parser(architecture_name(name, "baseline", ""))._actions:
@@ -169,8 +211,6 @@ def every_model_option() -> List[Action]:
 
 def plugin_option_names() -> List[str]:
     """The names of the options that stock fairseq does not have."""
-    from fairseq_plugins.models.options import add_model_args
-
     parser = ArgumentParser(add_help=False)
     add_model_args(parser)
     return [action.dest for action in parser._actions]

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from contextlib import suppress
-from typing import Any, Dict, List
+from typing import Dict, List
 
 import torch
-from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
+from fairseq.models import ARCH_CONFIG_REGISTRY
 
 from fairseq_plugins.attention.config import SITES, AttentionConfig, attention_options
 from fairseq_plugins.attention.stages import STAGES
-from fairseq_plugins.checkpoints import CheckpointError
+from fairseq_plugins.models.grid import FAMILY_SITES
 
-from . import models
-from . import state as checkpoint
-from .state import UNUSED, Weights
+from . import building
+from .checkpoint import UNUSED, Checkpoint, Weights
+from .reading import CheckpointError
 
 #: options that no output in evaluation depends on, or only by a parameter's shape
 FREE = re.compile(
@@ -36,8 +36,8 @@ TABLES = (
 LISTED = 3
 
 
-def signature(state: Dict[str, Any], source: str) -> Dict[str, str]:
-    """What is said of a model -> what it is; ``source`` is its name in messages.
+def signature(checkpoint: Checkpoint) -> Dict[str, str]:
+    """What is said of a model -> what it is.
 
     The architecture, every option that changes what it computes (those that are missing as the architecture has them),
     attention's choices at each site with the options of these choices alone, the sizes of the dictionaries, which
@@ -46,20 +46,19 @@ def signature(state: Dict[str, Any], source: str) -> Dict[str, str]:
     Raises:
         CheckpointError: an option of attention has a value that it cannot have.
     """
-    arch, weights = checkpoint.architecture(state), state["model"]
-    options = checkpoint.model_options(state)
+    arch, options = checkpoint.architecture, checkpoint.options
     with suppress(Exception):  # an architecture of other times: its options are compared as they are
         ARCH_CONFIG_REGISTRY[arch](options)
     found = {"architecture": arch}
-    for action in models.every_model_option():
+    for action in building.every_model_option():
         if action.dest not in attention_options() and not FREE.fullmatch(action.dest):
             found[action.option_strings[-1]] = str(getattr(options, action.dest, None) or "off")
-    found.update(_attention(options, arch, source))
+    found.update(_attention(options, checkpoint))
     with suppress(CheckpointError):  # no model of our families
-        sizes = models.vocabularies(weights, source)
+        sizes = building.vocabularies(checkpoint.weights, checkpoint.name)
         found["symbols of the source dictionary"] = str(len(sizes.source_dictionary))
         found["symbols of the target dictionary"] = str(len(sizes.target_dictionary))
-    return {**found, **_tables(weights), **_shapes(weights)}
+    return {**found, **_tables(checkpoint.weights), **_shapes(checkpoint.weights)}
 
 
 def differences(first: Dict[str, str], second: Dict[str, str]) -> List[str]:
@@ -74,14 +73,12 @@ def differences(first: Dict[str, str], second: Dict[str, str]) -> List[str]:
 SHAPE = "the shape of "
 
 
-def _attention(options: Namespace, arch: str, source: str) -> Dict[str, str]:
-    from fairseq_plugins.models.grid import FAMILY_SITES
-
+def _attention(options: Namespace, checkpoint: Checkpoint) -> Dict[str, str]:
     try:
         config = AttentionConfig.from_options(options)
     except ValueError as error:
-        raise CheckpointError(f"{source}: {error}") from None
-    sites = FAMILY_SITES.get(models.family(ARCH_MODEL_REGISTRY.get(arch, object)), SITES)
+        raise CheckpointError(f"{checkpoint.name}: {error}") from None
+    sites = FAMILY_SITES.get(building.family_of(checkpoint.architecture), SITES)
     found = {}
     for stage in STAGES:
         for site in sites:

@@ -15,10 +15,9 @@ from typing import Any, Callable, Dict, Iterator, List, Sequence
 import torch
 from torch import Tensor
 
-from fairseq_plugins.checkpoints import CheckpointError
-
-from . import models
-from .state import Weights
+from . import building
+from .checkpoint import Checkpoint, Weights
+from .reading import CheckpointError
 
 #: tokens of each sentence, or as many as the model takes
 LENGTHS = (33, 13, 7, 3)
@@ -178,11 +177,11 @@ class Expected:
                 )
 
 
-def check_states(before: Dict[str, Any], after: Dict[str, Any], source: str, result: str) -> None:
+def check_same(before: Checkpoint, after: Checkpoint, result: str) -> None:
     """Check that two checkpoints in memory are models of the same outputs; see :meth:`Expected.check`."""
-    original = models.load(before, source)
+    original = building.load(before)
     probe = probe_of(original)
-    expected = Expected.of(original, lambda model: outputs(model, probe, source), steps_of(before["model"]))
+    expected = Expected.of(original, lambda model: outputs(model, probe, before.name), steps_of(before.weights))
     del original  # room for two models is wherever one was trained, but not for three
-    name = f"{source}: {result}"
-    expected.check(outputs(models.load(after, name).double(), probe, name), source, result)
+    name = f"{before.name}: {result}"
+    expected.check(outputs(building.load(after.called(name)).double(), probe, name), before.name, result)

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
-from typing import BinaryIO, Iterator
+from typing import BinaryIO, Iterator, List, Sequence
 
 #: what the system says when there is no room: the disk is full, the quota used up, the file too large
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -17,25 +17,51 @@ class DiskFullError(OSError):
 
 
 @contextlib.contextmanager
+def whole(paths: Sequence[str], ending: str = ".tmp") -> Iterator[List[BinaryIO]]:
+    """Open files for writing under temporary names; at the end all are synced to the disk and take their own.
+
+    After an error none of them is there, and what had their names still has. The error is the system's or the block's.
+
+    Args:
+        paths: the files.
+        ending: of the temporary names.
+    """
+    temporary = [f"{path}{ending}" for path in paths]
+    try:
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(open(name, "wb", buffering=1 << 20)) for name in temporary]
+            yield files  # type: ignore[misc]
+            for file in files:
+                file.flush()
+                os.fsync(file.fileno())
+        for name, path in zip(temporary, paths):
+            os.replace(name, path)
+        for folder in {os.path.dirname(path) or "." for path in paths}:
+            _sync_folder(folder)
+    finally:
+        for name in temporary:
+            with contextlib.suppress(OSError):
+                os.remove(name)
+
+
+@contextlib.contextmanager
 def replacing(path: str) -> Iterator[BinaryIO]:
-    """Open ``path + ".tmp"`` for writing; at the end it is synced to the disk and takes the place of ``path``.
+    """:func:`whole` for one file, a checkpoint, as ``path + ".tmp"``.
 
     Raises:
         DiskFullError: no room; the unfinished file is gone, ``path`` is as it was.
     """
-    temporary = f"{path}.tmp"
+    written = 0
     try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(os.path.dirname(path) or ".")
+        with whole([path]) as (file,):
+            try:
+                yield file
+            finally:
+                with contextlib.suppress(OSError, ValueError):
+                    file.flush()
+                with contextlib.suppress(OSError, ValueError):
+                    written = os.fstat(file.fileno()).st_size
     except BaseException as error:
-        written = 0
-        with contextlib.suppress(OSError):
-            written = os.path.getsize(temporary)
-            os.remove(temporary)
         if not _no_room(error, path, written):
             raise
         free = shutil.disk_usage(os.path.dirname(path) or ".").free

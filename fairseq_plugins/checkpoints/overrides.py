@@ -10,10 +10,17 @@ from typing import Any, Dict, Iterator, List
 
 from omegaconf import OmegaConf
 
-from .checkpoints import CheckpointError, get_option, model_configs, own_architecture
+from fairseq_plugins.attention.config import attention_options
+from fairseq_plugins.models import option_names
+from fairseq_plugins.models.grid import is_ours
+
+from .checkpoint import Checkpoint
+from .convert import convert
+from .options import get_option
+from .reading import CheckpointError
 
 
-def check_overrides(state: Dict[str, Any], overrides: Dict[str, Any], source: str) -> None:
+def check_overrides(checkpoint: Checkpoint, overrides: Dict[str, Any]) -> None:
     """Check that each override's name is one that the checkpoint's configuration has or that anything of fairseq takes.
 
     For models of this plugin every other name is refused, for others (whose code may read whatever it is given) those
@@ -22,11 +29,9 @@ def check_overrides(state: Dict[str, Any], overrides: Dict[str, Any], source: st
     Raises:
         CheckpointError: a name is refused, or the options of a section are given where there are no sections.
     """
-    from .models import option_names
-
-    cfg = state.get("cfg")
-    ours = bool(own_architecture(state))
-    names = [*overrides, *_in_sections(cfg, overrides, ours, source)]
+    cfg = checkpoint.state.get("cfg")
+    ours = bool(own_architecture(checkpoint))
+    names = [*overrides, *_in_sections(cfg, overrides, ours, checkpoint.name)]
     unknown = set(names) - set(_names(cfg))
     if not unknown:
         return
@@ -36,7 +41,7 @@ def check_overrides(state: Dict[str, Any], overrides: Dict[str, Any], source: st
             continue
         hint = option_names.suggestion(name, known if ours else option_names.plugin_option_names())
         if ours or hint:
-            raise CheckpointError(f"{source}: no option has the name {name!r} that is to be overridden{hint}")
+            raise CheckpointError(f"{checkpoint.name}: no option has the name {name!r} that is to be overridden{hint}")
 
 
 def _names(config: Any) -> Iterator[str]:
@@ -51,13 +56,11 @@ def _names(config: Any) -> Iterator[str]:
 
 def _in_sections(cfg: Any, overrides: Dict[str, Any], ours: bool, source: str) -> List[str]:
     """The names in sections that are given as a whole, such as ``{'model': {...}}``, which only hydra's have."""
-    from .models.option_names import plugin_option_names
-
     names: List[str] = []
     for section, options in overrides.items():
         if not isinstance(options, dict) or cfg is None or section not in cfg:
             continue
-        if isinstance(cfg[section], Namespace) if ours else plugin_option_names() & options.keys():
+        if isinstance(cfg[section], Namespace) if ours else option_names.plugin_option_names() & options.keys():
             raise CheckpointError(
                 f"{source}: {section!r} cannot be overridden as a whole: give {', '.join(map(repr, options))} alone"
             )
@@ -65,13 +68,41 @@ def _in_sections(cfg: Any, overrides: Dict[str, Any], ours: bool, source: str) -
     return names
 
 
-def misfit(state: Dict[str, Any], overrides: Dict[str, Any]) -> str:
-    """Which overrides differ from what a model was trained with: ``"attention_projection='neural' (trained: ...)"``."""
-    from .models.option_names import family_option_names
+def override_attention(checkpoint: Checkpoint, overrides: Dict[str, Any]) -> None:
+    """Give a loaded checkpoint the options of this plugin's models among ``overrides``, in place.
 
+    A stock model becomes the ``baseline`` of its family; all its other options are fairseq's to override. A model of
+    this plugin gets every option that its parser has, whether or not its configuration names it.
+
+    Raises:
+        CheckpointError: a stock model of a family that this plugin does not have.
+    """
+    ours = own_architecture(checkpoint)
+    names = option_names.parser_option_names(ours) if ours else option_names.plugin_option_names()
+    chosen = {name: value for name, value in overrides.items() if name in names}
+    if not chosen:
+        return
+    if not ours:
+        try:
+            convert(checkpoint, "baseline")
+        except CheckpointError:
+            if chosen.keys() & set(attention_options()):
+                raise
+            return  # some other model's option of that name
+    checkpoint.set_options(**chosen)
+
+
+def own_architecture(checkpoint: Checkpoint) -> str:
+    """The architecture's name if it is one of this plugin's; else nothing."""
+    names = (str(get_option(config, key)) for config in checkpoint.configs for key in ("arch", "_name"))
+    return next(filter(is_ours, names), "")
+
+
+def misfit(checkpoint: Checkpoint, overrides: Dict[str, Any]) -> str:
+    """Which overrides differ from what a model was trained with: ``"attention_projection='neural' (trained: ...)"``."""
     changed = []
-    for name in sorted(family_option_names() & overrides.keys()):
-        found = [get_option(config, name) for config in model_configs(state)]
+    for name in sorted(option_names.family_option_names() & overrides.keys()):
+        found = [get_option(config, name) for config in checkpoint.configs]
         trained = next((value for value in found if value is not None), None)
         if overrides[name] != trained:
             changed.append(f"{name}={overrides[name]!r}" + ("" if trained is None else f" (trained: {trained!r})"))

@@ -1,0 +1,12 @@
+"""Checkpoints: reading them safely, what they say of their model, converting, averaging, overriding, writing whole.
+
+A checkpoint is read once into a :class:`Checkpoint`. The other files of this room build models and are imported where
+they are needed.
+"""
+
+from fairseq_plugins.lines import PathLike
+
+from .checkpoint import Checkpoint, Weights
+from .reading import CheckpointError
+
+__all__ = ["Checkpoint", "CheckpointError", "PathLike", "Weights"]
