@@ -4,11 +4,11 @@ import subprocess
 import sys
 
 import pytest
-from fairseq_plugins.results import read_lines
 from pipeline_tools import ROOT, script
 from sacrebleu.metrics import BLEU
 
 from fairseq_plugins import cli
+from fairseq_plugins.lines import read_lines
 from fairseq_plugins.parsing.score import score_sequences
 
 LOG = """\

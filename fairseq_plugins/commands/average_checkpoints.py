@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 
-from fairseq_plugins.checkpoints.average import EPOCH, UPDATE, average, last_checkpoints
 from fairseq_plugins.errors import UserError
 
 
@@ -26,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from fairseq_plugins.checkpoints.average import EPOCH, UPDATE, average, last_checkpoints
+
     paths = args.inputs
     if args.last is not None:
         if len(paths) != 1:

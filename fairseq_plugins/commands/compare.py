@@ -12,10 +12,8 @@ from __future__ import annotations
 import argparse
 import logging
 
-from fairseq_plugins.report import compare
 from fairseq_plugins.report.outputs import add_output_arguments, write_outputs
 from fairseq_plugins.report.plots import plot_validation
-from fairseq_plugins.report.translations import read_translation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from fairseq_plugins.report import compare
+    from fairseq_plugins.report.translations import read_translation
+
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)
     runs = [read_translation(folder, args.subset, args.reference) for folder in args.runs]
     report = compare.summarise(runs, args.baseline, args.samples)

@@ -10,8 +10,6 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.checkpoints.convert import convert_checkpoint
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", metavar="IN", help="checkpoint to read")
@@ -20,6 +18,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from fairseq_plugins.checkpoints.convert import convert_checkpoint
+
     notes = convert_checkpoint(args.source, args.target, args.to)
     for note in notes:
         print(f"convert-checkpoint: {note}", file=sys.stderr)

@@ -19,10 +19,10 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.transfer.ctranslate2.exporting import QUANTIZATIONS, export_ctranslate2
-
 
 def add_arguments(parser: ArgumentParser) -> None:
+    from fairseq_plugins.transfer.ctranslate2.exporting import QUANTIZATIONS
+
     parser.add_argument("source", metavar="CKPT", help="checkpoint to read")
     parser.add_argument("target", metavar="OUTDIR", help="folder to write")
     parser.add_argument("--dict", required=True, metavar="FILE", help="the source language's dict.txt")
@@ -31,6 +31,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from fairseq_plugins.transfer.ctranslate2.exporting import export_ctranslate2
+
     notes = export_ctranslate2(args.source, args.target, args.dict, args.target_dict, args.quantization)
     for note in notes:
         print(f"export-ctranslate2: {note}", file=sys.stderr)

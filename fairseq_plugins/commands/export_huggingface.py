@@ -16,8 +16,6 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.transfer.huggingface.exporting import export_huggingface
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", metavar="CKPT", help="checkpoint to read")
@@ -30,6 +28,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from fairseq_plugins.transfer.huggingface.exporting import export_huggingface
+
     notes = export_huggingface(args.source, args.target, args.head, args.masked_lm, args.dict, args.bpe_dir)
     for note in notes:
         print(f"export-huggingface: {note}", file=sys.stderr)

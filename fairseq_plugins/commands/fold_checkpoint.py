@@ -14,8 +14,6 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.transfer.fold import fold_checkpoint
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", metavar="IN", help="checkpoint to read")
@@ -23,6 +21,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from fairseq_plugins.transfer.fold import fold_checkpoint
+
     notes = fold_checkpoint(args.source, args.target)
     for note in notes:
         print(f"fold-checkpoint: {note}", file=sys.stderr)

@@ -24,11 +24,6 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import List
 
-from fairseq_plugins.checkpoints import CheckpointError
-from fairseq_plugins.transfer.huggingface.files import CONFIG, read_json
-from fairseq_plugins.transfer.huggingface.importing import import_huggingface
-from fairseq_plugins.transfer.huggingface.marian import import_marian
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", metavar="DIR", help="folder to read")
@@ -53,6 +48,11 @@ def import_folder(args: Namespace) -> List[str]:
         CheckpointError: it cannot be imported.
         CorpusError: a file cannot be written.
     """
+    from fairseq_plugins.checkpoints import CheckpointError
+    from fairseq_plugins.transfer.huggingface.files import CONFIG, read_json
+    from fairseq_plugins.transfer.huggingface.importing import import_huggingface
+    from fairseq_plugins.transfer.huggingface.marian import import_marian
+
     if read_json(Path(args.source) / CONFIG).get("model_type") != "marian":
         return import_huggingface(args.source, args.target, args.to, args.seed)
     if args.to == "stock":

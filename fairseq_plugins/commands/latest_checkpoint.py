@@ -9,8 +9,6 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.checkpoints.newest import latest_checkpoint
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="fairseq's --save-dir")
@@ -22,6 +20,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from fairseq_plugins.checkpoints.newest import latest_checkpoint
+
     def report(sentence: str) -> None:
         print(f"latest-checkpoint: {sentence}", file=sys.stderr)
 

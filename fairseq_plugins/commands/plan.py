@@ -14,9 +14,6 @@ from __future__ import annotations
 
 from argparse import REMAINDER, ArgumentParser, Namespace
 
-import fairseq_plugins.models  # noqa: F401  registers the architectures
-from fairseq_plugins.planning import Corpus, Machine, make_plan, parse_training, show
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--vocabulary", type=int, required=True, metavar="N", help="symbols of the dictionary")
@@ -30,6 +27,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    import fairseq_plugins.models  # noqa: F401  registers the architectures
+    from fairseq_plugins.planning import Corpus, Machine, make_plan, parse_training, show
+
     words = args.training[1:] if args.training[:1] == ["--"] else args.training
     corpus = Corpus(args.vocabulary, args.train_tokens, args.disk_gb)
     machine = Machine(args.devices, args.nodes, "CPU process" if args.cpu else "GPU", args.throughput)

@@ -13,7 +13,7 @@ import re
 from argparse import ArgumentParser, Namespace
 from typing import Any, Dict, List
 
-from fairseq_plugins.durable import replacing
+from fairseq_plugins.runtime.durable import replacing
 
 
 def add_arguments(parser: ArgumentParser) -> None:

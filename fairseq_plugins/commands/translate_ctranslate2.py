@@ -16,11 +16,6 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 
-from fairseq.data.data_utils import post_process
-
-from fairseq_plugins.byte_bpe import read_lines
-from fairseq_plugins.transfer.ctranslate2.search import load_translator, translate
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="folder of export-ctranslate2")
@@ -44,6 +39,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from fairseq.data.data_utils import post_process
+
+    from fairseq_plugins.byte_bpe import read_lines
+    from fairseq_plugins.transfer.ctranslate2.search import load_translator, translate
+
     sentences = [line.split() for line in read_lines(args.source)]
     translator = load_translator(
         args.folder, device=args.device, compute_type=args.compute_type, intra_threads=args.threads
