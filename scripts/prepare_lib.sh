@@ -170,18 +170,8 @@ plugin() {
     fi
 }
 
-# fairseq-plugins WORD...: that of the chosen Python, without the seconds that registering the models with fairseq takes.
-fairseq-plugins() { "$PYTHON" -c "$LIGHT_CLI" "$ROOT" "$@"; }
-
-# The package's own __init__ imports torch and fairseq, which the data tools do not need.
-LIGHT_CLI='
-import os, sys, types
-package = types.ModuleType("fairseq_plugins")
-package.__path__ = [os.path.join(sys.argv.pop(1), "fairseq_plugins")]
-sys.modules["fairseq_plugins"] = package
-from fairseq_plugins.cli import main
-sys.exit(main())
-'
+# fairseq-plugins WORD...: that of the chosen Python.
+fairseq-plugins() { "$PYTHON" -m fairseq_plugins.cli "$@"; }
 
 # ------------------------------------------------------------------ start and end
 

@@ -35,7 +35,6 @@ refuse --url --bpe --min-tokens --max-tokens --ratio --drop-duplicates --drop-em
 
 import_model() {
     make_dir "$PARTIAL/model"
-    # Registering the models with fairseq is what the light command line leaves out.
     LOGLEVEL=WARNING run "$PYTHON" -m fairseq_plugins.cli import-huggingface "$MODEL" "$PARTIAL/model/model.pt"
 }
 
