@@ -33,7 +33,7 @@ tqdm.tqdm.monitor_interval = 0  # its thread could hold a lock when a test forks
 SLOW = {
     *("against_stock/test_against_stock.py", "analysis/test_analyse_attention.py", "benchmark/test_benchmark.py"),
     *("benchmark/test_generation.py", "benchmark/test_startup.py", "compat/test_contracts.py"),
-    *("compat/test_context_window.py", "compat/test_evaluation.py", "compat/test_levenshtein.py"),
+    *("compat/test_context_window.py", "compat/test_left_out.py", "compat/test_levenshtein.py"),
     *("compat/test_lines.py", "compat/test_user_dir.py", "compat/test_workers.py"),
     *("criterions/test_fused_in_processes.py", "criterions/test_fused_training.py", "glue/test_glue_evaluate.py"),
     *("glue/test_glue_scripts.py", "models/test_guided_alignment.py", "models/test_monte_carlo_dropout.py"),
