@@ -40,7 +40,7 @@ refuse --from --url --repair --drop-empty
 generate_corpus() {
     make_dir "$PARTIAL/raw"
     plugin toy-corpus --out "$PARTIAL/raw" --seed "$TOY_SEED" --train "$TRAIN" --valid "$VALID" --test "$TEST"
-    [[ -n "$DRY_RUN" ]] || printf '%s\n' "${TEST_NAMES[@]}" >"$PARTIAL/raw/test.names"
+    [[ "$DRY_RUN" == 1 ]] || printf '%s\n' "${TEST_NAMES[@]}" >"$PARTIAL/raw/test.names"
 }
 
 parse_options "$@"
