@@ -108,7 +108,7 @@ def repair_program(program: ModuleType) -> None:
 
 @contextlib.contextmanager
 def counted(program: str, cfg: Any, output_file: Any = None, **_: Any) -> Iterator[None]:
-    """Around a program's main function, with its arguments; at the end says, where its output goes, what was left out."""
+    """Around a program's main function, with its arguments; says at the end, where output goes, what was left out."""
     evaluation = Evaluation(program, cfg)
     _running.append(evaluation)
     try:
