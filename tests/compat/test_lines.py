@@ -201,9 +201,11 @@ def test_open_takes_all_that_open_takes(tmp_path):
 
 def test_the_workers_of_any_start_method_are_repaired():
     for module in (binarizer, dictionary):
-        with module.Pool(1) as pool:
-            assert pool.apply(len, ("ab",)) == 2
-            assert pool._initializer.__module__ == "fairseq_plugins.compat.lines"
+        pool = module.Pool(1)
+        assert pool.apply(len, ("ab",)) == 2
+        assert pool._initializer.__module__ == "fairseq_plugins.compat.lines"
+        pool.close()  # not terminate: after a training in this process SIGTERM ends nobody
+        pool.join()
 
 
 def test_a_program_reaches_the_processes_that_it_starts():

@@ -45,6 +45,7 @@ def run(trains=True, gpu=False, backend="pytorch_ddp", more=None, **common):
                 distributed_no_spawn=True,
                 ddp_backend=backend,
                 pipeline_model_parallel=False,
+                tpu=common.get("tpu", False),
             ),
         )
         main = train if trains else Generate()

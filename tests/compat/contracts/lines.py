@@ -87,8 +87,11 @@ def start(place):
 
 def pooled(*arguments, **kwargs):
     def call(_):
-        with binarizer.Pool(*arguments, **kwargs) as pool:
-            return pool.apply(len, ("ab",)), pool.apply(os.getenv, ("CONTRACT",))
+        pool = binarizer.Pool(*arguments, **kwargs)
+        found = pool.apply(len, ("ab",)), pool.apply(os.getenv, ("CONTRACT",))
+        pool.close()  # not terminate: after a training in this process SIGTERM ends nobody
+        pool.join()
+        return found
 
     return call
 

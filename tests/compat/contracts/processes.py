@@ -8,6 +8,7 @@ from answers import Purpose, repaired
 from fairseq.distributed import utils as distributed_utils
 from fairseq.models import distributed_fairseq_model
 from fairseq_cli import train
+from omegaconf import OmegaConf
 
 
 def wrapped(*arguments, **kwargs):
@@ -42,12 +43,12 @@ def started(main=lambda cfg, **kwargs: kwargs, by_keywords=False, more=None):
             seen.append((cfg.distributed_training.distributed_world_size, kwargs))
             return main(cfg, **kwargs)
 
-        training = ("distributed_port", "distributed_no_spawn", "pipeline_model_parallel")
+        training = {"distributed_world_size": 1, "distributed_init_method": None, "distributed_port": 0}
+        options = dict.fromkeys(("distributed_no_spawn", "pipeline_model_parallel", "tpu"), False)
+        precision = ("fp16", "bf16", "tpu", "memory_efficient_fp16", "fp16_no_flatten_grads")
         cfg = SimpleNamespace(
-            common=SimpleNamespace(cpu=True, fp16=False, bf16=False, tpu=False),
-            distributed_training=SimpleNamespace(
-                distributed_world_size=1, distributed_init_method=None, **dict.fromkeys(training, False)
-            ),
+            common=SimpleNamespace(cpu=True, **dict.fromkeys(precision, False)),
+            distributed_training=OmegaConf.create({**training, **options}),
         )
         if by_keywords:
             result = distributed_utils.call_main(cfg=cfg, main=entry, **(more or {}))
