@@ -33,8 +33,6 @@ HERE = Path(__file__).resolve().parent
 PLUGIN = HERE.parent.parent / "fairseq_plugins"
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# torch's own switch: stock fairseq's checkpoints hold more than tensors, and all that are read here are made here
-os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
 
 from settings import COMMON, DEFAULTS, GENERATIONS, KINDS, LONG_WAY, MODELS, REPAIRED, SUITE, TRAININGS  # noqa: E402
 
@@ -256,6 +254,8 @@ def parse(arguments):
 
 
 def main(arguments=None):
+    # torch's own switch: stock fairseq's checkpoints hold more than tensors, and all that are read here are made here
+    os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
     parser, args = parse(arguments)
     if args.processes < 1:
         parser.error("--processes takes a number from 1")

@@ -204,9 +204,9 @@ def test_what_cannot_be_folded_is_said(train, translation, tmp_path, capsys):
     ):
         assert cli.main(["fold-checkpoint", str(source), str(target)]) == 1
         said = capsys.readouterr().err
-        assert said.startswith("fold-checkpoint: ")
+        *_, said = said.splitlines()  # what a handler of an earlier training logs comes before
+        assert said.startswith("fold-checkpoint: error: ")
         assert sentence in said
-        assert said.count("\n") == 1
     assert not target.exists()
 
 
