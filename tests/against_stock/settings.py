@@ -391,6 +391,10 @@ REPAIRED = {
         ),
         "numpy has no compat.long any more",
     ),
+    **dict.fromkeys(
+        ("lm: complete", "lm: complete documents"),
+        "eval-lm takes blocks of 1,024 tokens and leaves out what is longer than the model",
+    ),
     "masked: whole words": "the task asks itself for args, which it has not",
     "masked: loading process": "a loading process gives every epoch the masks of the first",
     "translation: no encoder layers": "the encoder asks its first layer for something",
