@@ -64,6 +64,8 @@ def main() -> int:
 
     from fairseq import checkpoint_utils
 
+    import fairseq_plugins.models  # noqa: F401  its repairs let torch read fairseq's checkpoints
+
     state = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)
     updates = state["optimizer_history"][-1]["num_updates"]
     if tidies:
