@@ -598,5 +598,7 @@ def test_published_multi30k_passes_its_checksums(tmp_path: Path, stubs: Path) ->
     out = tmp_path / "out"
     result = prepare("multi30k", "--url", PUBLISHED.as_uri(), "--out", out, env=stub_environment(stubs))
     refused(result, "the stage 'tokenise' stopped")
-    assert sorted(p.name for p in (out / "download").iterdir()) == sorted(p.name for p in PUBLISHED.iterdir() if ".fr." not in p.name)
+    assert sorted(p.name for p in (out / "download").iterdir()) == sorted(
+        p.name for p in PUBLISHED.iterdir() if ".fr." not in p.name
+    )
     assert (out / "raw" / "train.de").read_bytes() == gzip.decompress((PUBLISHED / "train.de.gz").read_bytes())
