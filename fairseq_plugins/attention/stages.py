@@ -153,14 +153,7 @@ class Mixing(nn.Module):
         return True
 
     def attend(
-        self,
-        kernel: Kernel,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: AttentionMask,
-        dropout: Dropout,
-        need_weights: bool,
+        self, kernel: Kernel, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: Dropout, need_weights: bool
     ) -> Tuple[Tensor, Optional[Tensor]]:
         """Output (B, H, T, D) and, if asked for, the weights (B, H, T, S) really used.
 

@@ -18,14 +18,7 @@ class DenseMixing(Mixing):
     uses_all_keys = True
 
     def attend(
-        self,
-        kernel: Kernel,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: AttentionMask,
-        dropout: Dropout,
-        need_weights: bool,
+        self, kernel: Kernel, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: Dropout, need_weights: bool
     ) -> Tuple[Tensor, Optional[Tensor]]:
         if not need_weights:
             masks = dropout_masks(dropout, q, k)

@@ -83,16 +83,9 @@ class SparseMixing(Mixing):
         return rs * heads if len(rs) == 1 else rs
 
     def attend(
-        self,
-        kernel: Kernel,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: AttentionMask,
-        dropout: Dropout,
-        need_weights: bool,
+        self, kernel: Kernel, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: Dropout, need_weights: bool
     ) -> Tuple[Tensor, Optional[Tensor]]:
-        if min(self.rs(v.size(1))) >= v.size(2):
+        if self.attends_densely(v, dropout, need_weights):
             return self.dense.attend(kernel, q, k, v, mask, dropout, need_weights)
         out, chosen, indices = self.attend_sparsely(kernel, q, k, v, mask, dropout)
         return out, scattered(chosen, indices, v.size(2)) if need_weights else None
@@ -104,6 +97,10 @@ class SparseMixing(Mixing):
             return self.dense.mix(weights, v, mask, dropout)
         out, chosen, indices = self.mix_sparsely(weights, v, mask, dropout)
         return out, scattered(chosen, indices, v.size(2))
+
+    def attends_densely(self, v: Tensor, dropout: Dropout, need_weights: bool) -> bool:
+        """Whether dense mixing of v (B, H, S, D) gives the output, and the weights if they are asked for."""
+        return min(self.rs(v.size(1))) >= v.size(2)
 
     def attend_sparsely(
         self, kernel: Kernel, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..masks import AttentionMask
 from ..normalise.weights import full_precision
-from ..stages import MIXING, Dropout, Kernel, dropped_share
+from ..stages import MIXING, Dropout, dropped_share
 from .caratheodory import exact_support
 from .sparse import SparseMixing, flat_indices, mix_few
 from .support_search import Support, value_aware_support
@@ -38,19 +38,10 @@ class ValueAware(SparseMixing):
             if value < 0:
                 raise ValueError(f"--attention-value-aware-{name} {value}: must not be negative")
 
-    def attend(
-        self,
-        kernel: Kernel,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: AttentionMask,
-        dropout: Dropout,
-        need_weights: bool,
-    ) -> Tuple[Tensor, Optional[Tensor]]:
+    def attends_densely(self, v: Tensor, dropout: Dropout, need_weights: bool) -> bool:
         if min(self.rs(v.size(1))) > v.size(3) and not need_weights and not dropped_share(dropout):
-            return self.dense.attend(kernel, q, k, v, mask, dropout, need_weights)
-        return super().attend(kernel, q, k, v, mask, dropout, need_weights)
+            return True  # Carathéodory: the same output, of other weights
+        return super().attends_densely(v, dropout, need_weights)
 
     def mix_sparsely(
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
