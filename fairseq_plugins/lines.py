@@ -48,7 +48,7 @@ def read_lines(path: PathLike) -> Iterator[str]:
     try:
         with open(path, "rb") as file:
             for line in decoded(file, path):
-                yield line[:-1] if line.endswith("\n") else line
+                yield line.removesuffix("\n")
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror}); check the name and its permissions") from None
 

@@ -16,7 +16,7 @@ RUNS=""
 TABLE=0
 
 # What a recipe may set besides; see recipe_run.
-DATA_NAME="" BATCH_TOKENS="" SAVE_UPDATES="" TOKEN_BLEU="" REFERENCE="test"
+DATA_NAME="" BATCH_TOKENS="" BELOW="" SAVE_UPDATES="" TOKEN_BLEU="" REFERENCE="test"
 SOURCE_LANG=de TARGET_LANG=en
 PREPARE_OPTIONS=() SMOKE_PREPARE=() GENERATION=()
 
@@ -44,7 +44,7 @@ default_folders() {
 
 # recipe_run: prepare, train, translate, score; each stage that is complete is kept.
 #
-# Reads NAME, PREPARE, ARCH (with VARIANT in it), BPE, MAX_TOKENS, BATCH_TOKENS, MAX_UPDATE or MAX_EPOCH, TRAINING
+# Reads NAME, PREPARE, ARCH (with VARIANT in it), BPE, MAX_TOKENS, BATCH_TOKENS, MAX_UPDATE, TRAINING
 # (options of fairseq-train), BEAM, LENPEN, AVERAGE (epochs to average; 0 = the best checkpoint translates), and perhaps
 # DATA_NAME (name of the prepared data, where recipes share them), SOURCE_LANG and TARGET_LANG, PREPARE_OPTIONS (what the
 # preparation needs besides), SMOKE_PREPARE (options that make it shorter), SAVE_UPDATES (save every so many updates, and
@@ -98,7 +98,6 @@ train_stage() {
     local options=("$1" --arch "$ARCH" --save-dir "$2" --max-tokens "$MAX_TOKENS")
     [[ -z "${BATCH_TOKENS:-}" ]] || options+=(--batch-tokens "$BATCH_TOKENS")
     [[ -z "${MAX_UPDATE:-}" ]] || options+=(--max-update "$MAX_UPDATE")
-    [[ -z "${MAX_EPOCH:-}" ]] || options+=(--max-epoch "$MAX_EPOCH")
     [[ -z "${PROCESSES:-}" ]] || options+=(--processes "$PROCESSES")
     run_stage "$ROOT/scripts/train.sh" "${options[@]}" "${COMMON_FLAGS[@]}" "${@:3}" ${EXTRA[@]+"${EXTRA[@]}"}
 }

@@ -72,12 +72,9 @@ kept() {
 
 record=()
 if ! kept; then
-    "${SACREBLEU[@]}" >"$OUT.part" || {
-        rm -f "$OUT.part"
-        die "sacrebleu failed on $HYP against $REF"
-    }
+    trap 'rm -f "$OUT.part"' EXIT
+    "${SACREBLEU[@]}" >"$OUT.part" || die "sacrebleu failed on $HYP against $REF"
     record=(--sacrebleu "$OUT.part" --hypotheses "$HYP" --reference "$REF" --tokenised "$TOKENISED"
         --compound-split "$COMPOUND_SPLIT")
 fi
 "$PYTHON" -m fairseq_plugins.cli record-scores "$OUT" ${record[@]+"${record[@]}"}
-rm -f "$OUT.part"

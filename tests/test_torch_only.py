@@ -1,4 +1,4 @@
-"""Attention needs torch and nothing else."""
+"""Attention needs torch and numpy alone."""
 
 import ast
 import os

@@ -87,6 +87,7 @@ def test_command_refuses_bad_sizes_and_places(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert cli.main(["toy-corpus", "--out", str(tmp_path / "file"), "--train", "5", "--valid", "5", "--test", "5"]) == 1
     assert "choose another --out" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
 def test_surface_and_vocabulary(corpus):

@@ -34,8 +34,8 @@ source "$ROOT/scripts/settings/iwslt.sh"
 REFERENCE="test.lower"
 TOKEN_BLEU=tokenised
 
-# For --plan: entries of the dictionary, target tokens of an epoch, gigabytes of data and checkpoints.
+# For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
 # shellcheck disable=SC2034
-VOCABULARY=10000 TRAIN_TOKENS=4000000 DISK_GB=5
+VOCABULARY=10000 TRAIN_TOKENS=4000000 DISK_GB=1
 
 recipe_run

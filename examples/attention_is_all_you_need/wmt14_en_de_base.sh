@@ -44,8 +44,8 @@ TOKEN_BLEU=compound-split
 # shellcheck source=scripts/settings/attention_is_all_you_need.sh
 source "$ROOT/scripts/settings/attention_is_all_you_need.sh"
 
-# For --plan: entries of the dictionary, target tokens of an epoch, gigabytes of data and checkpoints.
+# For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
 # shellcheck disable=SC2034
-VOCABULARY=37000 TRAIN_TOKENS=135000000 DISK_GB=30
+VOCABULARY=37000 TRAIN_TOKENS=135000000 DISK_GB=20
 
 recipe_run

@@ -44,8 +44,8 @@ TOKEN_BLEU=tokenised
 # shellcheck source=scripts/settings/attention_is_all_you_need.sh
 source "$ROOT/scripts/settings/attention_is_all_you_need.sh"
 
-# For --plan: entries of the dictionary, target tokens of an epoch, gigabytes of data and checkpoints.
+# For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
 # shellcheck disable=SC2034
-VOCABULARY=32000 TRAIN_TOKENS=1200000000 DISK_GB=190
+VOCABULARY=32000 TRAIN_TOKENS=1200000000 DISK_GB=130
 
 recipe_run

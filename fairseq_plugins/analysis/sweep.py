@@ -68,11 +68,19 @@ class Sweep:
 
         Returns:
             The content of the file.
+
+        Raises:
+            UserError: an option of a mixing has no meaning.
         """
         wanted = [(DENSE, 0), *((name, r) for r in sorted(rs) for name in mixings)]
         left = [part for part in wanted if part not in self._done()]
         if not left:
             return self.content
+        try:
+            for name, r in left:
+                build_mixing(name, r, **options)
+        except ValueError as error:
+            raise UserError(str(error)) from error
         model = evaluation()
         if model.left_out:
             self.content["left out"] = str(model.left_out)

@@ -1,4 +1,4 @@
-"""Attention in four stages: project -> compare -> normalise -> mix. It needs torch and nothing else.
+"""Attention in four stages: project -> compare -> normalise -> mix. It needs torch and numpy alone.
 
 Each stage has a registry of choices (:mod:`.stages`) and a folder with a file for each;
 :class:`.module.StagedMultiheadAttention` joins one choice of each.

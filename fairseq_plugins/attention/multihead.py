@@ -81,7 +81,8 @@ class MultiheadAttention(nn.Module):
             need_weights: also return the weights.
             attn_mask: (T, S) or (B * H, T, S): bool, True = excluded, or float, added to the scores.
             average_attn_weights: the weights are means over the heads.
-            is_causal: query t sees the keys 0..t; ``attn_mask``, which then says the same, may be left out.
+            is_causal: query t sees the keys 0..t; ``attn_mask``, which then says the same, may be left out
+                where there are as many keys as queries.
 
         Returns:
             output, of the query's shape, and weights (B, T, S), or (B, H, T, S) of each head, or None.
@@ -96,7 +97,7 @@ class MultiheadAttention(nn.Module):
             key, value = (first if x is query else x.transpose(0, 1) for x in (key, value))
             query = first
         mask: Any = attn_mask
-        if is_causal and query.size(0) == key.size(0):
+        if is_causal and (attn_mask is None or query.size(0) == key.size(0)):
             mask = CAUSAL
         if key_padding_mask is not None and key_padding_mask.is_floating_point():
             mask, key_padding_mask = self._added(mask, key_padding_mask, query.size(0)), None

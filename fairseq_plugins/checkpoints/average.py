@@ -18,7 +18,12 @@ UPDATE = re.compile(r"checkpoint_\d+_(\d+)\.pt")
 
 
 def last_checkpoints(folder: str, count: int, pattern: re.Pattern[str] = EPOCH) -> List[str]:
-    """The ``count`` newest checkpoints of a folder whose names match, newest last."""
+    """The ``count`` newest checkpoints of a folder whose names match, newest last.
+
+    Raises:
+        CheckpointError: ``count`` is below 1, or the folder holds fewer.
+        OSError: the folder cannot be listed.
+    """
     if count < 1:
         raise CheckpointError(f"--last {count}: at least 1")
     found = sorted((int(match[1]), name) for name in os.listdir(folder) if (match := pattern.fullmatch(name)))

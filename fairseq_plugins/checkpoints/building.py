@@ -134,8 +134,8 @@ def load(checkpoint: Checkpoint) -> Any:
         if kind == "roberta" and not is_ours(arch):
             layers = model.encoder.sentence_encoder.layers
             prune_as(options, layers, weights, "encoder.sentence_encoder.layers")  # as fairseq's trainer does, first
-            for number in range(len(layers)):
-                layers[number].self_attn._set_skip_embed_dim_check()
+            for layer in layers.children():
+                layer.self_attn._set_skip_embed_dim_check()
         if any(tensor.dtype == torch.float64 for tensor in weights.values()):
             model.double()
         model.load_state_dict(weights, strict=True, model_cfg=options)  # type: ignore[call-arg]  # fairseq's own
@@ -209,8 +209,8 @@ def every_model_option() -> List[Action]:
     return list(found.values())
 
 
-def plugin_option_names() -> List[str]:
-    """The names of the options that stock fairseq does not have."""
+def shared_option_names() -> List[str]:
+    """The names of the options that this package adds to every family's models: attention, equal size and speed."""
     parser = ArgumentParser(add_help=False)
     add_model_args(parser)
     return [action.dest for action in parser._actions]

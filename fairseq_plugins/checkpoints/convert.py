@@ -54,12 +54,10 @@ def convert(checkpoint: Checkpoint, to: str) -> List[str]:
         forget_plugin(checkpoint)
     checkpoint.rename_architecture(new)
 
-    names = list(checkpoint.weights)
     duplicates = _duplicates(checkpoint.weights)
     if state.get("last_optimizer_state") is not None:
-        notes.append(_convert_optimizer(checkpoint, names, duplicates, to))
-    ema = (state.get("extra_state") or {}).get("ema")
-    for weights in [checkpoint.weights, *([ema] if isinstance(ema, dict) else [])]:
+        notes.append(_convert_optimizer(checkpoint, duplicates, to))
+    for weights in (checkpoint.weights, *checkpoint.averages):
         for name in duplicates:
             weights.pop(name, None)
     if duplicates:
@@ -99,7 +97,7 @@ def _duplicates(weights: Weights) -> List[str]:
     return [layer + name for layer in layers for name in DUPLICATE_PARAMETERS if layer + name in weights]
 
 
-def _convert_optimizer(checkpoint: Checkpoint, names: List[str], duplicates: List[str], to: str) -> str:
+def _convert_optimizer(checkpoint: Checkpoint, duplicates: List[str], to: str) -> str:
     """Renumber the optimizer's state without the duplicates' entries, or drop it; returns what was done.
 
     Optimizers number parameters in the model's order, which the checkpoint's names show: without buffers, and with
@@ -109,8 +107,7 @@ def _convert_optimizer(checkpoint: Checkpoint, names: List[str], duplicates: Lis
     if to == "baseline":
         parameters = []
         seen: Set[Any] = set()
-        for name in names:
-            tensor = weights[name]
+        for name, tensor in weights.items():
             identity = (tensor.data_ptr(), tuple(tensor.shape)) if tensor.numel() else (name,)
             if name.rpartition(".")[2] not in UNUSED and identity not in seen:
                 seen.add(identity)

@@ -10,7 +10,7 @@ from typing import Callable, List, NamedTuple, Optional, Tuple
 
 import torch
 
-from .reading import CheckpointError, PathLike, check_archive, load_state, verify
+from .reading import CheckpointError, PathLike, check_archive, load_state
 
 #: the names that fairseq gives its checkpoints; averages and other files beside them are none to resume from
 _NAMES = re.compile(r"checkpoint(\d+|_\d+_\d+|_last|_best|\.best_.+)\.pt")
@@ -80,7 +80,7 @@ def latest_checkpoint(
             found.append((progress, path.name == name, "best" not in path.name, path))
     for progress, preferred, _, path in sorted(found, reverse=True):
         try:
-            verify(path)
+            check_archive(path, whole=True)  # what has no checksums was read completely for its progress
         except CheckpointError as error:
             broken += 1
             report(str(error))

@@ -16,19 +16,14 @@ class CheckpointError(UserError):
     """A checkpoint that cannot be used or converted; the message says which and why."""
 
 
-def verify(path: PathLike) -> None:
-    """Read a checkpoint completely.
+def check_archive(path: PathLike, whole: bool) -> None:
+    """Check that a file is as long as it says, and for ``whole`` that its checksums match.
+
+    The format before torch 1.6 has neither: only :func:`load_state` tells.
 
     Raises:
-        CheckpointError: it is truncated or damaged (its checksums do not match, or it cannot be loaded).
+        CheckpointError: it is empty, truncated or damaged, or cannot be read.
     """
-    check_archive(path, whole=True)
-    if not zipfile.is_zipfile(path):  # the format before torch 1.6 has no checksums: only loading tells
-        load_state(path)
-
-
-def check_archive(path: PathLike, whole: bool) -> None:
-    """Whether the file is as long as it says, and for ``whole`` whether its checksums match."""
     try:
         with open(path, "rb") as stream:
             start = stream.read(4)

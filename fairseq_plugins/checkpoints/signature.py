@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from contextlib import suppress
+from itertools import combinations
 from typing import Dict, List
 
 import torch
@@ -34,6 +35,8 @@ TABLES = (
 )
 #: shapes that are listed; the others are counted
 LISTED = 3
+#: how the name of a shape begins
+SHAPE = "the shape of "
 
 
 def signature(checkpoint: Checkpoint) -> Dict[str, str]:
@@ -70,9 +73,6 @@ def differences(first: Dict[str, str], second: Dict[str, str]) -> List[str]:
     return [text for text in said if not text.startswith(SHAPE)] + shapes[:LISTED] + more
 
 
-SHAPE = "the shape of "
-
-
 def _attention(options: Namespace, checkpoint: Checkpoint) -> Dict[str, str]:
     try:
         config = AttentionConfig.from_options(options)
@@ -92,10 +92,9 @@ def _attention(options: Namespace, checkpoint: Checkpoint) -> Dict[str, str]:
 
 def _tables(weights: Weights) -> Dict[str, str]:
     present = [name for name in TABLES if name in weights]
-    pairs = ((one, other) for number, one in enumerate(present) for other in present[number + 1 :])
     return {
         f"{one} shared with {other}": "yes" if torch.equal(weights[one], weights[other]) else "no"
-        for one, other in pairs
+        for one, other in combinations(present, 2)
     }
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any, List
 
-from fairseq_plugins.attention.config import AttentionConfig, attention_options
+from fairseq_plugins.attention.config import AttentionConfig
 from fairseq_plugins.models.conventions import convention_defaults
-from fairseq_plugins.models.options import SPEED_OPTIONS
 from fairseq_plugins.models.scales import SCALES
 
+from . import building
 from .checkpoint import Checkpoint
 from .options import as_namespace, delete_option, get_option, set_option
 
@@ -43,7 +43,7 @@ def forget_plugin(checkpoint: Checkpoint) -> None:
     """
     checkpoint.refuse(not_stock(checkpoint))
     for config in checkpoint.configs:
-        for name in (*attention_options(), *convention_defaults(), *SPEED_OPTIONS, "match_parameters_of", "user_dir"):
+        for name in (*building.shared_option_names(), *convention_defaults(), "user_dir"):
             delete_option(config, name)
         for name, scale in SCALES.items():  # a namespace hands them to stock's layers, and ours have none
             if get_option(config, name) and not any(f".{scale}" in weight for weight in checkpoint.weights):

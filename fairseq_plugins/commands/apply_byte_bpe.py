@@ -35,16 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode file after file, count the first."""
-    _run(args)
-    return 0
-
-
-def _run(args: argparse.Namespace) -> None:
     if len(args.output) != len(args.files):
         raise CorpusError(f"--output needs {len(args.files)} names, one for each input, but has {len(args.output)}")
     counts = [_encode_file(source, target, args) for source, target in zip(args.files, args.output)]
     if args.dict:
         write_whole(args.dict, dictionary(ByteBPE(args.bpe).ids, counts[0]))
+    return 0
 
 
 def _encode_file(source: str, target: str, args: argparse.Namespace) -> Counter[str]:

@@ -63,11 +63,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, clean, report, write."""
-    _run(args)
-    return 0
-
-
-def _run(args: argparse.Namespace) -> None:
     number, split = (args.split[0], args.split[1:]) if args.split else ("0", [])
     every = int(number) if number.isdecimal() else 0
     if args.split and (every < 2 or not args.output):
@@ -102,6 +97,7 @@ def _run(args: argparse.Namespace) -> None:
             )
         if args.report:
             write_whole(args.report, "".join(f"{line}\n" for line in lines).encode("utf-8"))
+    return 0
 
 
 def _read(source: str, target: str) -> Iterator[Tuple[str, str]]:

@@ -5,8 +5,9 @@ The split is what fairseq-preprocess wrote with mmap indices, its default: DATA_
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
+
+from fairseq_plugins.errors import UserError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -21,7 +22,6 @@ def run(args: Namespace) -> int:
         data = MMapIndexedDataset(args.split)  # its sizes are memory that goes with it
         tokens = int(data.sizes.sum())
     except (OSError, ValueError, AssertionError) as error:
-        print(f"count-sequences: error: cannot read {args.split}.idx ({error})", file=sys.stderr)
-        return 1
+        raise UserError(f"cannot read {args.split}.idx ({error})") from error
     print(-(-tokens // args.length))
     return 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.lines import CorpusError, decoded
+from fairseq_plugins.lines import decoded
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -16,9 +16,5 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    try:
-        sys.stdout.buffer.writelines(line.lower().encode() for line in decoded(sys.stdin.buffer, "standard input"))
-    except CorpusError as error:
-        print(f"lowercase: error: {error}", file=sys.stderr)
-        return 1
+    sys.stdout.buffer.writelines(line.lower().encode() for line in decoded(sys.stdin.buffer, "standard input"))
     return 0

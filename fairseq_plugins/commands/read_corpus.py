@@ -46,11 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, check, write."""
-    _run(args)
-    return 0
-
-
-def _run(args: argparse.Namespace) -> None:
     if args.parallel and len(args.files) % 2:
         raise CorpusError("--parallel needs an even number of files: SOURCE TARGET [SOURCE TARGET ...]")
     joined = 2 * (args.training - 1) if args.join else 0
@@ -64,7 +59,7 @@ def _run(args: argparse.Namespace) -> None:
             lines = _write(args, joined, files)
         for name, number in zip(args.output, lines):
             print(f"{Path(name).name}: {number} lines", file=sys.stderr)
-        return
+        return 0
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(count)]
         _write(args, joined, files)
@@ -72,6 +67,7 @@ def _run(args: argparse.Namespace) -> None:
             file.seek(0)
             shutil.copyfileobj(file, sys.stdout.buffer)
     sys.stdout.buffer.flush()
+    return 0
 
 
 def _write(args: argparse.Namespace, joined: int, files: List[BinaryIO]) -> List[int]:

@@ -13,7 +13,8 @@ import re
 from argparse import ArgumentParser, Namespace
 from typing import Any, Dict, List
 
-from fairseq_plugins.runtime.durable import replacing
+from fairseq_plugins.corpus import write_whole
+from fairseq_plugins.lines import read_lines
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -40,8 +41,7 @@ def token_bleu(name: str, texts: List[str], language: str, split: bool) -> Dict[
     tokenizer = MosesTokenizer(language)
     sides = []
     for path in texts:
-        with open(path, encoding="utf-8", newline="\n") as file:
-            sides.append([tokenizer.tokenize(line, return_str=True) for line in file])
+        sides.append([tokenizer.tokenize(line, return_str=True) for line in read_lines(path)])
         if split:
             sides[-1] = [re.sub(r"(\S)-(\S)", r"\1 ##AT##-##AT## \2", line) for line in sides[-1]]
     metric = BLEU(tokenize="none", force=True)
@@ -70,9 +70,7 @@ def gather(args: Namespace) -> Dict[str, Any]:
 
 def run(args: Namespace) -> int:
     if args.sacrebleu:
-        text = json.dumps(gather(args), indent=2)
-        with replacing(args.scores) as file:
-            file.write(f"{text}\n".encode())
+        write_whole(args.scores, f"{json.dumps(gather(args), indent=2)}\n".encode())
     with open(args.scores, encoding="utf-8") as file:
         metrics = json.load(file)["metrics"]
     print(" | ".join(f"{name} {metric['score']:.2f} ({metric['signature']})" for name, metric in metrics.items()))

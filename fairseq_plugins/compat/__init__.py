@@ -1,4 +1,4 @@
-"""Every repair that fairseq and torch need, in one room; nothing else in this package patches anything.
+"""Every repair that fairseq and torch need, in one room; besides it only :mod:`fairseq_plugins.front_door` patches.
 
 Each repair looks for the defect itself (never for a version), so it leaves fairseq's main branch alone where the
 defect is gone, and a second :func:`apply` finds nothing to do. It accepts, returns and raises whatever the original

@@ -16,12 +16,12 @@ def configuration_strings() -> bool:
     """
     import fairseq.models  # noqa: F401  imports all of the modules below
 
-    from fairseq_plugins.checkpoints import safe_load
+    from fairseq_plugins.checkpoints import safe_eval
 
     for name in _EVALUATING_MODULES:
         module = sys.modules.get(name)
         if module is not None:
-            module.eval = safe_load.evaluate  # type: ignore[attr-defined]
+            module.eval = safe_eval.evaluate  # type: ignore[attr-defined]
     return True
 
 

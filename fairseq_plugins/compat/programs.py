@@ -34,14 +34,15 @@ AROUND: Dict[str, Callable[..., ContextManager[Any]]] = {
 
 @repair("none known")
 def ends_of_programs() -> bool:
-    """Text that is not UTF-8, or a sentence too long for a batch, ends in a traceback, and what an evaluation leaves
-    out of its data is a warning among a hundred lines.
+    """Text that is not UTF-8, or a sentence too long for a batch, ends in a traceback, what an evaluation leaves out
+    of its data is a warning among a hundred lines, and ``fairseq-eval-lm`` takes blocks of 1,024 tokens for any model.
 
-    Here the former is one sentence and status 1, and the latter is counted in the last line.
+    Here the first is one sentence and status 1, the second is counted in the last line, and blocks are as long as in
+    the model's training.
     """
     # Importing a program would set up its logging in others; it is __main__ under python -m.
     found = False
-    for name, module in loaded(FUNCTIONS):
+    for name, module in loaded():
         found = True
         lines.repair_program(module)
         evaluation.repair_program(module)
@@ -51,13 +52,13 @@ def ends_of_programs() -> bool:
     return found
 
 
-def loaded(names: Any) -> List[Tuple[str, ModuleType]]:
+def loaded() -> List[Tuple[str, ModuleType]]:
     """The programs ``fairseq_cli.NAME`` that this process has imported, or runs."""
-    found = [(name, sys.modules[f"fairseq_cli.{name}"]) for name in names if f"fairseq_cli.{name}" in sys.modules]
+    found = [(name, sys.modules[f"fairseq_cli.{name}"]) for name in FUNCTIONS if f"fairseq_cli.{name}" in sys.modules]
     running = sys.modules["__main__"]
-    program = getattr(getattr(running, "__spec__", None), "name", "")
-    if program.startswith("fairseq_cli.") and program[len("fairseq_cli.") :] in names:
-        found.append((program[len("fairseq_cli.") :], running))
+    package, _, program = getattr(getattr(running, "__spec__", None), "name", "").rpartition(".")
+    if package == "fairseq_cli" and program in FUNCTIONS:
+        found.append((program, running))
     return found
 
 

@@ -39,7 +39,7 @@ def retained_dropout_modules() -> bool:
 def _names(given: Any) -> List[str]:
     """A text or a collection of names -> every name with and without ``Base``."""
     names = re.findall(r"\w+", given) if isinstance(given, str) else list(map(str, given))
-    short = [name[: -len("Base")] if name.endswith("Base") else name for name in names]
+    short = [name.removesuffix("Base") for name in names]
     return [*short, *(f"{name}Base" for name in short)]
 
 

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator, Optional
 
 import torch
 
-from .registry import ModuleView, mark, marked, repair
+from .registry import ModuleView, mark, marked, repair, see
 
 
 @repair("none known")
@@ -47,10 +47,8 @@ def worker_signals() -> bool:
     """
     from fairseq.data import iterators
 
-    if isinstance(iterators.torch, ModuleView):
-        return True
     data = ModuleView(torch.utils.data, DataLoader=DataLoader)
-    iterators.torch = ModuleView(torch, utils=ModuleView(torch.utils, data=data))  # type: ignore[attr-defined]
+    see(iterators, "torch", utils=ModuleView(torch.utils, data=data))
     return True
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
 import torch
 from fairseq.data import Dictionary, indexed_dataset
@@ -19,11 +19,11 @@ from fairseq.data import Dictionary, indexed_dataset
 from fairseq_plugins.byte_bpe import encode_lines
 from fairseq_plugins.corpus import CorpusError
 from fairseq_plugins.dictionary import load_dictionary
+from fairseq_plugins.lines import PathLike
 
 from .readers import Example, find_file, read_examples
 from .tasks import STS_B_RANGE, Task
 
-PathLike = Union[str, Path]
 Report = Callable[[str], None]
 #: the BPE symbols of the one or two texts of an example
 Tokens = Tuple[List[str], ...]

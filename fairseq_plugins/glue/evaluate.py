@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Union
+from typing import Any, Dict, List, NamedTuple
 
 import torch
 from fairseq import checkpoint_utils, utils
@@ -13,11 +13,10 @@ import fairseq_plugins.models  # noqa: F401  first: its repairs and registration
 from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.left_out import LeftOut
+from fairseq_plugins.lines import PathLike
 
 from .metrics import Label, score
 from .tasks import STS_B_RANGE, Task, find_task
-
-PathLike = Union[str, Path]
 
 
 class Predictions(NamedTuple):
@@ -69,7 +68,7 @@ class FineTuned:
         """Answers for the set that fairseq calls ``name``: ``valid``, ``valid1``.
 
         Raises:
-            ValueError: a row is longer than the model takes, or the model's outputs are not finite.
+            UserError: a row is longer than the model takes, or the model's outputs are not finite.
         """
         dataset = self.fairseq_task.load_dataset(name)
         left_out = LeftOut(

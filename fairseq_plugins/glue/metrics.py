@@ -45,8 +45,8 @@ def score(task: Task, predictions: Sequence[Label], targets: Sequence[Label]) ->
     A correlation with something constant is undefined; it counts as 0, as scikit-learn has it for Matthews'.
 
     Raises:
-        UserError: scikit-learn or scipy is missing; the message says how to get them.
-        UserError: there are no predictions, or not as many as targets.
+        UserError: scikit-learn or scipy is missing, and the message says how to get them; or there are no predictions,
+            or not as many as targets.
     """
     if len(predictions) != len(targets) or not targets:
         raise UserError(f"{task.name}: {len(predictions)} predictions for {len(targets)} examples")

@@ -6,14 +6,13 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any, Dict, List, Sequence, Tuple
 
 from fairseq_plugins.corpus import CorpusError, write_whole
+from fairseq_plugins.lines import PathLike
 
 from .pretrained import Pretrained
 from .tasks import TASKS, Task, find_task
-
-PathLike = Union[str, Path]
 
 HEAD = "sentence_classification_head"
 
@@ -70,7 +69,7 @@ def plan(
     Raises:
         CorpusError: a task, or all of them, is missing.
         CheckpointError: the data was made with another dictionary than the checkpoint's.
-        ValueError: there is no such task.
+        UserError: there is no such task.
     """
     there = prepared_tasks(data)
     chosen = [find_task(name).name for name in names] or list(there)

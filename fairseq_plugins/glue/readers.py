@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import List, NamedTuple, Tuple, Union
+from typing import List, NamedTuple, Tuple
 
 from fairseq_plugins.corpus import CorpusError, decode_lines, read_bytes
+from fairseq_plugins.lines import PathLike
 
 from .tasks import STS_B_RANGE, Task
-
-PathLike = Union[str, Path]
 
 
 class Example(NamedTuple):

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from fairseq_plugins.errors import UserError
+from fairseq_plugins.lines import PathLike
 from fairseq_plugins.report.plots import new_figure, save
-from fairseq_plugins.report.runs import PathLike, read_json
+from fairseq_plugins.report.runs import read_json
 from fairseq_plugins.report.statistics import mean_deviation
 from fairseq_plugins.report.tables import as_csv as csv_of
 from fairseq_plugins.report.tables import markdown as table_of
@@ -18,9 +19,6 @@ from .tasks import DEV_SETS
 
 #: the columns that the papers average
 NINE = [name for name, task in DEV_SETS.items() if task.averaged]
-
-#: what to do about a file that cannot be read
-DAMAGED = "evaluate again"
 
 
 @dataclass
@@ -54,12 +52,12 @@ def load_model(folder: PathLike, name: Optional[str] = None) -> Model:
     if not folder.is_dir():
         raise UserError(f"no folder {folder}")
     settings = folder / "settings.json"
-    model = Model(name or folder.resolve().name, read_json(settings, DAMAGED) if settings.is_file() else {})
+    model = Model(name or folder.resolve().name, read_json(settings) if settings.is_file() else {})
     for run in sorted(path.parent for path in folder.glob("*/run.json")):
         if not (run / "evaluation.json").is_file():
             model.unfinished.append(run.name)
             continue
-        evaluation = read_json(run / "evaluation.json", DAMAGED)
+        evaluation = read_json(run / "evaluation.json")
         for name, found in evaluation["sets"].items():
             scores = model.scores.setdefault(name, {})
             seed = evaluation["seed"]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
-from typing import List, Union
+from typing import List
 
 from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
 
 from fairseq_plugins.corpus import write_whole
-
-PathLike = Union[str, Path]
+from fairseq_plugins.lines import PathLike
 
 ROWS = {"train": 30, "dev": 12}
 _NOUNS = ("dog", "child", "bird", "teacher", "farmer", "cat")

@@ -4,7 +4,6 @@ The options are those of fairseq's ``transformer_align``, the loss is its criter
 ``label_smoothed_cross_entropy_with_alignment``.
 """
 
-from argparse import Namespace
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -48,7 +47,7 @@ def read_alignment(cfg: Any, guided: bool) -> AlignmentOptions:
         ValueError: there is no such layer, or not so many heads; or the cross-attention cannot be guided: there is
             none, or it gives weight 0 to words, and the loss takes logarithms.
     """
-    options = read_options(AlignmentOptions, Namespace(**vars(cfg)))
+    options = read_options(AlignmentOptions, cfg)
     layer, layers = options.alignment_layer, cfg.decoder.layers
     if layer is not None and not 0 <= layer < layers:
         raise ValueError(f"--alignment-layer {layer}: choose from 0, the lowest, to {layers - 1}, the last")

@@ -14,7 +14,7 @@ from fairseq_plugins.attention import AttentionConfig, StagedMultiheadAttention
 from fairseq_plugins.attention.decode.cache import Buffer
 from fairseq_plugins.attention.decode.reordering import Reordering
 
-IncrementalState = Dict[str, Dict[str, Optional[Tensor]]]
+IncrementalState = Dict[str, Buffer]
 
 
 @with_incremental_state

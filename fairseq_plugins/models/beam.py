@@ -83,5 +83,5 @@ def reordering_of(decoder: Any, incremental_state: Any, new_order: Tensor) -> Re
 
 def _attending_layer(decoder: Any) -> Any:
     """The first layer with attention; None where there is none (``--decoder-layers 0``)."""
-    layers = (decoder.layers[number] for number in range(len(decoder.layers)))  # iterating would drop some
+    layers = decoder.layers.children()  # the list itself would drop some, where LayerDrop is on
     return next((layer for layer in layers if hasattr(layer, "self_attn")), None)

@@ -95,7 +95,7 @@ def wrap_layer(layer: nn.Module, cfg: Any) -> nn.Module:
 
 def place_layers(layers: nn.ModuleList) -> None:
     """Tell every attention which layer it is in."""
-    for number in range(len(layers)):  # iterating would drop layers, where LayerDrop is on
-        for module in layers[number].modules():
+    for number, layer in enumerate(layers.children()):  # the list itself would drop some, where LayerDrop is on
+        for module in layer.modules():
             if isinstance(module, FairseqAttention):
                 module.mixing.place(number, len(layers))

@@ -15,9 +15,6 @@ from fairseq_plugins.attention.config import option_classes
 from .grid import VARIANTS
 from .matched import match_parameters
 
-#: what changes how a model computes, and not which model it is
-SPEED_OPTIONS = ("fast_dropout", "fast_inference", "compile_layers")
-
 
 def add_options(parser: Any, cls: type) -> None:
     """Add the fields of an options dataclass to an argparse parser, without defaults: the architecture sets them."""

@@ -6,7 +6,7 @@ its own weights; whoever else loads one expects all heads. Our models take the s
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Mapping, Tuple
 
 from torch import Tensor
 
@@ -22,9 +22,9 @@ def check_pruning(args: Any, layers: Any) -> None:
     Raises:
         ValueError: it cannot; the message names the option.
     """
-    keep, remove = wanted(args)
-    for number in range(len(layers)):  # iterating would drop layers, where LayerDrop is on
-        attention, width = layers[number].self_attn, layers[number].fc1.out_features
+    keep, remove = _wanted(args)
+    for layer in layers.children():  # the list itself would drop some, where LayerDrop is on
+        attention, width = layer.self_attn, layer.fc1.out_features
         if keep != OFF:
             if not 1 <= keep <= attention.num_heads:
                 raise ValueError(f"--mha-heads-to-keep {keep}: from 1 to {attention.num_heads}, or {OFF} for all")
@@ -39,9 +39,9 @@ def prune_as(args: Any, layers: Any, weights: Mapping[str, Tensor], prefix: str)
     Raises:
         ValueError: the layers are pruned, and the weights are not.
     """
-    keep, remove = wanted(args)
-    for number in range(len(layers)):
-        layer, attention = layers[number], layers[number].self_attn
+    keep, remove = _wanted(args)
+    for number, layer in enumerate(layers.children()):
+        attention = layer.self_attn
         biases = [key for key in weights if key.startswith(f"{prefix}.{number}.self_attn.v_proj") and "bias" in key]
         if keep != OFF and biases:
             found = weights[biases[-1]].numel() // attention.head_dim
@@ -55,8 +55,8 @@ def prune_as(args: Any, layers: Any, weights: Mapping[str, Tensor], prefix: str)
                 layer._prune_fc_layer(layer._get_fc_rank(remove))
 
 
-def wanted(args: Any) -> Any:
-    """The two options."""
+def _wanted(args: Any) -> Tuple[int, int]:
+    """Heads to keep and feed-forward units to remove, OFF for none."""
     return getattr(args, "mha_heads_to_keep", OFF), getattr(args, "ffn_blocks_to_remove", OFF)
 
 

@@ -65,7 +65,7 @@ class StagedRobertaModel(RobertaModel):
 
     def upgrade_state_dict_named(self, state_dict: Any, name: str) -> None:
         super().upgrade_state_dict_named(state_dict, name)
-        layers = f"{name}.encoder.sentence_encoder.layers" if name else "encoder.sentence_encoder.layers"
+        layers = f"{name}.encoder.sentence_encoder.layers".lstrip(".")
         prune_as(self.args, self.encoder.sentence_encoder.layers, state_dict, layers)
 
 

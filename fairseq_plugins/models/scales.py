@@ -32,10 +32,9 @@ def ignore_scales(args: Any) -> None:
             logger.warning("--%s has no effect: fairseq hands it to no layer of such a model", option)
 
 
-def take_over_scales(layers: nn.ModuleList, weights: Mapping[str, Tensor], prefix: str) -> None:
+def take_over_scales(layers: Any, weights: Mapping[str, Tensor], prefix: str) -> None:
     """Give decoder layers the scales that a checkpoint has for them: this plugin once built them from the options."""
-    for number in range(len(layers)):
-        layer: Any = layers[number]
+    for number, layer in enumerate(layers.children()):
         for name in SCALES.values():
             vector = weights.get(f"{prefix}.{number}.{name}")
             norm = weights.get(f"{prefix}.{number}.{name}.weight")

@@ -145,7 +145,7 @@ def evaluate(
     for number, (one, other) in enumerate(zip(gold, predicted), 1):
         try:
             counts.append(count(one, other, parameters))
-        except ValueError as error:
+        except UserError as error:
             raise UserError(f"sentence {number}: {error}") from None
     short = [sentence for sentence in counts if sentence.length <= parameters.cutoff]
     return {"all": summarise(counts), "short": summarise(short)}

@@ -50,7 +50,7 @@ def score_trees(gold_file: PathLike, hypotheses: PathLike) -> Scored:
 
     Raises:
         CorpusError: a file cannot be read.
-        ValueError: the sentences differ.
+        UserError: the sentences differ.
     """
     gold, trees = read_tree_lines(gold_file), read_tree_lines(hypotheses)
     return Scored(_score(gold_file, hypotheses, gold, trees), trees)

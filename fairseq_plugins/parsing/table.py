@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 
 from fairseq_plugins.errors import UserError
-from fairseq_plugins.report.runs import PathLike, Run, grouped, read_json, read_run, row_of, validated
+from fairseq_plugins.lines import PathLike
+from fairseq_plugins.report.runs import Run, grouped, read_json, read_run, row_of, validated
 from fairseq_plugins.report.statistics import mean_deviation
 from fairseq_plugins.report.tables import as_csv as csv_of
 from fairseq_plugins.report.tables import listed, minutes, spread

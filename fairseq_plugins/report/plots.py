@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence, Tuple
 
 from fairseq_plugins.corpus import write_whole
-
-from .runs import PathLike
+from fairseq_plugins.lines import PathLike
 
 
 def new_figure(*args: Any, **kwargs: Any) -> Tuple[Any, Any]:

@@ -11,11 +11,10 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple, TypeVar, Union
+from typing import Any, Dict, List, Sequence, Tuple, TypeVar
 
 from fairseq_plugins.errors import UserError
-
-PathLike = Union[str, Path]
+from fairseq_plugins.lines import PathLike
 
 SEED_SUFFIX = re.compile(r"[-_.]seed\d+$")
 PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
@@ -58,7 +57,7 @@ def read_run(folder: PathLike) -> Run:
     Raises:
         UserError: something is missing or damaged; the message names the file and the remedy.
     """
-    path = Path(str(folder).rstrip("/"))
+    path = Path(folder)
     record = read_json(path / "run.json", "train with scripts/train.sh")
     done = read_json(path / "done", "the training is not finished; go on with --resume")
     parameters, curve = read_log(path / "train.log")
@@ -140,7 +139,7 @@ def existing(path: PathLike, *others: PathLike) -> Path:
     raise UserError(f"no file {path}")
 
 
-def read_json(path: PathLike, remedy: str) -> Dict[str, Any]:
+def read_json(path: PathLike, remedy: str = "make it") -> Dict[str, Any]:
     """What a file of ours holds.
 
     Raises:

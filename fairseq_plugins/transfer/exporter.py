@@ -14,6 +14,8 @@ from .obstacles import rounded
 class Exporter(Protocol):
     """One model in the form of another runtime."""
 
+    checkpoint: Checkpoint
+
     @property
     def result(self) -> str:
         """What the runtime's model is called in messages."""
@@ -35,25 +37,26 @@ class Exporter(Protocol):
         """What the runtime computes from the folder, by the same names."""
 
 
-def refuse_obstacles(exporter: Exporter, checkpoint: Checkpoint) -> None:
+def refuse_obstacles(exporter: Exporter) -> None:
     """Stop with all that stands in the way of an export.
 
     Raises:
         CheckpointError: something does; or fairseq cannot load the model.
     """
+    checkpoint = exporter.checkpoint
     checkpoint.refuse([*rounded(checkpoint), *exporter.obstacles(building.load(checkpoint))])
 
 
-def write_checked(exporter: Exporter, checkpoint: Checkpoint, folder: Path) -> List[str]:
+def write_checked(exporter: Exporter, folder: Path) -> List[str]:
     """Write the files, and check that the runtime computes from them what fairseq computes from the checkpoint.
 
     Raises:
         CheckpointError: it computes something else.
     """
     notes = exporter.write(folder)
-    original = building.load(checkpoint)
+    original = building.load(exporter.checkpoint)
     probe = probe_of(original)
     expected = Expected.of(original, lambda model: exporter.original(model, probe), exporter.steps)
     del original  # room for two models is wherever one was trained, but not for three
-    expected.check(exporter.run(folder, probe), checkpoint.name, exporter.result)
+    expected.check(exporter.run(folder, probe), exporter.checkpoint.name, exporter.result)
     return notes

@@ -111,13 +111,17 @@ def warm_start(
     outcomes = _start_others(old, new, attention)
     report("comparing the outputs of both models")
     words = building.command_options(arch, options, source)
-    return WarmStart(new, options, words, outcomes, attention, output_change(old, new, settings.seed))
+    try:
+        change = output_change(old, new, settings.seed)
+    except ValueError as error:  # some options meet the number of heads only here
+        raise UserError(str(error)) from error
+    return WarmStart(new, options, words, outcomes, attention, change)
 
 
 def new_options(checkpoint: Checkpoint, arch: str, given: Dict[str, Any]) -> Namespace:
     """The new model's options: those given, then the architecture's attention, then the pretrained model's."""
     options = checkpoint.options
-    for name in building.plugin_option_names():
+    for name in building.shared_option_names():
         vars(options).pop(name, None)
     for name, value in {**given, "arch": arch, "_name": arch}.items():
         setattr(options, name, value)

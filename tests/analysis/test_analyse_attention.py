@@ -154,6 +154,7 @@ def test_what_it_writes(checkpoint, tmp_path, capsys):
         (["--sites", "middle"], "--sites middle: 'middle' is unknown; known: encoder, decoder, cross"),
         (["--sites", "cross"], "the model has no attention at cross; it has: encoder"),
         (["--split", "nosuch"], "nosuch"),
+        (["--swaps", "-1"], "--attention-value-aware-swaps -1: must not be negative"),
     ],
 )
 def test_it_refuses(arguments, message, checkpoint, tmp_path, capsys):

@@ -81,6 +81,8 @@ def test_causal_and_alone():
             for left, right in zip(ours(x, x, x, **given), theirs(x, x, x, **given)):
                 torch.testing.assert_close(left, right, rtol=0, atol=1e-10)
     torch.testing.assert_close(ours(x, x, x, is_causal=True)[0], theirs(x, x, x, attn_mask=triangle)[0])
+    with pytest.raises(ValueError, match="as many queries as keys"):
+        ours(x[:2], x, x, is_causal=True)
     one = x[:, 0]
     pad = torch.tensor([False, True, False, False, True])
     for left, right in zip(ours(one, one, one, pad), theirs(one, one, one, pad)):
@@ -100,7 +102,9 @@ def test_other_choices_compute_what_the_staged_module_does():
     out, found = module(x, x, x, padding("bool", T))
     torch.testing.assert_close(out, expected.transpose(0, 1))
     torch.testing.assert_close(found, weights)
-    assert ((found > 0).sum(-1) <= 3 * HEADS).all()
+    _, of_heads = module(x, x, x, padding("bool", T), average_attn_weights=False)
+    assert of_heads.shape == (B, HEADS, T, T)
+    assert ((of_heads > 0).sum(-1) <= 3).all()
 
 
 @pytest.mark.parametrize("name", ["add_bias_kv", "add_zero_attn"])

@@ -4,12 +4,11 @@ import json
 import os
 import random
 import sys
-from argparse import Namespace
 
 import pytest
 import tiny_training
 import torch
-from builders import SMALL, build, masked_lm_task, translation_task
+from builders import masked_lm_task, save, translation_task
 from fairseq import options as fairseq_options
 from fairseq.data import Dictionary
 from fairseq.sequence_generator import SequenceGenerator
@@ -68,14 +67,7 @@ SHAPES = {
 
 def saved(path, arch, task=None, **options):
     """A checkpoint whose parameters are all away from their initial values, and its model; 24 wide, the decoder too."""
-    chosen = {"decoder_embed_dim": 24, "decoder_ffn_embed_dim": 20, **options}
-    model = build(arch, task, **chosen)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.2 * torch.randn_like(parameter)
-    config = Namespace(**{**SMALL[arch.split("_")[0]], **chosen, "arch": arch, "_name": arch})
-    torch.save({"model": model.state_dict(), "args": None, "cfg": {"model": config, "common": {}}}, path)
-    return model.eval()
+    return save(path, arch, task, **{"decoder_embed_dim": 24, "decoder_ffn_embed_dim": 20, **options})
 
 
 @pytest.fixture

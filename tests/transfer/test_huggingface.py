@@ -5,14 +5,13 @@ import os
 import random
 import subprocess
 import sys
-from argparse import Namespace
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 import tiny_training
 import torch
-from builders import SMALL, build, masked_lm_task
+from builders import masked_lm_task, save
 from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
 from fairseq.data.encoders.gpt2_bpe import GPT2BPE, GPT2BPEConfig
@@ -53,16 +52,7 @@ def bpe(tmp_path_factory):
 
 def checkpoint(path, arch, heads=(), dtype=torch.float32, **options):
     """A saved model with all parameters away from their initial values, and the model."""
-    model = build(arch, masked_lm_task(ROWS), **options)
-    for name, classes in dict(heads).items():
-        model.register_classification_head(name, num_classes=classes)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.2 * torch.randn_like(parameter)
-    chosen = Namespace(**{**SMALL["roberta"], **options, "arch": arch, "_name": arch})
-    state = {"model": model.to(dtype).state_dict(), "args": None, "cfg": {"model": chosen, "common": {}}}
-    torch.save(state, path)
-    return model.eval()
+    return save(path, arch, masked_lm_task(ROWS), dtype, dict(heads), **options)
 
 
 def batch():

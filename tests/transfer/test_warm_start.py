@@ -428,6 +428,10 @@ def test_what_cannot_start_is_said(masked_lm, corpus, tmp_path, capsys):
         (["--arch", "roberta_pairwise", "--dict", other], "makes a vocabulary of 6 symbols, but"),
         (["--arch", "roberta_pairwise", "--encoder-attention-heads", "4"], "has 2 heads in the pretrained model and 4"),
         (["--arch", "roberta_pairwise", "--attention-kernel", "sharp"], "unknown choice 'sharp'"),
+        (
+            ["--arch", "roberta_pairwise", "--attention-mixing", "top-r", "--attention-r", "2:2:2"],
+            "--attention-r 2:2:2: 3 heads given, the model has 2",
+        ),
     ):
         command(masked_lm, out, *arguments, status=1)
         said = capsys.readouterr().err.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""The past of incremental decoding: keys, values and their padding, as fairseq keeps them in ``incremental_state``.
+"""The past of incremental decoding: keys, values and their padding in a buffer, by fairseq's names.
 
 B rows of the batch, H heads, S keys so far, D width of a head.
 """
@@ -26,7 +26,7 @@ class KeyValueCache:
 
     On a CPU, where nothing is differentiated, a step is written into room that was made ahead, and a reordering moves
     only what hypotheses do not have in common: new memory for copies of the whole past would be most of a step's time.
-    Whoever wants to go on twice from one ``incremental_state`` copies it deeply.
+    Whoever wants to go on twice from one buffer copies it deeply.
     """
 
     def extend(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -80,10 +80,10 @@ def export_ctranslate2(
         CTranslate2Exporter(checkpoint, (dictionary, target_dictionary or dictionary), weights)
         for weights in dict.fromkeys(("float32", quantization))
     ]
-    refuse_obstacles(exporters[0], checkpoint)
+    refuse_obstacles(exporters[0])
     with whole_folder(target) as folder:
         for exporter in exporters:
-            notes = write_checked(exporter, checkpoint, folder)
+            notes = write_checked(exporter, folder)
         size = sum(path.stat().st_size for path in folder.iterdir())
     return [*notes, f"{quantization} weights, {size / 2**20:.1f} MiB"]
 
@@ -101,6 +101,8 @@ class CTranslate2Exporter:
     checkpoint: Checkpoint
     dictionaries: Sequence[PathLike]
     quantization: str
+    #: of the source and of the target language: set by :meth:`write`
+    symbols: Sequence[List[str]] = field(init=False)
 
     @property
     def result(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, List, Optional
 
@@ -51,20 +51,24 @@ def export_huggingface(
     """
     checkpoint = Checkpoint.read(source)
     exporter = RobertaExporter(checkpoint, head, masked_lm, dictionary, bpe_dir)
-    refuse_obstacles(exporter, checkpoint)
+    refuse_obstacles(exporter)
     with whole_folder(target) as folder:
-        return write_checked(exporter, checkpoint, folder)
+        return write_checked(exporter, folder)
 
 
 @dataclass
 class RobertaExporter:
-    """See :class:`~fairseq_plugins.transfer.exporter.Exporter`; the attributes are :func:`export_huggingface`'s."""
+    """See :class:`~fairseq_plugins.transfer.exporter.Exporter`; the arguments are :func:`export_huggingface`'s."""
 
     checkpoint: Checkpoint
     wanted: Optional[str]
     masked_lm: bool
     dictionary: Optional[PathLike]
     bpe_dir: Optional[PathLike]
+    #: the head to export, empty for none: set by :meth:`obstacles`
+    head: str = field(init=False)
+    #: what was written: set by :meth:`write`
+    exported: Weights = field(init=False)
 
     @property
     def result(self) -> str:
