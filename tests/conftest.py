@@ -56,9 +56,14 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _fresh():
-    """The same random numbers for each test, and no log level that a command before it has set for its process."""
+    """The same random numbers for each test, and no logging that a command before it has set up for its process."""
     torch.manual_seed(1)
     logging.getLogger("fairseq").setLevel(logging.NOTSET)
+    written = [handler for handler in logging.root.handlers if type(handler) is logging.StreamHandler]
+    yield
+    # fairseq-validate puts one in the place of all, whose stream ends with the test; pytest's are of other types
+    others = [handler for handler in logging.root.handlers if type(handler) is not logging.StreamHandler]
+    logging.root.handlers[:] = others + written
 
 
 @pytest.fixture(scope="session")
