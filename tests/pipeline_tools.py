@@ -1,5 +1,7 @@
 """What the pipeline's tests share: calling a script, and a small parallel corpus."""
 
+import functools
+import importlib.util
 import os
 import random
 import subprocess
@@ -30,6 +32,15 @@ def script(name, *arguments, status=0, cwd=None, **extra):
     )
     assert done.returncode == status, f"{command} ended with {done.returncode}:\n{done.stdout[-6000:]}"
     return done.stdout
+
+
+@functools.cache
+def benchmark_script():
+    """``scripts/benchmark.py`` as a module."""
+    spec = importlib.util.spec_from_file_location("benchmark_script", ROOT / "scripts" / "benchmark.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def sentences(count, seed):

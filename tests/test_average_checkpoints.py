@@ -1,12 +1,11 @@
 """average-checkpoints: the mean, what one model is, and that nothing is half-written."""
 
-import os
-
 import builders
 import numpy as np
 import pytest
 import torch
 from builders import masked_lm_task
+from support.hostile import Hostile
 
 from fairseq_plugins import cli
 from fairseq_plugins.checkpoints import safe_load
@@ -122,11 +121,6 @@ def test_what_no_output_depends_on_may_differ(tmp_path):
     other = {"attention_kernel": "encoder=elu1", "attention_r": "5", "fast_dropout": True, "max_positions": 32}
     two = save(tmp_path / "b.pt", "roberta_baseline_tiny", dropout=0.3, attention_dropout=0.2, seed=2, **other)
     average(one, two, out=tmp_path / "mean.pt")
-
-
-class Hostile:
-    def __reduce__(self):
-        return os.system, ("false",)
 
 
 def test_files_that_say_too_little_or_too_much(tmp_path, capsys):

@@ -11,6 +11,7 @@ import pytest
 import tiny_training
 import torch
 from fairseq import checkpoint_utils
+from support.hostile import Hostile
 
 from fairseq_plugins import cli
 from fairseq_plugins.checkpoints import CheckpointError, safe_load
@@ -111,11 +112,6 @@ def test_averages_and_unfinished_files_are_not_resumed_from(folder):
     for name in ("checkpoint_last.pt", "checkpoint_best.pt"):
         (folder / name).unlink()
     assert newest(folder)[0] == "checkpoint_2_6.pt"
-
-
-class Hostile:
-    def __reduce__(self):
-        return os.system, ("false",)
 
 
 def test_files_that_are_no_checkpoints_are_passed_over(folder):

@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import importlib.util
 import re
 import shlex
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 import torch
 from builders import batch, build
 from fairseq import options
+from pipeline_tools import benchmark_script
 from running import SIZES, forked
 from running import fairseq as fresh
 from support.documents import blocks, commands
@@ -139,14 +139,6 @@ def check_plugin(arguments, monkeypatch):
         assert cli.main(arguments) == 0
 
 
-@functools.cache
-def benchmark():
-    spec = importlib.util.spec_from_file_location("benchmark_script", ROOT / "scripts" / "benchmark.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(read(page), "bash")])
 def test_commands_parse(page, monkeypatch, capsys):
     """What the commands do has tests of its own."""
@@ -162,7 +154,9 @@ def test_commands_parse(page, monkeypatch, capsys):
             elif program == "fairseq-plugins" and arguments != ["--help"]:
                 check_plugin(arguments, monkeypatch)
             elif program == "scripts/benchmark.py":
-                benchmark().build_parser().parse_args([argument for argument in arguments if argument != "${@:2}"])
+                benchmark_script().build_parser().parse_args(
+                    [argument for argument in arguments if argument != "${@:2}"]
+                )
             elif program == "sbatch":
                 at = next(at for at, word in enumerate(arguments) if word.endswith(".sbatch"))
                 job, *rest = arguments[at:]

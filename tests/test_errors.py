@@ -1,18 +1,12 @@
 """What a user can mend ends a command with one sentence and status 1, whichever command it is."""
 
-import os
-
 import pytest
 import torch
+from support.hostile import Hostile
 
 from fairseq_plugins import cli
 
 PLAN = ["plan", "--vocabulary", "100", "--", "data", "--arch", "transformer_neuralqkv_tiny", "--max-tokens", "100"]
-
-
-class Hostile:
-    def __reduce__(self):
-        return os.system, ("false",)
 
 
 def told(capsys, *words):

@@ -68,6 +68,14 @@ def train(corpus, save_dir, options, updates=3):
     return Path(save_dir) / "checkpoint_last.pt"
 
 
+def trained_loss(path):
+    """The sum of the losses that a checkpoint's training has recorded."""
+    from fairseq_plugins.checkpoints.safe_load import load_checkpoint  # not where this file runs stock fairseq
+
+    metrics = load_checkpoint(path)["extra_state"]["metrics"]["train"]
+    return float(next(meter["sum"] for _, name, _, meter in metrics if name == "loss"))
+
+
 if __name__ == "__main__":
     import torch
 

@@ -1,18 +1,15 @@
 """Running ``scripts/benchmark.py`` in the tests' own process; what it measures has processes of its own."""
 
-import importlib.util
 import sys
 
 import pytest
+from pipeline_tools import benchmark_script
 
 
 @pytest.fixture(scope="session")
-def script(root):
+def script():
     """``scripts/benchmark.py`` as a module."""
-    spec = importlib.util.spec_from_file_location("benchmark_script", root / "scripts/benchmark.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_script()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from fairseq.data import Dictionary
 from fairseq.data.encoders.gpt2_bpe import GPT2BPE, GPT2BPEConfig
 from fairseq.models.roberta import RobertaModel
 from running import forked
+from support.hostile import Hostile
 
 from fairseq_plugins import byte_bpe, cli
 from fairseq_plugins.checkpoints import safe_load
@@ -400,11 +401,6 @@ def test_missing_packages_are_named(tmp_path, capsys, monkeypatch):
     run("export-huggingface", tmp_path / "model.pt", tmp_path / "out", status=1)
     assert "transformers is missing; run: pip install" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-
-
-class Hostile:
-    def __reduce__(self):
-        return os.system, ("false",)
 
 
 def test_folders_that_cannot_be_imported_are_said(tmp_path, capsys):
