@@ -1,17 +1,27 @@
-"""The processes that load data for a training."""
+"""The processes and the thread that load data for a training."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import inspect
+import queue
 import signal
+import threading
+import time
 import weakref
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterable, Iterator, Optional
 
 import torch
 
 from .registry import ModuleView, mark, marked, repair, see
+
+#: seconds that the end of a process waits for a thread which itself waits for data
+PATIENCE = 10
+
+_loading: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+_ending = threading.Event()
 
 
 @repair("none known")
@@ -101,3 +111,43 @@ def _end(iterator: Any, worker: Any) -> None:
         torch.utils.data._utils.signal_handling._remove_worker_pids(id(watched))
         watched._worker_pids_set = False
     worker().kill()
+
+
+@repair("none known")
+def buffer_thread() -> bool:
+    """A training that is done may still abort: "terminate called without an active exception", exit status 134.
+
+    The thread that prepares batches ahead is ended wherever it is, and torch's code does not bear that. At the end of
+    a process it is told to end, and waited for.
+    """
+    from fairseq.data.iterators import BackgroundConsumer
+
+    original = BackgroundConsumer.__init__
+    if marked(original):
+        return True
+
+    def init(self: Any, queue: Any, source: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, queue, _until_the_end(source), *args, **kwargs)
+        _loading.add(self)
+
+    BackgroundConsumer.__init__ = mark(init, original)
+    atexit.register(end_loading)
+    return True
+
+
+def _until_the_end(source: Iterable) -> Iterator:
+    for item in source:
+        if _ending.is_set():
+            return
+        yield item
+
+
+def end_loading() -> None:
+    """Wait for the threads that prepare batches, which prepare no more; one that gets no data is left after a while."""
+    _ending.set()
+    deadline = time.monotonic() + PATIENCE
+    for thread in list(_loading):
+        while thread.is_alive() and time.monotonic() < deadline:
+            with contextlib.suppress(queue.Empty):  # it may wait for room
+                thread._queue.get_nowait()  # type: ignore[attr-defined]
+            thread.join(0.01)

@@ -18,7 +18,7 @@ import os
 import signal
 import threading
 import time
-from typing import Any, Callable
+from typing import Any, Callable, List
 
 import torch
 from fairseq import checkpoint_utils
@@ -34,14 +34,28 @@ STATUS = 128 + signal.SIGTERM
 logger = logging.getLogger(__name__)
 _asked = threading.Event()
 _beat_at = float("-inf")
+#: what SIGTERM did before this process listened; nothing while it does not listen
+_before: List[Any] = []
 
 
 def listen() -> None:
     """Take SIGTERM as a wish to stop, from now on."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: _asked.set())
+    if not _before and threading.current_thread() is threading.main_thread():
+        _before.append(signal.signal(signal.SIGTERM, lambda *_: _asked.set()))
     if os.environ.get(HEARTBEAT):
         faulthandler.register(signal.SIGUSR1, all_threads=True)
+
+
+def stop_listening() -> None:
+    """SIGTERM does again what it did before, and no wish is left for the next training of this process."""
+    _asked.clear()
+    if _before:
+        signal.signal(signal.SIGTERM, _before.pop() or signal.SIG_DFL)
+
+
+# a pool of processes ends its workers by SIGTERM, and waits for ever for those that only take note of it
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=stop_listening)
 
 
 def asked() -> bool:
@@ -67,6 +81,18 @@ def agreed(trainer: Any) -> bool:
     wishes = torch.tensor([float(asked())], device=trainer.device)
     distributed_utils.all_reduce(wishes, group=distributed_utils.get_global_group())
     return bool(wishes.item())
+
+
+def listening_main(stock: Callable) -> Callable:
+    """fairseq's ``main``, after which the process listens no more."""
+
+    def main(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return stock(*args, **kwargs)
+        finally:
+            stop_listening()
+
+    return main
 
 
 def stoppable_train(stock: Callable) -> Callable:
@@ -111,4 +137,4 @@ def stoppable_validate_and_save(stock: Callable) -> Callable:
 
 
 #: functions of ``fairseq_cli.train`` and what makes them stoppable
-WRAPPERS = {"train": stoppable_train, "validate_and_save": stoppable_validate_and_save}
+WRAPPERS = {"main": listening_main, "train": stoppable_train, "validate_and_save": stoppable_validate_and_save}

@@ -204,7 +204,7 @@ def test_the_workers_of_any_start_method_are_repaired():
         pool = module.Pool(1)
         assert pool.apply(len, ("ab",)) == 2
         assert pool._initializer.__module__ == "fairseq_plugins.compat.lines"
-        pool.close()  # not terminate: after a training in this process SIGTERM ends nobody
+        pool.terminate()
         pool.join()
 
 

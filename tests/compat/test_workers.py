@@ -1,11 +1,45 @@
-"""Data-loading workers while a process is told to end, and when it ends."""
+"""Data-loading workers and the thread that buffers batches while a process is told to end, and when it ends."""
 
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 
+import pytest
 from fairseq.data import iterators
 from running import ended
+
+#: prepares batches in torch's code for as long as it may
+LOADING = """
+import sys, torch
+from fairseq.data import iterators
+if sys.argv[1] == "repaired":
+    import fairseq_plugins.models
+
+class Batches:
+    def __len__(self):
+        return 10**9
+
+    def __iter__(self):
+        while True:
+            batch = torch.zeros(3, 3)
+            for _ in range(20):
+                batch = torch.cat([batch, batch])[:50].clone()
+            yield batch
+
+loading = iterators.BufferedIterator(int(sys.argv[2]), Batches())
+next(loading)
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("size", ["0", "2"])
+def test_the_thread_that_buffers_batches_does_not_abort_its_process(root, size):
+    """Stock dies of it (SIGABRT), whether or not the buffer has room (0: any number of batches)."""
+    command = [sys.executable, "-c", LOADING, "repaired", size]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 3, done.stderr
 
 
 def test_workers_outlive_a_signal_and_end_with_their_parent_in_silence(tmp_path):

@@ -89,7 +89,7 @@ def pooled(*arguments, **kwargs):
     def call(_):
         pool = binarizer.Pool(*arguments, **kwargs)
         found = pool.apply(len, ("ab",)), pool.apply(os.getenv, ("CONTRACT",))
-        pool.close()  # not terminate: after a training in this process SIGTERM ends nobody
+        pool.terminate()
         pool.join()
         return found
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import queue
 import signal
 from unittest import mock
 
@@ -103,6 +104,48 @@ def told_by(send):
     return call
 
 
+class Broken:
+    def __len__(self):
+        return 3
+
+    def __iter__(self):
+        yield 1
+        raise KeyError("data")
+
+
+def buffered(source, size=2, times=2, take=None):
+    """What a buffer hands out, and what after its end."""
+
+    def call(_):
+        buffer = iterators.BufferedIterator(size, source())
+        if take is not None:
+            buffer.take(take)
+        found = []
+        for _ in range(times):
+            try:
+                found.append(list(buffer))
+            except KeyError as error:
+                found.append(repr(error))
+            buffer._queue.put(iterators._sentinel)  # who asks again after the end would wait for ever
+        return found, len(buffer)
+
+    return call
+
+
+def consumed(*arguments, **kwargs):
+    """What the thread itself puts into a queue."""
+
+    def call(_):
+        items = queue.Queue()
+        thread = iterators.BackgroundConsumer(items, *arguments, **kwargs)
+        thread.start()
+        thread.join()
+        found = [items.get() for _ in range(items.qsize())]
+        return [repr(item) for item in found if item is not iterators._sentinel], thread.count, thread.daemon
+
+    return call
+
+
 CONTRACTS = {
     "epoch_in_workers": {
         "no workers": epochs(),
@@ -146,5 +189,20 @@ CONTRACTS = {
         "a worker that somebody else tells to end": Purpose(
             told_by(lambda worker: os.system(f"kill -{int(signal.SIGTERM)} {worker.pid}")), True
         ),
+    },
+    "buffer_thread": {
+        "in order": buffered(lambda: list(range(5))),
+        "no room": buffered(lambda: list(range(5)), size=1),
+        "all at once": buffered(lambda: list(range(5)), size=0),
+        "no items": buffered(list),
+        "the first ones": buffered(lambda: iterators.CountingIterator([3, 4, 5]), take=2),
+        "data that fail": buffered(Broken),
+        "as fairseq starts it": consumed([1, 2, 3], 3, None),
+        "fewer items": consumed([1, 2, 3], 2, None),
+        "any number": consumed([1, 2, 3], None, None),
+        "by keywords": consumed(source=[1], max_len=1, cuda_device=None),
+        "no source": consumed(None, 1, None),
+        "too few arguments": consumed([1]),
+        "an unknown argument": consumed([1], 1, None, nobodys=1),
     },
 }
