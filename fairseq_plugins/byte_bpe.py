@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Tuple
 
 from fairseq_plugins import lines
 from fairseq_plugins.corpus import CorpusError, PathLike, write_whole
@@ -33,7 +33,7 @@ def read_lines(path: PathLike) -> Iterator[str]:
     return map(str.strip, lines.read_lines(path))
 
 
-def pieces(line: str, unk: bool) -> List[str]:
+def pieces(line: str, unk: bool) -> list[str]:
     """The stretches of text between the ``<unk>`` of a line; the whole line where these are text."""
     return [piece.rstrip() for piece in line.split(UNK)] if unk else [line]
 
@@ -41,7 +41,7 @@ def pieces(line: str, unk: bool) -> List[str]:
 # ------------------------------------------------------------------ learning
 
 
-def learn(lines: Iterable[str], size: int, unk: bool = False, min_frequency: int = 2) -> Tuple[Dict[str, int], str]:
+def learn(lines: Iterable[str], size: int, unk: bool = False, min_frequency: int = 2) -> tuple[dict[str, int], str]:
     """Learn a BPE of ``size`` symbols (at least the 256 bytes) with Hugging Face's ``tokenizers``.
 
     Args:
@@ -76,7 +76,7 @@ def learn(lines: Iterable[str], size: int, unk: bool = False, min_frequency: int
     return model["vocab"], "".join(f"{line}\n" for line in chain(["#version: 0.2"], merges))
 
 
-def write_model(folder: PathLike, vocabulary: Dict[str, int], merges: str) -> None:
+def write_model(folder: PathLike, vocabulary: dict[str, int], merges: str) -> None:
     """Write ``encoder.json``, in ASCII as fairseq opens it in the locale's encoding, and ``vocab.bpe``."""
     by_id = dict(sorted(vocabulary.items(), key=lambda item: item[1]))
     write_whole(Path(folder) / ENCODER, json.dumps(by_id).encode("ascii"))
@@ -114,16 +114,16 @@ class ByteBPE:
         if missing is not None:
             raise CorpusError(f"{files[0]} lacks {missing!r} of {files[1]}; take both files from the same place")
         self._unk = unk
-        self._words: Dict[str, str] = {}
+        self._words: dict[str, str] = {}
 
     @property
-    def ids(self) -> List[int]:
+    def ids(self) -> list[int]:
         """All ids, ascending."""
         return sorted(self._bpe.encoder.values())
 
     def encode(self, line: str) -> str:
         """The ids of a line as text, separated by blanks; nothing for an empty line."""
-        encoded: List[str] = []
+        encoded: list[str] = []
         for index, piece in enumerate(pieces(line, self._unk)):
             if index > 0:
                 encoded.append(UNK)
@@ -156,11 +156,11 @@ def _start_worker(folder: PathLike, unk: bool) -> None:
     _worker = ByteBPE(folder, unk)
 
 
-def _encode_chunk(lines: List[str]) -> List[str]:
+def _encode_chunk(lines: list[str]) -> list[str]:
     return list(map(_worker.encode, lines))
 
 
-def _chunks(lines: Iterable[str]) -> Iterator[List[str]]:
+def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
     rest = iter(lines)
     return iter(lambda: list(islice(rest, CHUNK)), [])
 

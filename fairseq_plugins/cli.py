@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from typing import List, Optional
 
 from .errors import UserError
 
@@ -59,7 +58,7 @@ COMMANDS = {
 }
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; returns its exit status."""
     argv = sys.argv[1:] if argv is None else argv
     listing = "\n".join(f"  {name:<20} {summary}" for name, (_, summary) in sorted(COMMANDS.items()))

@@ -13,11 +13,12 @@ import os
 import re
 import zlib
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import zip_longest
 from pathlib import Path
-from typing import BinaryIO, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import BinaryIO, NamedTuple
 from xml.parsers import expat
 
 from .lines import CorpusError as CorpusError
@@ -72,7 +73,7 @@ def read_bytes(path: PathLike) -> bytes:
     return data
 
 
-def decode_lines(data: bytes, path: PathLike, repair: bool = False) -> List[str]:
+def decode_lines(data: bytes, path: PathLike, repair: bool = False) -> list[str]:
     """Strict UTF-8 lines of ``data``, split at ``\\n`` only; ``repair`` turns forbidden characters into blanks."""
     if data.startswith(b"\xef\xbb\xbf"):
         data = data[3:]
@@ -140,7 +141,7 @@ def detect_layout(data: bytes) -> str:
     return "tags" if _METADATA_LINE.match(first) else "plain"
 
 
-def read_corpus(path: PathLike, layout: str = "auto", repair: bool = False) -> List[Sentence]:
+def read_corpus(path: PathLike, layout: str = "auto", repair: bool = False) -> list[Sentence]:
     """All sentences of a corpus file, as :func:`stream_corpus` gives them."""
     return list(stream_corpus(path, layout, repair))
 
@@ -196,10 +197,10 @@ def _read_tags(lines: Iterable[str], titles: bool) -> Iterator[Sentence]:
             yield Sentence(line.strip(), number, talk)
 
 
-def _read_sgm(data: bytes, path: PathLike, repair: bool) -> List[Sentence]:
-    sentences: List[Sentence] = []
+def _read_sgm(data: bytes, path: PathLike, repair: bool) -> list[Sentence]:
+    sentences: list[Sentence] = []
     text = "\n".join(decode_lines(data, path, repair))
-    opened: Optional[re.Match[str]] = None
+    opened: re.Match[str] | None = None
     ended = False
     line, position, talk = 1, 0, 0
     for tag in _SGM_TAG.finditer(text):
@@ -237,9 +238,9 @@ def _resolve(text: str) -> str:
     return _ENTITY.sub(character, text)
 
 
-def _read_xml(data: bytes, path: PathLike, repair: bool) -> List[Sentence]:
-    sentences: List[Sentence] = []
-    pieces: Optional[List[str]] = None
+def _read_xml(data: bytes, path: PathLike, repair: bool) -> list[Sentence]:
+    sentences: list[Sentence] = []
+    pieces: list[str] | None = None
     start = talk = 0
     decode_lines(data, path, repair=True)  # expat's message on broken UTF-8 is vaguer than ours
     parser = expat.ParserCreate("utf-8")
@@ -250,7 +251,7 @@ def _read_xml(data: bytes, path: PathLike, repair: bool) -> List[Sentence]:
             f"{path}:{parser.CurrentLineNumber}: a DOCTYPE is not part of this layout; fetch the official file"
         )
 
-    def start_element(name: str, attributes: Dict[str, str]) -> None:
+    def start_element(name: str, attributes: dict[str, str]) -> None:
         nonlocal pieces, start, talk
         if name == "doc":
             talk += 1
@@ -303,7 +304,7 @@ def aligned(
     source_path: PathLike,
     target_path: PathLike,
     empty: str = "none",
-) -> Iterator[Tuple[Sentence, Sentence]]:
+) -> Iterator[tuple[Sentence, Sentence]]:
     """The pairs of two sides that have equal counts (talk by talk) and no empty line, one at a time.
 
     ``empty`` says which empty lines are left to :func:`clean`: ``none``, those empty on ``both`` sides, or ``any``.
@@ -311,9 +312,9 @@ def aligned(
     Raises:
         CorpusError: after the last pair if the counts differ; before that at an empty line, unless they differ.
     """
-    counts: Tuple[Counter[int], Counter[int]] = (Counter(), Counter())
-    starts: Tuple[Dict[int, int], Dict[int, int]] = ({}, {})
-    unpaired: Optional[Sentence] = None
+    counts: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
+    starts: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    unpaired: Sentence | None = None
     equal, problem = True, ""
     for left, right in zip_longest(source, target):
         for side, sentence in enumerate((left, right)):
@@ -346,9 +347,9 @@ def _empty_message(left: Sentence, right: Sentence, source_path: PathLike, targe
 
 
 def _count_message(
-    counts: Tuple[Counter[int], Counter[int]],
-    starts: Tuple[Dict[int, int], Dict[int, int]],
-    unpaired: Optional[Sentence],
+    counts: tuple[Counter[int], Counter[int]],
+    starts: tuple[dict[int, int], dict[int, int]],
+    unpaired: Sentence | None,
     source_path: PathLike,
     target_path: PathLike,
 ) -> str:
@@ -374,9 +375,9 @@ class CleaningReport:
 
     total: int = 0
     kept: int = 0
-    dropped: Dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
 
-    def lines(self) -> List[str]:
+    def lines(self) -> list[str]:
         """Readable, stable ``name: count`` lines."""
         return [f"pairs: {self.total}", *(f"dropped, {k}: {v}" for k, v in self.dropped.items()), f"kept: {self.kept}"]
 
@@ -390,13 +391,13 @@ class HeldOut:
             a held-out pair; 0 = never. Short sentences are what everybody says.
     """
 
-    def __init__(self, pairs: Iterable[Tuple[str, str]], drop_from: int = 0):
+    def __init__(self, pairs: Iterable[tuple[str, str]], drop_from: int = 0):
         self.pairs = list(pairs)
         self.drop_from = drop_from
         self.sources, self.targets = {source for source, _ in self.pairs}, {target for _, target in self.pairs}
-        self.seen_sources: Set[str] = set()
-        self.seen_targets: Set[str] = set()
-        self.seen_pairs: Set[Tuple[str, str]] = set()
+        self.seen_sources: set[str] = set()
+        self.seen_targets: set[str] = set()
+        self.seen_pairs: set[tuple[str, str]] = set()
 
     def look_for(self, source: str, target: str) -> bool:
         """Note a training pair that stands here; whether it is to be dropped."""
@@ -411,7 +412,7 @@ class HeldOut:
             self.seen_pairs.add((source, target))
         return bool(self.drop_from) and any(len(side.split()) >= self.drop_from for side in found)
 
-    def counts(self) -> Dict[str, int]:
+    def counts(self) -> dict[str, int]:
         """How many held-out pairs had their source, their target, or both as one pair in the training text."""
         return {
             "source": sum(source in self.seen_sources for source, _ in self.pairs),
@@ -421,26 +422,26 @@ class HeldOut:
 
 
 def clean(
-    pairs: Iterable[Tuple[str, str]],
+    pairs: Iterable[tuple[str, str]],
     minimum: int = 1,
     maximum: int = 175,
     ratio: float = 1.5,
     drop_duplicates: bool = False,
-) -> Tuple[List[Tuple[str, str]], CleaningReport]:
+) -> tuple[list[tuple[str, str]], CleaningReport]:
     """All pairs that :func:`stream_clean` keeps, and its report."""
     report = CleaningReport()
     return list(stream_clean(pairs, report, minimum, maximum, ratio, drop_duplicates)), report
 
 
 def stream_clean(
-    pairs: Iterable[Tuple[str, str]],
+    pairs: Iterable[tuple[str, str]],
     report: CleaningReport,
     minimum: int = 1,
     maximum: int = 175,
     ratio: float = 1.5,
     drop_duplicates: bool = False,
     held_out: Sequence[HeldOut] = (),
-) -> Iterator[Tuple[str, str]]:
+) -> Iterator[tuple[str, str]]:
     """Drop pairs of tokenised sentences by length and length ratio, as Moses' ``clean-corpus-n`` does.
 
     Args:
@@ -452,7 +453,7 @@ def stream_clean(
         drop_duplicates: also drop a pair that came before, told by a 128-bit hash: about 150 bytes of memory a pair.
         held_out: sets to look for among all pairs; those that :meth:`HeldOut.look_for` says are dropped.
     """
-    seen: Set[bytes] = set()
+    seen: set[bytes] = set()
     report.dropped = {"empty": 0, "too short": 0, "too long": 0, "ratio": 0, "duplicate": 0}
     if any(held.drop_from for held in held_out):
         report.dropped["in a held-out set"] = 0
@@ -481,14 +482,14 @@ def stream_clean(
         report.dropped[reason] += 1
 
 
-def _seen_before(pair: Tuple[str, str], seen: Set[bytes]) -> bool:
+def _seen_before(pair: tuple[str, str], seen: set[bytes]) -> bool:
     key = blake2b("\n".join(pair).encode("utf-8"), digest_size=16).digest()
     known = len(seen)
     seen.add(key)
     return len(seen) == known
 
 
-def overlap(train: Iterable[Tuple[str, str]], held_out: Iterable[Tuple[str, str]]) -> Dict[str, int]:
+def overlap(train: Iterable[tuple[str, str]], held_out: Iterable[tuple[str, str]]) -> dict[str, int]:
     """How many held-out pairs have their source, their target, or both as one pair in the training text."""
     held = HeldOut(held_out)
     for source, target in train:
@@ -497,7 +498,7 @@ def overlap(train: Iterable[Tuple[str, str]], held_out: Iterable[Tuple[str, str]
 
 
 @contextlib.contextmanager
-def whole_files(names: Sequence[PathLike]) -> Iterator[List[BinaryIO]]:
+def whole_files(names: Sequence[PathLike]) -> Iterator[list[BinaryIO]]:
     """Open files for writing, all of which exist whole at the end or, after an error, none."""
     try:
         with whole(list(map(str, names)), f".{os.getpid()}.part") as files:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple
+from typing import Any, NamedTuple
 
 from .lines import CorpusError, PathLike, read_lines
 
@@ -17,7 +17,7 @@ class Entry(NamedTuple):
     overwrite: bool
 
 
-def read_entries(path: PathLike) -> List[Entry]:
+def read_entries(path: PathLike) -> list[Entry]:
     """The lines of a dictionary, which hold none of fairseq's special symbols.
 
     Raises:

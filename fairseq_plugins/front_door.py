@@ -13,9 +13,10 @@ import importlib.util
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, List, Sequence, Union
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def stand_for(name: str, folder: Path) -> None:
         sys.modules[name + module[len(NAME) :]] = sys.modules[module]
 
 
-def _is_this_package(user_dir: Union[str, os.PathLike]) -> bool:
+def _is_this_package(user_dir: str | os.PathLike) -> bool:
     """Whether the folder is the package that is running; ImportError when it only has its name."""
     there = _found(user_dir)
     if there == HERE:
@@ -102,7 +103,7 @@ def _is_this_package(user_dir: Union[str, os.PathLike]) -> bool:
     return True
 
 
-def _found(user_dir: Union[str, os.PathLike]) -> Path:
+def _found(user_dir: str | os.PathLike) -> Path:
     """The folder that fairseq takes: as given, or else in its own package or beside it."""
     package = os.path.dirname(sys.modules["fairseq.utils"].__file__ or "")
     roads: Sequence[Any] = [
@@ -124,5 +125,5 @@ def _refuse_unless_same(there: Path, given: str) -> None:
     logger.info("--user-dir=%s holds the same files as %s, which is imported already", given, HERE)
 
 
-def _sources(folder: Path) -> List[str]:
+def _sources(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.py"))

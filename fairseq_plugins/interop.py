@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ import torch
 from .attention import AttentionConfig, StagedMultiheadAttention
 
 #: prefix -> how its parameters are called there, and which choices they are
-AUTHORS: Dict[str, Dict[str, Any]] = {
+AUTHORS: dict[str, dict[str, Any]] = {
     "marian_neural": {
         "names": {"q_proj": "q_proj", "k_proj": "k_proj", "v_proj": "v_proj", "out_proj": "out_proj"},
         "choices": {"attention_projection": "neural", "neural_qkv_shape": "marian"},

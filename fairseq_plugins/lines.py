@@ -7,7 +7,8 @@ U+2028, form feeds and others. Read so, one side of a corpus is shifted against 
 from __future__ import annotations
 
 import os
-from typing import Iterable, Iterator, Union
+from collections.abc import Iterable, Iterator
+from typing import Union
 
 from fairseq_plugins.errors import UserError
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +43,7 @@ class Machine:
     devices: int
     nodes: int = 1
     kind: str = "GPU"
-    throughput: Optional[float] = None
+    throughput: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class Corpus:
     """The data of a plan; a value of None is not known."""
 
     vocabulary: int
-    train_tokens: Optional[int] = None
-    disk_gb: Optional[float] = None
+    train_tokens: int | None = None
+    disk_gb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,11 @@ class Plan:
     batch_tokens: int
     tokens_a_device: int
     update_freq: int
-    updates: Optional[int]
-    epochs: Optional[float]
+    updates: int | None
+    epochs: float | None
     weights_memory: float
-    activations_memory: Optional[float]
-    seconds: Optional[float]
+    activations_memory: float | None
+    seconds: float | None
     checkpoint_size: float
     checkpoints: int
 
@@ -168,7 +169,7 @@ def activation_bytes(model: Any, kind: str, args: Namespace, vocabulary: int, ha
         if hasattr(module, "dropout_module") and hasattr(module, "num_heads"):
             module.dropout_module.p = 0.0
     own = {parameter.data_ptr() for parameter in model.parameters()}
-    kept: Dict[int, float] = {}
+    kept: dict[int, float] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         base = tensor if tensor._base is None else tensor._base  # a view keeps all that it is a view of
@@ -197,7 +198,7 @@ def forward(model: Any, kind: str, tokens: torch.Tensor) -> torch.Tensor:
     return model.decoder(tokens)[0]
 
 
-def show(plan: Plan, corpus: Corpus, machine: Machine) -> List[str]:
+def show(plan: Plan, corpus: Corpus, machine: Machine) -> list[str]:
     """The lines that tell a plan to people."""
     machines = f" on {machine.nodes} machines" if machine.nodes > 1 else ""
     unknown = "not known here"

@@ -9,9 +9,10 @@ rendering, so that translation is a function. The same seed gives the same corpu
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from fairseq_plugins.errors import UserError
 
@@ -119,7 +120,7 @@ class Verb(NamedTuple):
     def prefix(self) -> str:
         return self.name.rpartition("|")[0]
 
-    def forms(self) -> Tuple[str, str, str, str]:
+    def forms(self) -> tuple[str, str, str, str]:
         """The present, without the prefix: ich, du, er, wir."""
         infinitive = self.name.rpartition("|")[2]
         return infinitive.removesuffix("n"), self.du, self.er, infinitive
@@ -129,13 +130,13 @@ class Verb(NamedTuple):
 class Phrase:
     """A pronoun or a noun phrase; ``relative`` is a clause whose missing ``role`` the phrase fills."""
 
-    noun: Optional[Noun] = None
+    noun: Noun | None = None
     determiner: str = "der"
-    adjective: Tuple[str, str] = ("", "")
+    adjective: tuple[str, str] = ("", "")
     plural: bool = False
     person: int = 3
-    pronoun: Tuple[str, ...] = ()
-    relative: Optional[Clause] = None
+    pronoun: tuple[str, ...] = ()
+    relative: Clause | None = None
     role: str = "subject"
 
     @property
@@ -154,17 +155,17 @@ class Clause:
     """Who does what to whom; without a verb the subject is as the adjective says."""
 
     subject: Phrase
-    verb: Optional[Verb] = None
-    adjective: Tuple[str, str] = ("", "")
+    verb: Verb | None = None
+    adjective: tuple[str, str] = ("", "")
     tense: str = "present"
     modal: int = 0
-    objects: Tuple[Tuple[str, Phrase], ...] = ()
+    objects: tuple[tuple[str, Phrase], ...] = ()
     negated: bool = False
-    time: Tuple[str, str] = ("", "")
-    place: Optional[Phrase] = None
+    time: tuple[str, str] = ("", "")
+    place: Phrase | None = None
 
 
-def _rows(table: str) -> List[List[str]]:
+def _rows(table: str) -> list[list[str]]:
     return [entry.split() for entry in table.split(",")]
 
 
@@ -182,13 +183,13 @@ PRONOUNS = [
 
 
 @cache
-def nouns_of(kinds: str) -> List[Noun]:
+def nouns_of(kinds: str) -> list[Noun]:
     """The nouns of one of the kinds."""
     return [noun for noun in NOUNS if set(noun.kinds) & set(kinds)]
 
 
 @cache
-def adjectives_of(kinds: str) -> List[Tuple[str, str]]:
+def adjectives_of(kinds: str) -> list[tuple[str, str]]:
     """The adjectives, German and English, that go with one of the kinds."""
     return [(de, en) for de, en, of in _rows(_ADJECTIVES) if set(of) & set(kinds)]
 
@@ -220,7 +221,7 @@ def german_phrase(phrase: Phrase, case: str) -> str:
     return _join(article, adjective, noun) + (relative or "")
 
 
-def german(clause: Clause, order: str = "main", front: str = "subject", antecedent: Optional[Phrase] = None) -> str:
+def german(clause: Clause, order: str = "main", front: str = "subject", antecedent: Phrase | None = None) -> str:
     """The German clause.
 
     Args:
@@ -344,13 +345,13 @@ class Generator:
         determiner = self.one([name for name in determiners.split() if not (plural and name == "ein")])
         return Phrase(noun, determiner, adjective, plural)
 
-    def clause(self, tense: str = "", subject: Optional[Phrase] = None, simple: bool = False) -> Clause:
+    def clause(self, tense: str = "", subject: Phrase | None = None, simple: bool = False) -> Clause:
         """A clause of random words; a simple one has neither negation nor adverbials."""
         able = set(subject.noun.kinds if subject and subject.noun else "pa")
         verb = self.one([verb for verb in VERBS if able & set(verb.subjects)])
         if subject is None:
             subject = self.one(PRONOUNS) if self.chance(0.35) else self.phrase(verb.subjects)
-        objects: List[Tuple[str, Phrase]] = []
+        objects: list[tuple[str, Phrase]] = []
         for case in {"-": (), "to": ("dat", "acc")}.get(verb.case, (verb.case,)):
             receiver = verb.case == "to" and case == "dat"
             kinds = "p" if receiver else verb.objects
@@ -444,18 +445,18 @@ def _finish(de: str, en: str, end: str = ".") -> Pair:
     return Pair(de[0].upper() + de[1:] + end, en[0].upper() + en[1:] + end)
 
 
-def generate(seed: int, sizes: Dict[str, int]) -> Dict[str, List[Pair]]:
+def generate(seed: int, sizes: dict[str, int]) -> dict[str, list[Pair]]:
     """Splits of the wanted sizes; no sentence of either language stands in two splits, and no pair twice.
 
     Raises:
         UserError: the grammar does not yield so many.
     """
     generator = Generator(seed)
-    splits: Dict[str, List[Pair]] = {}
-    seen: Set[str] = set()
-    elsewhere: Set[str] = set()
+    splits: dict[str, list[Pair]] = {}
+    seen: set[str] = set()
+    elsewhere: set[str] = set()
     for name, size in sizes.items():
-        pairs: List[Pair] = []
+        pairs: list[Pair] = []
         misses = 0
         while len(pairs) < size:
             pair = generator.sentence()

@@ -44,8 +44,8 @@ import logging
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -140,7 +140,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def known_sizes(translate: bool) -> List[str]:
+def known_sizes(translate: bool) -> list[str]:
     """The sizes that can be measured: of translation models only, or all."""
     from fairseq_plugins.benchmark.sizes import SIZES
 
@@ -161,7 +161,7 @@ def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
 def read_systems(
     args: argparse.Namespace, parser: argparse.ArgumentParser
-) -> Tuple[Dict[str, Sequence[str]], Dict[str, Dict[str, str]]]:
+) -> tuple[dict[str, Sequence[str]], dict[str, dict[str, str]]]:
     """Every system's further words of fairseq's command, and its environment where it has one of its own."""
     from fairseq_plugins.benchmark.generation import CTRANSLATE2
     from fairseq_plugins.benchmark.processes import variant
@@ -169,7 +169,7 @@ def read_systems(
     from fairseq_plugins.models.grid import VARIANTS
 
     known = [STOCK, *VARIANTS, *([CTRANSLATE2] if args.what == "generate" else [])]
-    systems: Dict[str, Sequence[str]] = {name: [] for name in args.systems.split(",")}
+    systems: dict[str, Sequence[str]] = {name: [] for name in args.systems.split(",")}
     for name in systems:
         if variant(name) not in known:
             parser.error(f"--systems {name}: choose from {', '.join(known)}, each with +LABEL if you like")
@@ -178,7 +178,7 @@ def read_systems(
         if name not in systems:
             parser.error(f"--set {item}: {name} is none of --systems {args.systems}")
         systems[name] = shlex.split(words)
-    environments: Dict[str, Dict[str, str]] = {}
+    environments: dict[str, dict[str, str]] = {}
     for item in args.env:
         name, _, setting = item.partition("=")
         variable, equals, value = setting.partition("=")

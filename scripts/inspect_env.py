@@ -27,9 +27,9 @@ import sys
 import sysconfig
 import warnings
 import zipfile
+from collections.abc import Callable
 from email.parser import Parser
 from pathlib import Path
-from typing import Callable, Dict, Optional
 
 FAIRSEQ = ("fairseq", "fairseq.data.data_utils_fast", "fairseq.data.token_block_utils_fast", "fairseq.libbleu")
 TOOLS = ("sacremoses", "subword_nmt", "sacrebleu")
@@ -176,7 +176,7 @@ def drop_damaged(marker):
     return 0
 
 
-COMMANDS: Dict[str, Callable[..., Optional[int]]] = {
+COMMANDS: dict[str, Callable[..., int | None]] = {
     "has": has,
     "gpus": gpus,
     "fingerprint": fingerprint,

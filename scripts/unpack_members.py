@@ -12,10 +12,11 @@ import sys
 import tarfile
 import zipfile
 import zlib
-from typing import IO, Iterator, List, Optional, Tuple
+from collections.abc import Iterator
+from typing import IO
 
 
-def members(archive: str) -> Iterator[Tuple[str, IO[bytes]]]:
+def members(archive: str) -> Iterator[tuple[str, IO[bytes]]]:
     """The regular files of an archive: path inside it, content."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
@@ -30,7 +31,7 @@ def members(archive: str) -> Iterator[Tuple[str, IO[bytes]]]:
         # As a stream: an archive of gigabytes is gone through once.
         with tarfile.open(fileobj=stream, mode="r|") as file:
             for member in file:
-                packed_file: Optional[IO[bytes]] = file.extractfile(member) if member.isfile() else None
+                packed_file: IO[bytes] | None = file.extractfile(member) if member.isfile() else None
                 if packed_file is not None:
                     yield member.name, packed_file
         # tarfile stops before the checksum at the end.
@@ -38,7 +39,7 @@ def members(archive: str) -> Iterator[Tuple[str, IO[bytes]]]:
             pass
 
 
-def main(archive: str, folder: str, names: List[str]) -> int:
+def main(archive: str, folder: str, names: list[str]) -> int:
     """Unpack; returns the exit status."""
     wanted = {*names, *(f"{name}.gz" for name in names)}
     try:

@@ -34,7 +34,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import BinaryIO, Optional
+from typing import BinaryIO
 
 RECORD = re.compile(r"\| INFO \| (?P<tag>[^|]+) \| (?P<stats>\{.*\})\s*$")
 #: seconds that a command which has not begun to train has to end after a signal, before it is killed
@@ -217,7 +217,7 @@ class Watcher:
         self.node = f".node{args.node_rank}" if args.node_rank else ""
         self.progress = Progress(os.path.join(args.save_dir, "progress.json"), args.max_update, args.max_epoch)
         self.last_lines: collections.deque = collections.deque(maxlen=25)
-        self.process: Optional[subprocess.Popen] = None
+        self.process: subprocess.Popen | None = None
         self.completed = False
         self.saved_at = ""
         self.stopped_by = 0

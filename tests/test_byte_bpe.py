@@ -1,6 +1,7 @@
 """Byte-level BPE against fairseq's own encoder and script, Hugging Face's tokenizers, and counting by hand."""
 
 import gzip
+import itertools
 import json
 import random
 import subprocess
@@ -86,7 +87,7 @@ def test_each_merge_is_the_most_frequent_pair(text, folder, reference):
     for pair in merges_of(folder):
         counts = Counter()
         for word, symbols in split.items():
-            for neighbours in zip(symbols, symbols[1:]):
+            for neighbours in itertools.pairwise(symbols):
                 counts[neighbours] += words[word]
         assert counts[pair] == max(counts.values())
         for symbols in split.values():

@@ -6,8 +6,8 @@ import gzip
 import re
 import tempfile
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, List, Tuple
 from xml.sax.saxutils import escape
 
 import pytest
@@ -76,7 +76,7 @@ def _file(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def _texts(sentences: List[Sentence]) -> List[str]:
+def _texts(sentences: list[Sentence]) -> list[str]:
     return [s.text for s in sentences]
 
 
@@ -139,7 +139,7 @@ _WORDS = st.text(
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(_WORDS, min_size=1, max_size=20))
-def test_any_text_survives_all_three_layouts(sentences: List[str]) -> None:
+def test_any_text_survives_all_three_layouts(sentences: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         body = "".join(f'<seg id="{i}"> {escape(s)}  </seg>\n' for i, s in enumerate(sentences))
@@ -221,7 +221,7 @@ def test_repair_puts_blanks(tmp_path: Path) -> None:
     assert _texts(read_corpus(path, repair=True))[1] == "Z wei"
 
 
-def _sentences(*texts: str, talks: Tuple[int, ...] = ()) -> List[Sentence]:
+def _sentences(*texts: str, talks: tuple[int, ...] = ()) -> list[Sentence]:
     return [Sentence(t, 10 + i, talks[i] if talks else 0) for i, t in enumerate(texts)]
 
 
@@ -291,11 +291,11 @@ _TOKENS = st.lists(st.sampled_from("abc"), max_size=12).map(" ".join)
     st.booleans(),
 )
 def test_clean_keeps_exactly_what_it_promises(
-    pairs: List[Tuple[str, str]], low: int, high: int, ratio: float, unique: bool
+    pairs: list[tuple[str, str]], low: int, high: int, ratio: float, unique: bool
 ) -> None:
     kept, report = clean(pairs, low, high, ratio, unique)
 
-    def good(pair: Tuple[str, str]) -> bool:
+    def good(pair: tuple[str, str]) -> bool:
         a, b = (len(side.split()) for side in pair)
         return low <= a <= high and low <= b <= high and a <= ratio * b and b <= ratio * a
 
@@ -462,7 +462,7 @@ _PAIRS = st.lists(st.tuples(_TOKENS, _TOKENS), max_size=20)
 
 @given(_PAIRS, _PAIRS, st.integers(0, 4))
 def test_held_out_pairs_are_counted_and_dropped(
-    train: List[Tuple[str, str]], held_out: List[Tuple[str, str]], drop_from: int
+    train: list[tuple[str, str]], held_out: list[tuple[str, str]], drop_from: int
 ) -> None:
     held, report = HeldOut(held_out, drop_from), CleaningReport()
     kept = list(stream_clean(train, report, maximum=99, ratio=99, held_out=[held]))
@@ -472,7 +472,7 @@ def test_held_out_pairs_are_counted_and_dropped(
         "pair": sum(pair in train for pair in held_out),
     }
 
-    def leaked(pair: Tuple[str, str]) -> bool:
+    def leaked(pair: tuple[str, str]) -> bool:
         return any(
             side in [other[i] for other in held_out] and len(side.split()) >= drop_from for i, side in enumerate(pair)
         )

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
 from xml.sax.saxutils import escape
 
 import pytest
@@ -29,17 +29,17 @@ SIZES = {"train": 150, "val": 12, "test_2016_flickr": 10}
 SMALL_TOY = ("--train", "150", "--valid", "10", "--test", "10")
 
 
-def _environment(**extra: str) -> Dict[str, str]:
+def _environment(**extra: str) -> dict[str, str]:
     return {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **extra}
 
 
-def prepare(name: str, *options: object, env: Optional[Dict[str, str]] = None) -> subprocess.CompletedProcess:
+def prepare(name: str, *options: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
     """Run scripts/prepare_NAME.sh."""
     command = ["bash", str(ROOT / "scripts" / f"prepare_{name}.sh"), *map(str, options)]
     return subprocess.run(command, capture_output=True, text=True, env=env or _environment(), timeout=300)
 
 
-def tree(folder: Path) -> Dict[str, str]:
+def tree(folder: Path) -> dict[str, str]:
     """Names and checksums of all files under a folder."""
     return {
         str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
@@ -68,12 +68,12 @@ def write(path: Path, text: str, compress: bool = False) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sentences() -> Dict[str, List[Pair]]:
+def sentences() -> dict[str, list[Pair]]:
     return generate(7, SIZES)
 
 
 @pytest.fixture(scope="module")
-def captions(tmp_path_factory: pytest.TempPathFactory, sentences: Dict[str, List[Pair]]) -> Path:
+def captions(tmp_path_factory: pytest.TempPathFactory, sentences: dict[str, list[Pair]]) -> Path:
     """A folder in Multi30k's layout, one half of it compressed."""
     folder = tmp_path_factory.mktemp("captions")
     for name, pairs in sentences.items():
@@ -111,14 +111,14 @@ def stub(folder: Path, name: str, body: str) -> None:
     (folder / name).chmod(0o755)
 
 
-def stub_environment(stubs: Path) -> Dict[str, str]:
+def stub_environment(stubs: Path) -> dict[str, str]:
     return _environment(PYTHON=str(stubs / "python"), PATH="/usr/bin:/bin")
 
 
 # ------------------------------------------------------------------ whole runs
 
 
-def test_layout(prepared: Path, sentences: Dict[str, List[Pair]]) -> None:
+def test_layout(prepared: Path, sentences: dict[str, list[Pair]]) -> None:
     assert sorted(p.name for p in prepared.iterdir()) == sorted([".stamps", *OUTPUTS])
     for ours, name in (("train", "train"), ("valid", "val"), ("test", "test_2016_flickr")):
         for i, language in enumerate(("de", "en")):
@@ -183,7 +183,7 @@ def test_toy(tmp_path: Path) -> None:
     assert copied.stdout == f"{out}/bin\n{out}/raw/test.de\n"
 
 
-def _release(folder: Path, sentences: Dict[str, List[Pair]], direction: str = "en-de") -> None:
+def _release(folder: Path, sentences: dict[str, list[Pair]], direction: str = "en-de") -> None:
     """Files in the layout of the IWSLT release, from our own sentences."""
     folder.mkdir(parents=True, exist_ok=True)
     for i, language in enumerate(("de", "en")):
@@ -205,7 +205,7 @@ def _release(folder: Path, sentences: Dict[str, List[Pair]], direction: str = "e
             )
 
 
-def test_iwslt17_from_its_archive(tmp_path: Path, sentences: Dict[str, List[Pair]]) -> None:
+def test_iwslt17_from_its_archive(tmp_path: Path, sentences: dict[str, list[Pair]]) -> None:
     _release(tmp_path / "de-en", sentences, "de-en")
     archive = tmp_path / "de-en.tgz"
     with tarfile.open(archive, "w:gz") as file:
@@ -321,7 +321,7 @@ BAD_RELEASES = {
 
 
 @pytest.mark.parametrize("kind", BAD_RELEASES)
-def test_bad_release(kind: str, tmp_path: Path, sentences: Dict[str, List[Pair]]) -> None:
+def test_bad_release(kind: str, tmp_path: Path, sentences: dict[str, list[Pair]]) -> None:
     _release(tmp_path / "release", sentences)
     spoil, said = BAD_RELEASES[kind]
     spoil(tmp_path / "release")
@@ -359,7 +359,7 @@ def test_help(name: str) -> None:
         ("stray",),
     ],
 )
-def test_bad_options(options: List[str], captions: Path, tmp_path: Path) -> None:
+def test_bad_options(options: list[str], captions: Path, tmp_path: Path) -> None:
     result = prepare("multi30k", "--from", captions, "--out", tmp_path / "out", *options)
     refused(result)
     assert result.returncode == 2
@@ -379,11 +379,11 @@ def test_bad_options_of_single_scripts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_dry_run_writes_nothing(name: str, tmp_path: Path, captions: Path, sentences: Dict[str, List[Pair]]) -> None:
+def test_dry_run_writes_nothing(name: str, tmp_path: Path, captions: Path, sentences: dict[str, list[Pair]]) -> None:
     release = tmp_path / "release"
     _release(release, sentences)
     before = tree(tmp_path)
-    sources: List[List[object]] = [[]]
+    sources: list[list[object]] = [[]]
     if name != "toy":
         extra = ["--tests", "tst2015 tst2014"] if name == "iwslt17" else []
         sources.append(["--from", captions if name == "multi30k" else release, *extra])
@@ -416,7 +416,7 @@ def test_tool_that_loses_lines(captions: Path, tmp_path: Path, stubs: Path) -> N
 # ------------------------------------------------------------------ interruptions
 
 
-def _start_and_stop(options: List[str], appears: Path, number: int) -> int:
+def _start_and_stop(options: list[str], appears: Path, number: int) -> int:
     """Start the script, send it a signal as soon as a path appears, return its exit status."""
     command = ["bash", str(ROOT / "scripts" / "prepare_multi30k.sh"), *options]
     process = subprocess.Popen(

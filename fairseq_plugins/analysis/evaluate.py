@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from argparse import Namespace
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from fairseq import checkpoint_utils, utils
@@ -40,12 +41,12 @@ class Evaluation:
         data: str,
         split: str,
         max_tokens: int,
-        batches: Optional[int],
-        tokens_per_sample: Optional[int],
+        batches: int | None,
+        tokens_per_sample: int | None,
         device: torch.device,
         skip: bool = False,
     ) -> None:
-        overrides: Dict[str, Any] = {"data": data, "attention_mixing": "dense"}
+        overrides: dict[str, Any] = {"data": data, "attention_mixing": "dense"}
         if tokens_per_sample is not None:
             overrides["tokens_per_sample"] = tokens_per_sample
         (self.model,), cfg, self.task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], overrides)
@@ -65,7 +66,7 @@ class Evaluation:
         if not self.samples:
             raise UserError(f"{data}: no batch in {split}: its sentences are {self.left_out.reason}")
 
-    def _samples(self, batches: Optional[int]) -> List[Any]:
+    def _samples(self, batches: int | None) -> list[Any]:
         iterator = self.task.get_batch_iterator(
             self.task.dataset(self.split),
             max_tokens=self.max_tokens,
@@ -74,7 +75,7 @@ class Evaluation:
             seed=1,
         )
         self.left_out.add(iterator)
-        found: List[Any] = []
+        found: list[Any] = []
         for sample in iterator.next_epoch_itr(shuffle=False):
             if batches is not None and len(found) == batches:
                 break
@@ -115,7 +116,7 @@ class Evaluation:
         return given["src_tokens"].ne(self.task.source_dictionary.pad())
 
     @torch.no_grad()
-    def bleu(self, beam: int, remove_bpe: Optional[str], detok: str) -> float:
+    def bleu(self, beam: int, remove_bpe: str | None, detok: str) -> float:
         """BLEU by sacreBLEU (13a, cased) of the model's translations, detokenised as fairseq's ``--eval-bleu`` does.
 
         Args:

@@ -5,8 +5,9 @@ B batch, H heads, T queries, S keys, D width of a head.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -29,13 +30,13 @@ class Place(NamedTuple):
     module: StagedMultiheadAttention
 
 
-def places(model: Any, sites: Optional[Sequence[str]] = None) -> List[Place]:
+def places(model: Any, sites: Sequence[str] | None = None) -> list[Place]:
     """A model's attention modules in order; ``sites`` (``encoder``, ``decoder``, ``cross``) keeps those only.
 
     Raises:
         UserError: there is none.
     """
-    by_site: Dict[str, List[StagedMultiheadAttention]] = {}
+    by_site: dict[str, list[StagedMultiheadAttention]] = {}
     for name, module in model.named_modules():
         if isinstance(module, StagedMultiheadAttention):
             site = "cross" if name.endswith("encoder_attn") else "decoder" if "decoder." in f"{name}." else "encoder"
@@ -52,7 +53,7 @@ def places(model: Any, sites: Optional[Sequence[str]] = None) -> List[Place]:
 
 
 @contextmanager
-def mixed(found: Sequence[Place], make: Callable[[Place], M]) -> Iterator[List[M]]:
+def mixed(found: Sequence[Place], make: Callable[[Place], M]) -> Iterator[list[M]]:
     """The modules mix by what ``make`` returns for them, until the context ends."""
     before = [place.module.mixing for place in found]
     mixings = [make(place) for place in found]
@@ -86,7 +87,7 @@ class HeadMean:
         self.total = self.total + torch.where(counted, per_query, torch.zeros_like(per_query)).double().sum(dim=(0, 2))
         self.count = self.count + counted.sum(dim=(0, 2))
 
-    def result(self) -> List[float]:
+    def result(self) -> list[float]:
         """The mean of each head; 0 where nothing counted."""
         return (self.total / self.count.clamp(min=1)).tolist()
 
@@ -100,11 +101,11 @@ class Observer(Mixing):
     def __init__(self) -> None:
         super().__init__(None)
         self.dense = DenseMixing(None)
-        self.rows: Optional[Tensor] = None
+        self.rows: Tensor | None = None
 
     def mix(
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
-    ) -> Tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         out, _ = self.dense.mix(weights, v, mask, dropout)
         alive = weights.sum(dim=-1) > 0
         with torch.no_grad():
@@ -132,7 +133,7 @@ class ErrorOfMixing(Observer):
         error = (out.float() - near.float()).norm(dim=-1) / length.clamp(min=torch.finfo(torch.float32).tiny)
         self.error.add(error, counted & (length > 0))
 
-    def result(self) -> List[float]:
+    def result(self) -> list[float]:
         """The mean error of each head."""
         return self.error.result()
 
@@ -151,6 +152,6 @@ class Weights(Observer):
         for r in self.rs:
             self.means[f"top {r}"].add(largest[..., min(r, weights.size(-1)) - 1], counted)
 
-    def result(self) -> Dict[str, List[float]]:
+    def result(self) -> dict[str, list[float]]:
         """``entropy`` and ``top R``: a number for each head."""
         return {name: mean.result() for name, mean in self.means.items()}

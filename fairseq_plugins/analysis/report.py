@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any
 
 from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.report.plots import new_figure, save
@@ -13,7 +14,7 @@ from fairseq_plugins.report.tables import markdown as table_of
 from .evaluate import perplexity
 from .sweep import DENSE, mean_error
 
-Content = Dict[str, Any]
+Content = dict[str, Any]
 
 
 def markdown(content: Content) -> str:
@@ -43,7 +44,7 @@ def markdown(content: Content) -> str:
     return table_of(header, lines)
 
 
-def write_tables(content: Content, folder: Path) -> List[Path]:
+def write_tables(content: Content, folder: Path) -> list[Path]:
     """``quality.csv``, ``errors.csv`` and ``weights.csv``; returns their paths."""
     quality, errors, weights = [], [], []
     for result in content["results"]:
@@ -69,7 +70,7 @@ def write_tables(content: Content, folder: Path) -> List[Path]:
     return [folder / f"{name}.csv" for name in tables]
 
 
-def write_plots(content: Content, folder: Path, title: str) -> List[Path]:
+def write_plots(content: Content, folder: Path, title: str) -> list[Path]:
     """Curves against r, and heat-maps of layers and heads; returns their paths.
 
     Raises:
@@ -80,7 +81,7 @@ def write_plots(content: Content, folder: Path, title: str) -> List[Path]:
 
 def _curves(content: Content, folder: Path, title: str) -> Path:
     mixings, _, by_part = _parts(content)
-    shown: List[Tuple[str, Callable[[Content], float]]] = [
+    shown: list[tuple[str, Callable[[Content], float]]] = [
         ("loss (nats a token)", lambda result: result["loss"]),
         ("output error |o - õ| / |o|", mean_error),
     ]
@@ -126,14 +127,14 @@ def _heatmaps(content: Content, folder: Path, title: str) -> Path:
     return save(figure, folder / "heatmaps.png", dpi=130)
 
 
-def _grid(found: Sequence[Dict[str, Any]], what: str) -> Tuple[List[str], List[List[float]]]:
+def _grid(found: Sequence[dict[str, Any]], what: str) -> tuple[list[str], list[list[float]]]:
     """Names of the layers, and a row of heads for each; rows of models with unequal heads end in NaN."""
     heads = max((len(place[what]) for place in found), default=0)
     rows = [[*place[what], *[float("nan")] * (heads - len(place[what]))] for place in found]
     return [f"{place['site']} {place['layer']}" for place in found], rows
 
 
-def _parts(content: Content) -> Tuple[List[str], List[int], Dict[Tuple[str, int], Dict[str, Any]]]:
+def _parts(content: Content) -> tuple[list[str], list[int], dict[tuple[str, int], dict[str, Any]]]:
     """Mixings and r in the order of the results, and the results by both."""
     by_part = {(result["mixing"], result["r"]): result for result in content["results"]}
     mixings = list(dict.fromkeys(name for name, _ in by_part if name != DENSE))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, NamedTuple
 
 from fairseq_plugins.attention.stages import Mixing
 from fairseq_plugins.corpus import write_whole
@@ -21,7 +22,7 @@ class Bleu(NamedTuple):
     """How translations are made and scored; see :meth:`.evaluate.Evaluation.bleu`."""
 
     beam: int
-    remove_bpe: Optional[str]
+    remove_bpe: str | None
     detok: str
 
 
@@ -36,10 +37,10 @@ class Sweep:
         UserError: the folder holds results of another setting; the message says what differs.
     """
 
-    def __init__(self, folder: str, setting: Dict[str, Any]) -> None:
+    def __init__(self, folder: str, setting: dict[str, Any]) -> None:
         self.path = Path(folder) / "analysis.json"
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.content: Dict[str, Any] = {"setting": setting, "weights": None, "results": []}
+        self.content: dict[str, Any] = {"setting": setting, "weights": None, "results": []}
         if self.path.exists():
             self.content = json.loads(self.path.read_text(encoding="utf-8"))
             before = self.content["setting"]
@@ -51,13 +52,13 @@ class Sweep:
     def run(
         self,
         evaluation: Callable[[], Evaluation],
-        sites: Optional[Sequence[str]],
+        sites: Sequence[str] | None,
         mixings: Sequence[str],
         rs: Sequence[int],
-        options: Dict[str, Any],
-        bleu: Optional[Bleu],
+        options: dict[str, Any],
+        bleu: Bleu | None,
         report: Callable[[str], None],
-    ) -> Dict[str, Any]:
+    ) -> dict[str, Any]:
         """Do what is not done yet, most telling first: dense, then each r for all mixings, the smallest first.
 
         Args:
@@ -99,10 +100,10 @@ class Sweep:
             report(f"{describe(result)}{ahead}")
         return self.content
 
-    def _done(self) -> List[Tuple[str, int]]:
+    def _done(self) -> list[tuple[str, int]]:
         return [(result["mixing"], result["r"]) for result in self.content["results"]]
 
-    def _weights(self, model: Evaluation, found: Sequence[Place], rs: Sequence[int]) -> List[Dict[str, Any]]:
+    def _weights(self, model: Evaluation, found: Sequence[Place], rs: Sequence[int]) -> list[dict[str, Any]]:
         with mixed(found, lambda _: Weights(rs)) as observers:
             model.loss(observers, found)
             return [
@@ -116,13 +117,13 @@ class Sweep:
         found: Sequence[Place],
         name: str,
         r: int,
-        options: Dict[str, Any],
-        bleu: Optional[Bleu],
-    ) -> Dict[str, Any]:
+        options: dict[str, Any],
+        bleu: Bleu | None,
+    ) -> dict[str, Any]:
         def build(_: Place) -> Mixing:
             return build_mixing(name, r, **options)
 
-        result: Dict[str, Any] = {"mixing": name, "r": r, "errors": []}
+        result: dict[str, Any] = {"mixing": name, "r": r, "errors": []}
         if name != DENSE:
             with mixed(found, lambda place: ErrorOfMixing(build(place))) as observers:
                 model.loss(observers, found)
@@ -140,13 +141,13 @@ class Sweep:
         write_whole(self.path, f"{json.dumps(self.content, indent=1)}\n".encode())
 
 
-def mean_error(result: Dict[str, Any]) -> float:
+def mean_error(result: dict[str, Any]) -> float:
     """The error of a part, averaged over all heads; 0 for dense mixing."""
     errors = [error for place in result["errors"] for error in place["error"]]
     return sum(errors) / len(errors) if errors else 0.0
 
 
-def describe(result: Dict[str, Any]) -> str:
+def describe(result: dict[str, Any]) -> str:
     """A line for a person."""
     what = result["mixing"] if result["mixing"] == DENSE else f"{result['mixing']}, r = {result['r']}"
     line = f"{what}: loss {result['loss']:.4f}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from argparse import Namespace
 from dataclasses import dataclass, field, fields
-from typing import Any, Dict, List, Type
+from typing import Any
 
 from .module import StagedMultiheadAttention
 from .options import read_options
@@ -47,7 +47,7 @@ class StageOptions:
 DEFAULTS = {stage.name: getattr(StageOptions(), f"attention_{stage.name}") for stage in STAGES}
 
 
-def parse_sites(stage: Stage, text: str) -> Dict[str, str]:
+def parse_sites(stage: Stage, text: str) -> dict[str, str]:
     """``"neural"`` or ``"encoder=neural,cross=linear"`` -> the choice at each site.
 
     Raises:
@@ -106,7 +106,7 @@ class AttentionConfig:
         own = read_options(StageOptions, given)
         self.init = str(own.attention_init)
         self.choices = {stage.name: parse_sites(stage, getattr(own, f"attention_{stage.name}")) for stage in STAGES}
-        self.options: Dict[type, Any] = {
+        self.options: dict[type, Any] = {
             cls: read_options(cls, given) for cls in option_classes() if cls is not StageOptions
         }
 
@@ -120,7 +120,7 @@ class AttentionConfig:
         site: str,
         embed_dim: int,
         num_heads: int,
-        attention: Type[StagedMultiheadAttention] = StagedMultiheadAttention,
+        attention: type[StagedMultiheadAttention] = StagedMultiheadAttention,
         **kwargs: Any,
     ) -> StagedMultiheadAttention:
         """The attention of one site, an instance of ``attention``, whose arguments ``kwargs`` are."""
@@ -136,11 +136,11 @@ class AttentionConfig:
         )
 
 
-def option_classes() -> List[type]:
+def option_classes() -> list[type]:
     """The dataclasses of options: the stages' own, then every choice's."""
     return [StageOptions, *dict.fromkeys(cls for stage in STAGES for cls in stage.option_classes())]
 
 
-def attention_options() -> List[str]:
+def attention_options() -> list[str]:
     """The names of all options, of the stages and of every choice."""
     return [item.name for cls in option_classes() for item in fields(cls)]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Tuple
-
 import numpy as np
 import torch
 from torch import Tensor
 
 
-def largest(weights: Tensor, r: int) -> Tuple[Tensor, Tensor]:
+def largest(weights: Tensor, r: int) -> tuple[Tensor, Tensor]:
     """The ``r`` largest of weights (..., S), r <= S, sorted, and their indices; of equal ones the first.
 
     ``torch.topk`` takes any of equal values, which would let a query that attends uniformly choose other keys step by
@@ -26,7 +24,7 @@ def largest(weights: Tensor, r: int) -> Tuple[Tensor, Tensor]:
     return kept[..., :r], indices[..., :r]
 
 
-def largest_one(x: Tensor) -> Tuple[Tensor, Tensor]:
+def largest_one(x: Tensor) -> tuple[Tensor, Tensor]:
     """The largest of x (..., S) and its index, of equal ones the first."""
     if x.device.type != "cpu" or _compiling():
         return x.max(dim=-1)

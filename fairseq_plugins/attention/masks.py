@@ -5,7 +5,7 @@ B batch, H heads, T queries, S keys.
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple, Union
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,14 +42,12 @@ class AttentionMask:
                   [0, 1, 1]]]], dtype=torch.int32)
     """
 
-    def __init__(
-        self, causal: bool = False, key_padding: Optional[Tensor] = None, bias: Optional[Tensor] = None
-    ) -> None:
+    def __init__(self, causal: bool = False, key_padding: Tensor | None = None, bias: Tensor | None = None) -> None:
         self.causal, self.key_padding, self.bias = causal, key_padding, bias
 
     @classmethod
     def from_fairseq(
-        cls, attn_mask: Any, key_padding_mask: Optional[Tensor], num_heads: int, shape: Tuple[int, int, int]
+        cls, attn_mask: Any, key_padding_mask: Tensor | None, num_heads: int, shape: tuple[int, int, int]
     ) -> AttentionMask:
         """From the two masks of fairseq's contract.
 
@@ -94,7 +92,7 @@ class AttentionMask:
             key_padding=self.key_padding, bias=None if self.bias is None else self.bias.repeat(beam, 1)
         )
 
-    def allowed(self, queries: int, device: Union[torch.device, str]) -> Optional[Tensor]:
+    def allowed(self, queries: int, device: torch.device | str) -> Tensor | None:
         """Bool, broadcastable to (B, H, T, S), True = may be attended to; None = all."""
         allowed = None
         if self.key_padding is not None:
@@ -107,13 +105,13 @@ class AttentionMask:
             allowed = finite if allowed is None else allowed & finite
         return allowed
 
-    def additive_bias(self, dtype: torch.dtype) -> Optional[Tensor]:
+    def additive_bias(self, dtype: torch.dtype) -> Tensor | None:
         """The finite part of the bias, 0 where a key is excluded."""
         if self.bias is None:
             return None
         return self.bias.masked_fill(self.bias == float("-inf"), 0.0).to(dtype)
 
-    def apply(self, scores: Tensor, allowed: Optional[Tensor]) -> Tensor:
+    def apply(self, scores: Tensor, allowed: Tensor | None) -> Tensor:
         """Scores (B, H, T, S) with the bias added, and -inf where ``allowed`` (None = everywhere) is false."""
         scores = self.biased(scores)
         return scores if allowed is None else scores.masked_fill(~allowed, float("-inf"))
@@ -128,7 +126,7 @@ class AttentionMask:
         bias = None if self.bias is None else self.additive_bias(self.bias.dtype)
         return bias is not None and bool(bias.ne(0).any())
 
-    def safe(self, queries: int, device: torch.device) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+    def safe(self, queries: int, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
         """``allowed`` with rows that allow nothing opened, and those rows: (allowed, dead).
 
         A softmax over such a row would be NaN; its result is to be set to 0 with ``masked_fill(dead, 0)``.

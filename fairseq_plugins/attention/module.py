@@ -7,7 +7,7 @@ Shapes: T queries, S keys, B batch, C model width, H heads, D = C / H.
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple, Union
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -50,9 +50,9 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         compatibility: Compatibility,
         kernel: Kernel,
         mixing: Mixing,
-        kdim: Optional[int] = None,
-        vdim: Optional[int] = None,
-        dropout: Union[float, Dropout] = 0.0,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        dropout: float | Dropout = 0.0,
         self_attention: bool = False,
         encoder_decoder_attention: bool = False,
         right_padded: bool = False,
@@ -91,16 +91,16 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
     def forward(
         self,
         query: Tensor,
-        key: Optional[Tensor],
-        value: Optional[Tensor],
-        key_padding_mask: Optional[Tensor] = None,
-        buffer: Optional[Buffer] = None,
+        key: Tensor | None,
+        value: Tensor | None,
+        key_padding_mask: Tensor | None = None,
+        buffer: Buffer | None = None,
         need_weights: bool = True,
         static_kv: bool = False,
         attn_mask: Any = None,
         before_softmax: bool = False,
         need_head_weights: bool = False,
-    ) -> Tuple[Tensor, Optional[Tensor]]:
+    ) -> tuple[Tensor, Tensor | None]:
         """Attend.
 
         Args:
@@ -171,8 +171,8 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         return out, weights
 
     def _keys_and_values(
-        self, query: Tensor, key: Optional[Tensor], value: Optional[Tensor], padding: Optional[Tensor], q: Tensor
-    ) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
+        self, query: Tensor, key: Tensor | None, value: Tensor | None, padding: Tensor | None, q: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Projected keys and values (B', H, S, D) and their padding (B', S); q is the projected query."""
         if self.self_attention:
             key = value = query
@@ -192,7 +192,7 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
             k = self._split_heads(self.q_proj(key))
         return k, self._split_heads(self.v_proj(value)), padding
 
-    def _recurrent_form(self, buffer: Buffer, needs_keys: bool) -> Optional[RecurrentForm]:
+    def _recurrent_form(self, buffer: Buffer, needs_keys: bool) -> RecurrentForm | None:
         """What this step of decoding reads instead of the past's keys, or None if it needs them or they are kept."""
         if not self.self_attention or not self.mixing.uses_all_keys or "prev_key" in buffer:
             return None

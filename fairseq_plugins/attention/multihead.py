@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,12 +42,12 @@ class MultiheadAttention(nn.Module):
         bias: bool = True,
         add_bias_kv: bool = False,
         add_zero_attn: bool = False,
-        kdim: Optional[int] = None,
-        vdim: Optional[int] = None,
+        kdim: int | None = None,
+        vdim: int | None = None,
         batch_first: bool = False,
         device: Any = None,
         dtype: Any = None,
-        config: Optional[AttentionConfig] = None,
+        config: AttentionConfig | None = None,
     ) -> None:
         super().__init__()
         for name, given, there in (
@@ -67,12 +67,12 @@ class MultiheadAttention(nn.Module):
         query: Tensor,
         key: Tensor,
         value: Tensor,
-        key_padding_mask: Optional[Tensor] = None,
+        key_padding_mask: Tensor | None = None,
         need_weights: bool = True,
-        attn_mask: Optional[Tensor] = None,
+        attn_mask: Tensor | None = None,
         average_attn_weights: bool = True,
         is_causal: bool = False,
-    ) -> Tuple[Tensor, Optional[Tensor]]:
+    ) -> tuple[Tensor, Tensor | None]:
         """Attend.
 
         Args:
@@ -128,7 +128,7 @@ class MultiheadAttention(nn.Module):
             mask = torch.zeros_like(mask, dtype=padding.dtype).masked_fill(mask, float("-inf"))
         return added + mask
 
-    def _load_from_state_dict(self, state_dict: Dict[str, Tensor], prefix: str, *args: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         """A state of torch's module has q, k and v in one matrix where their inputs are equally wide."""
         stacked = state_dict.pop(f"{prefix}in_proj_weight", None)
         bias = state_dict.pop(f"{prefix}in_proj_bias", None)

@@ -6,7 +6,7 @@ The specification that the fast forms are tested against; nothing in the models 
 from __future__ import annotations
 
 import math
-from typing import Callable, Dict, Optional
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,7 @@ def elu1(q: Tensor, k: Tensor) -> Tensor:
 
 
 #: kappa by name, of one query (D,) and one key (D,)
-KERNELS: Dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+KERNELS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "exp": lambda q, k: scaled_score(q, k).exp(),
     "relu": lambda q, k: scaled_score(q, k).clamp(min=0),
     "poly": lambda q, k: scaled_score(q, k) ** 2,
@@ -32,7 +32,7 @@ KERNELS: Dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def naive_attention(q: Tensor, k: Tensor, v: Tensor, kernel: str = "exp", allowed: Optional[Tensor] = None) -> Tensor:
+def naive_attention(q: Tensor, k: Tensor, v: Tensor, kernel: str = "exp", allowed: Tensor | None = None) -> Tensor:
     """``o = sum_i kappa(q, k_i) v_i / sum_i kappa(q, k_i)``, query by query; uniform where every kappa is 0.
 
     Args:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, Type, TypeVar
+from typing import Any, TypeVar
 
 Options = TypeVar("Options")
 
 
-def read_options(cls: Type[Options], given: Any) -> Options:
+def read_options(cls: type[Options], given: Any) -> Options:
     """An options dataclass from whatever has its names as attributes; what is missing or None takes its default.
 
     Raises:

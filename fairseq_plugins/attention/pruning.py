@@ -5,7 +5,7 @@ H heads of width D; C is the model's width.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ class PrunableHeads:
         head_dim: int
         embed_dim: int
         q_proj: nn.Module
-        k_proj: Optional[nn.Module]
+        k_proj: nn.Module | None
         v_proj: nn.Module
         out_proj: nn.Module
         compatibility: Compatibility
@@ -34,13 +34,13 @@ class PrunableHeads:
 
     def head_sizes(self) -> Tensor:
         """(H,), the sum of the absolute values of each head's own parameters: what makes its q, k and v, and S."""
-        owned: List[Tensor] = list(self.compatibility.parameters())
+        owned: list[Tensor] = list(self.compatibility.parameters())
         for linear in self._head_maps():
             owned += [linear.weight, linear.bias]
         sums = [parameter.reshape(self.num_heads, -1).abs().sum(dim=1) for parameter in owned]
         return torch.stack(sums).sum(dim=0)
 
-    def keep_heads(self, heads: List[int]) -> None:
+    def keep_heads(self, heads: list[int]) -> None:
         """Go on with these heads, in this order; the parameters are new ones, which no optimizer knows.
 
         Raises:
@@ -57,16 +57,16 @@ class PrunableHeads:
             setattr(self.compatibility, name, _taken(parameter, torch.tensor(heads), 0))
         self.num_heads, self.embed_dim = len(heads), len(rows)
 
-    def _head_maps(self) -> List[nn.Linear]:
+    def _head_maps(self) -> list[nn.Linear]:
         return [_linear_maps(module)[-1] for module in (self.q_proj, self.k_proj, self.v_proj) if module is not None]
 
-    def _get_reserve_head_index(self, num_heads_to_keep: int) -> List[Tuple[int, int]]:
+    def _get_reserve_head_index(self, num_heads_to_keep: int) -> list[tuple[int, int]]:
         """As fairseq: first and last row of the heads that are largest, the largest first."""
         sizes = self.head_sizes().tolist()
         largest = sorted(range(self.num_heads), key=sizes.__getitem__, reverse=True)[:num_heads_to_keep]
         return [(head * self.head_dim, (head + 1) * self.head_dim) for head in largest]
 
-    def _adaptive_prune_heads(self, reserve_head_index: List[Tuple[int, int]]) -> None:
+    def _adaptive_prune_heads(self, reserve_head_index: list[tuple[int, int]]) -> None:
         """As fairseq: :meth:`keep_heads` by their rows."""
         self.keep_heads([start // self.head_dim for start, _ in reserve_head_index])
 
@@ -87,7 +87,7 @@ def check_heads_alike(mixing: Any) -> None:
         )
 
 
-def _linear_maps(module: nn.Module) -> List[nn.Linear]:
+def _linear_maps(module: nn.Module) -> list[nn.Linear]:
     return [part for part in module.modules() if isinstance(part, nn.Linear)]
 
 

@@ -5,7 +5,8 @@ Shapes, here and in every choice: B batch, H heads, T queries, S keys, D width o
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Type, TypeVar
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ class Projection:
         init: name of the initialisation, one of :data:`INITS`.
     """
 
-    Options: Optional[type] = None
+    Options: type | None = None
 
     def __init__(self, options: Any, init: str) -> None:
         self.options, self.init = options, init
@@ -46,14 +47,14 @@ class Compatibility(nn.Module):
     more than the plain dot product and reaches the same fused kernels. Its parameters have the heads first.
     """
 
-    Options: Optional[type] = None
+    Options: type | None = None
     #: keys are made by the query projection of the attended side, and no key projection exists
     shares_query_projection = False
 
     def __init__(self, num_heads: int, head_dim: int, options: Any) -> None:
         super().__init__()
 
-    def fold(self, q: Tensor, k: Tensor) -> Tuple[Tensor, Tensor]:
+    def fold(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         """q (B, H, T, D), k (B, H, S, D) -> the pair whose scaled dot product is the score; neither in place."""
         raise NotImplementedError
 
@@ -88,7 +89,7 @@ def dropped_share(dropout: Dropout) -> float:
 class Kernel(nn.Module):
     """Stage 3, normalise: attention weights ``alpha_i = kappa(q, k_i) / sum_j kappa(q, k_j)`` over the allowed keys."""
 
-    Options: Optional[type] = None
+    Options: type | None = None
     #: an allowed key may have weight 0, as a rule and not by rounding
     ignores_keys = False
 
@@ -99,15 +100,15 @@ class Kernel(nn.Module):
         """(B, H, T, S), at least float32; each row sums to 1, or is 0 where a query has no allowed key."""
         raise NotImplementedError
 
-    def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Optional[Tensor]:
+    def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Tensor | None:
         """The mixture of all values (B, H, T, D) without materialised weights, or None where there is no such form."""
         return None
 
-    def dropped(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, masks: DropoutMasks) -> Optional[Tensor]:
+    def dropped(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, masks: DropoutMasks) -> Tensor | None:
         """:meth:`dense` with dropout whose masks are drawn part by part, or None where there is no such form."""
         return None
 
-    def largest(self, q: Tensor, k: Tensor, mask: AttentionMask, r: int) -> Tuple[Tensor, Tensor]:
+    def largest(self, q: Tensor, k: Tensor, mask: AttentionMask, r: int) -> tuple[Tensor, Tensor]:
         """The ``r`` keys of largest weight of each query, r <= S: weights (B, H, T, r), renormalised, and indices.
 
         The weights are at least float32; excluded keys have weight 0, as all have where a query has no allowed key.
@@ -116,7 +117,7 @@ class Kernel(nn.Module):
         total = kept.sum(dim=-1, keepdim=True)
         return kept / total.masked_fill(total == 0, 1.0), indices
 
-    def recurrent(self) -> Optional[RecurrentForm]:
+    def recurrent(self) -> RecurrentForm | None:
         """How causal self-attention over all keys is decoded with a state of constant size; None: it is not.
 
         The state holds no weights that dropout could drop.
@@ -127,7 +128,7 @@ class Kernel(nn.Module):
 class RecurrentForm:
     """Causal attention over all keys, one token at a time, from a state whose size the past does not change."""
 
-    def step(self, buffer: Buffer, q: Tensor, k: Tensor, v: Tensor, key_padding: Optional[Tensor]) -> Tensor:
+    def step(self, buffer: Buffer, q: Tensor, k: Tensor, v: Tensor, key_padding: Tensor | None) -> Tensor:
         """Append k, v (B, H, T, D) and padding (B, T) to the state in ``buffer`` and attend with q: (B, H, T, D).
 
         Every entry of the buffer has the batch first, so that beam search can reorder it.
@@ -138,7 +139,7 @@ class RecurrentForm:
 class Mixing(nn.Module):
     """Stage 4, mix: weights and values -> output."""
 
-    Options: Optional[type] = None
+    Options: type | None = None
     #: every key takes part, with the kernel's own weights: the kernel's recurrent form may be used
     uses_all_keys = False
 
@@ -154,7 +155,7 @@ class Mixing(nn.Module):
 
     def attend(
         self, kernel: Kernel, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: Dropout, need_weights: bool
-    ) -> Tuple[Tensor, Optional[Tensor]]:
+    ) -> tuple[Tensor, Tensor | None]:
         """Output (B, H, T, D) and, if asked for, the weights (B, H, T, S) really used.
 
         q (B, H, T, D) and k, v (B, H, S, D) as the compatibility left them. A choice that can do without the whole
@@ -165,7 +166,7 @@ class Mixing(nn.Module):
 
     def mix(
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
-    ) -> Tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         """weights (B, H, T, S), v (B, H, S, D) -> output (B, H, T, D) and the weights really used (B, H, T, S)."""
         raise NotImplementedError
 
@@ -175,7 +176,7 @@ class Stage:
 
     def __init__(self, name: str, contract: type) -> None:
         self.name, self.contract = name, contract
-        self.choices: Dict[str, Type[Any]] = {}
+        self.choices: dict[str, type[Any]] = {}
 
     def register(self, name: str) -> Callable[[Choice], Choice]:
         """Class decorator: make a choice known as ``name``; registering the same class again changes nothing."""
@@ -190,12 +191,12 @@ class Stage:
 
         return add
 
-    def __getitem__(self, name: str) -> Type[Any]:
+    def __getitem__(self, name: str) -> type[Any]:
         if name not in self.choices:
             raise ValueError(f"unknown attention {self.name} {name!r}; known: {', '.join(self.choices)}")
         return self.choices[name]
 
-    def option_classes(self) -> List[type]:
+    def option_classes(self) -> list[type]:
         """The ``Options`` dataclasses of all choices, each once."""
         return list(dict.fromkeys(c.Options for c in self.choices.values() if c.Options is not None))
 

@@ -14,8 +14,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any
 
 from .processes import GateError
 from .worker import resident
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peak-of", metavar="MIXING", help=argparse.SUPPRESS)
 
 
-def run(args: argparse.Namespace, device: str) -> List[Dict[str, Any]]:
+def run(args: argparse.Namespace, device: str) -> list[dict[str, Any]]:
     """Time and memory of every mixing at every length, printed as a table.
 
     Raises:
@@ -55,13 +56,13 @@ def run(args: argparse.Namespace, device: str) -> List[Dict[str, Any]]:
     return rows
 
 
-def measure(length: int, args: argparse.Namespace, device: str) -> List[Dict[str, Any]]:
+def measure(length: int, args: argparse.Namespace, device: str) -> list[dict[str, Any]]:
     """Time and memory of every mixing at one length."""
     calls = build_calls(length, args, device)
     outputs = {name: call() for name, call in calls.items()}
     if args.causal:
         check_text(outputs["sdpa"], outputs["padded"][0])
-    times: Dict[str, List[float]] = {name: [] for name in calls}
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(args.rounds):
         for name, call in calls.items():
             times[name].append(timed(call, device))
@@ -80,7 +81,7 @@ def measure(length: int, args: argparse.Namespace, device: str) -> List[Dict[str
     ]
 
 
-def build_calls(length: int, args: argparse.Namespace, device: str) -> Dict[str, Callable[[], Any]]:
+def build_calls(length: int, args: argparse.Namespace, device: str) -> dict[str, Callable[[], Any]]:
     """``sdpa`` and every mixing on the same random queries, keys and values."""
     import torch
     import torch.nn.functional as F
@@ -107,7 +108,7 @@ def build_calls(length: int, args: argparse.Namespace, device: str) -> Dict[str,
 
         return call
 
-    calls: Dict[str, Callable[[], Any]] = {"sdpa": lambda: F.scaled_dot_product_attention(q, k, v)}
+    calls: dict[str, Callable[[], Any]] = {"sdpa": lambda: F.scaled_dot_product_attention(q, k, v)}
     for name in args.mixings.split(",") if args.mixings else MIXING.choices:
         options = {"attention_value_aware_swaps": args.swaps} if name == "value-aware-r" else {}
         calls[name] = of(build_mixing(name, args.r, **options))
@@ -197,7 +198,7 @@ def cpu_peak(name: str, length: int, args: argparse.Namespace) -> int:
     return resident("VmHWM") - before
 
 
-def table(rows: List[Dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a line for each length and mixing."""
     lines = ["| T | mixing | time | relative to sdpa | peak memory / (T x T matrices) |", "|---|---|---|---|---|"]
     for row in rows:

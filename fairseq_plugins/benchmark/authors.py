@@ -7,7 +7,7 @@ that description over the parameters of our modules, whose names they keep.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -54,12 +54,12 @@ class AuthorsAttention(nn.Module):
     def forward(
         self,
         query: Tensor,
-        key: Optional[Tensor],
-        value: Optional[Tensor],
-        key_padding_mask: Optional[Tensor] = None,
+        key: Tensor | None,
+        value: Tensor | None,
+        key_padding_mask: Tensor | None = None,
         attn_mask: Any = None,
         **unused: Any,
-    ) -> Tuple[Tensor, None]:
+    ) -> tuple[Tensor, None]:
         """query (T, B, C) and keys (S, B, C) of a training step -> (T, B, C) and no weights."""
         keys = query if self.self_attention else key
         assert keys is not None
@@ -76,7 +76,7 @@ class AuthorsAttention(nn.Module):
         out = torch.bmm(weights, v).view(batch, self.num_heads, queries, self.head_dim)
         return self.out_proj(out.permute(2, 0, 1, 3).reshape(queries, batch, width)), None
 
-    def _get_input_buffer(self, incremental_state: Any) -> Dict[str, Optional[Tensor]]:
+    def _get_input_buffer(self, incremental_state: Any) -> dict[str, Tensor | None]:
         """Empty: fairseq's decoder layer asks for it in training, too."""
         return {}
 
@@ -90,9 +90,9 @@ class AdditiveMasks:
     """The added masks of one batch, made once for all layers as there."""
 
     def __init__(self) -> None:
-        self.made: Dict[bool, Tuple[Optional[Tensor], Tensor]] = {}
+        self.made: dict[bool, tuple[Tensor | None, Tensor]] = {}
 
-    def get(self, padding: Optional[Tensor], causal: bool, scores: Tensor) -> Optional[Tensor]:
+    def get(self, padding: Tensor | None, causal: bool, scores: Tensor) -> Tensor | None:
         """What is added to scores (.., T, S): (1 or B, 1, 1 or T, S), or None.
 
         Args:
@@ -118,13 +118,13 @@ class AdditiveMasks:
 
 def plain(module: nn.Module) -> nn.Module:
     """A projection as a linear map or an ``nn.Sequential`` over the same parameters, whatever class it has here."""
-    layers: Dict[int, Dict[str, nn.Parameter]] = {}
+    layers: dict[int, dict[str, nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if "." not in name:
             return module
         place, field = name.split(".")
         layers.setdefault(int(place), {})[field] = parameter
-    made: List[nn.Module] = []
+    made: list[nn.Module] = []
     for number in range(max(layers) + 1):
         if number not in layers:
             made.append(nn.ReLU())

@@ -10,7 +10,7 @@ sublayers add a little noise, so that scores depend on every weight.
 from __future__ import annotations
 
 import math
-from typing import Any, List
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -97,6 +97,6 @@ def set_map(module: nn.Module, matrix: Tensor, gain: float = 1.0) -> None:
     last.copy_(gain * torch.cat([identity, -identity], dim=1))
 
 
-def matrices(module: nn.Module) -> List[nn.Parameter]:
+def matrices(module: nn.Module) -> list[nn.Parameter]:
     """The weights of a linear map, or of the two of a network."""
     return [parameter for parameter in module.parameters() if parameter.dim() == 2]

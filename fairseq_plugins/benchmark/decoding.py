@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ast import literal_eval
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 import torch
 from fairseq import checkpoint_utils, options, tasks, utils
@@ -13,7 +13,7 @@ from .stepping import Stepping
 from .worker import Memory
 
 #: tokens without </s>, and the score
-Hypothesis = Tuple[List[str], float]
+Hypothesis = tuple[list[str], float]
 
 
 class Decoding(Stepping):
@@ -24,7 +24,7 @@ class Decoding(Stepping):
         threads, device, memory: see :class:`.stepping.Stepping`.
     """
 
-    def __init__(self, words: List[str], threads: int, device: str, memory: Memory) -> None:
+    def __init__(self, words: list[str], threads: int, device: str, memory: Memory) -> None:
         super().__init__(threads, device, memory)
         parser = options.get_generation_parser()
         self.cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, words))
@@ -32,7 +32,7 @@ class Decoding(Stepping):
             self.cfg.dataset.max_tokens = 12000  # as fairseq-generate
         self.task = tasks.setup_task(self.cfg.task)
 
-    def load_batches(self, max_positions: Any, task_cfg: Any = None) -> List[Dict[str, Any]]:
+    def load_batches(self, max_positions: Any, task_cfg: Any = None) -> list[dict[str, Any]]:
         """The batches of ``--gen-subset`` on the device, as ``fairseq-generate`` makes them."""
         self.task.load_dataset(self.cfg.dataset.gen_subset, task_cfg=task_cfg)
         iterator = self.task.get_batch_iterator(
@@ -47,19 +47,19 @@ class Decoding(Stepping):
         batches = list(iterator.next_epoch_itr(shuffle=False))
         return [utils.move_to_cuda(batch) for batch in batches] if self.device == "cuda" else batches
 
-    def translate(self, batch: Dict[str, Any]) -> List[Hypothesis]:
+    def translate(self, batch: dict[str, Any]) -> list[Hypothesis]:
         """The best hypothesis of every sentence."""
         raise NotImplementedError
 
-    def run(self, batch: Dict[str, Any]) -> Dict[str, float]:
+    def run(self, batch: dict[str, Any]) -> dict[str, float]:
         """Translate: sentences, and output tokens, their </s> counted."""
         found = self.translate(batch)
         return {"sentences": len(found), "tokens": sum(len(tokens) + 1 for tokens, _ in found)}
 
-    def gate(self) -> Dict[str, Any]:
+    def gate(self) -> dict[str, Any]:
         """All hypotheses by their sentences' numbers, the peak of memory meanwhile, and the number of batches."""
         self.process_memory.forget_peak()
-        found: Dict[str, Hypothesis] = {}
+        found: dict[str, Hypothesis] = {}
         for batch in self.batches:
             found.update(zip(map(str, batch["id"].tolist()), self.translate(batch)))
         return {"hypotheses": found, "bytes": self.process_memory.peak(), "batches": len(self.batches)}
@@ -68,7 +68,7 @@ class Decoding(Stepping):
 class FairseqDecoding(Decoding):
     """A checkpoint of fairseq or of the plugin, prepared and searched as ``fairseq_cli.generate`` does it."""
 
-    def __init__(self, words: List[str], threads: int, device: str, memory: Memory) -> None:
+    def __init__(self, words: list[str], threads: int, device: str, memory: Memory) -> None:
         super().__init__(words, threads, device, memory)
         evaluation = self.cfg.common_eval
         self.models, saved = checkpoint_utils.load_model_ensemble(
@@ -87,7 +87,7 @@ class FairseqDecoding(Decoding):
             self.models, self.cfg.generation, extra_gen_cls_kwargs={"lm_model": None, "lm_weight": 0.0}
         )
 
-    def gate(self, renormalised: bool = False) -> Dict[str, Any]:
+    def gate(self, renormalised: bool = False) -> dict[str, Any]:
         """As above; ``renormalised``: <pad> and a first </s> are taken out before the softmax, as in CTranslate2."""
         ensemble, pad, eos = self.generator.model, self.generator.pad, self.generator.eos
         forward_decoder = ensemble.forward_decoder
@@ -104,7 +104,7 @@ class FairseqDecoding(Decoding):
         finally:
             ensemble.forward_decoder = forward_decoder
 
-    def translate(self, batch: Dict[str, Any]) -> List[Hypothesis]:
+    def translate(self, batch: dict[str, Any]) -> list[Hypothesis]:
         found = self.task.inference_step(self.generator, self.models, batch)
         symbols = self.task.target_dictionary.symbols
         return [([symbols[n] for n in best["tokens"].tolist()[:-1]], best["score"].item()) for best, *_ in found]
@@ -117,7 +117,7 @@ class CTranslate2Decoding(Decoding):
         folder: of the exported model.
     """
 
-    def __init__(self, words: List[str], threads: int, device: str, memory: Memory, folder: str) -> None:
+    def __init__(self, words: list[str], threads: int, device: str, memory: Memory, folder: str) -> None:
         from fairseq_plugins.transfer.ctranslate2.search import load_translator
 
         super().__init__(words, threads, device, memory)
@@ -131,7 +131,7 @@ class CTranslate2Decoding(Decoding):
             for number in batch["id"].tolist()
         }
 
-    def translate(self, batch: Dict[str, Any]) -> List[Hypothesis]:
+    def translate(self, batch: dict[str, Any]) -> list[Hypothesis]:
         from fairseq_plugins.transfer.ctranslate2.search import translate
 
         generation, length = self.cfg.generation, batch["net_input"]["src_tokens"].size(1)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple
 
 from .processes import GateError, Say, System, label, same_results, started, steps_in_turn, variant
 from .sizes import SIZES, STOCK
@@ -27,7 +28,7 @@ class Models(NamedTuple):
     """
 
     data: str
-    checkpoints: Dict[str, str]
+    checkpoints: dict[str, str]
 
 
 class Agreement(NamedTuple):
@@ -35,7 +36,7 @@ class Agreement(NamedTuple):
 
     equal: int
     ties: int
-    problem: Optional[str]
+    problem: str | None
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Result:
     memory: float
     control: str
     agreement: Agreement
-    profile: Optional[Dict[str, Any]] = None
+    profile: dict[str, Any] | None = None
 
 
 def random_models(folder: str, size_name: str, systems: Iterable[str], sentences: int) -> Models:
@@ -110,7 +111,7 @@ def measure(
     device: str,
     say: Say = None,
     profile: bool = False,
-) -> List[Result]:
+) -> list[Result]:
     """Measure systems in turn, batch by batch, after a translation of the whole test set whose hypotheses must agree.
 
     Args:
@@ -163,7 +164,7 @@ def measure(
     return results
 
 
-def build_request(system: System, models: Models, folder: str) -> Dict[str, Any]:
+def build_request(system: System, models: Models, folder: str) -> dict[str, Any]:
     """What :mod:`.worker` is told to build; a model for CTranslate2 is exported into the folder first."""
     if variant(system.name) != CTRANSLATE2:
         return {"kind": "fairseq", "words": [models.data, "--path", models.checkpoints[variant(system.name)]]}
@@ -204,7 +205,7 @@ def is_inexact(system: System) -> bool:
     return "--fp16" in system.words
 
 
-def controls_of(names: Iterable[str]) -> Dict[str, str]:
+def controls_of(names: Iterable[str]) -> dict[str, str]:
     """system -> the first in fairseq that must have the same hypotheses, which may be itself.
 
     Raises:
@@ -212,7 +213,7 @@ def controls_of(names: Iterable[str]) -> Dict[str, str]:
     """
     names = list(names)
     fairseq = [name for name in names if variant(name) != CTRANSLATE2]
-    controls: Dict[str, str] = {}
+    controls: dict[str, str] = {}
     for name in names:
         if variant(name) == CTRANSLATE2:
             same = [other for other in fairseq if same_results(other) == STOCK] or fairseq
@@ -226,7 +227,7 @@ def controls_of(names: Iterable[str]) -> Dict[str, str]:
 
 def compare_hypotheses(
     gates: Mapping[str, Mapping[str, Any]], controls: Mapping[str, str], inexact: Iterable[str]
-) -> Dict[str, Agreement]:
+) -> dict[str, Agreement]:
     """How every system's hypotheses compare with its control's.
 
     CTranslate2 takes what may not be generated out before the softmax, and is checked against fairseq doing so, too.

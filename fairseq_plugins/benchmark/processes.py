@@ -8,14 +8,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from fairseq_plugins.errors import UserError
 
 from .sizes import STOCK
 
-Say = Optional[Callable[[str], None]]
-Answer = Dict[str, Any]
+Say = Callable[[str], None] | None
+Answer = dict[str, Any]
 
 
 class GateError(UserError):
@@ -76,7 +77,7 @@ class System:
 @contextlib.contextmanager
 def started(
     systems: Mapping[str, Sequence[str]], environments: Mapping[str, Mapping[str, str]], threads: int
-) -> Iterator[List[System]]:
+) -> Iterator[list[System]]:
     """Processes of all systems, which end with the context.
 
     Args:
@@ -84,7 +85,7 @@ def started(
         environments: name -> variables of the process, where it has any.
         threads: of the CPU.
     """
-    running: List[System] = []
+    running: list[System] = []
     try:
         for name, words in systems.items():
             threaded = {"OMP_NUM_THREADS": str(threads)}
@@ -95,10 +96,10 @@ def started(
             system.close()
 
 
-def steps_in_turn(systems: Iterable[System], rounds: int, of: str, say: Say = None) -> Dict[str, List[Answer]]:
+def steps_in_turn(systems: Iterable[System], rounds: int, of: str, say: Say = None) -> dict[str, list[Answer]]:
     """``rounds`` steps of every system, A B A B, so that a noisy machine disturbs all alike."""
     systems = list(systems)
-    found: Dict[str, List[Answer]] = {system.name: [] for system in systems}
+    found: dict[str, list[Answer]] = {system.name: [] for system in systems}
     for turn in range(rounds):
         for system in systems:
             found[system.name].append(system.ask("step"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, List, Mapping, Tuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 #: what no operator of torch takes: Python, autograd's bookkeeping, numpy, waiting
 BETWEEN = "between operators"
@@ -11,7 +12,7 @@ OTHERS = "other operators"
 IN_ALL = "in all"
 
 
-def profile(step: Callable[[], Any], device: str, synchronise: Callable[[], None]) -> Dict[str, Any]:
+def profile(step: Callable[[], Any], device: str, synchronise: Callable[[], None]) -> dict[str, Any]:
     """Seconds of a step under the profiler, and of each operator in it without the operators that it calls.
 
     On a GPU an operator's seconds are those of its kernels.
@@ -29,7 +30,7 @@ def profile(step: Callable[[], Any], device: str, synchronise: Callable[[], None
         step()
         synchronise()
         seconds = time.perf_counter() - start
-    operators: Dict[str, float] = {}
+    operators: dict[str, float] = {}
     for event in recorded.key_averages():
         if is_operator(event.key):
             taken = device_microseconds(event) if gpu else event.self_cpu_time_total
@@ -49,14 +50,14 @@ def device_microseconds(event: Any) -> float:
     return event.self_device_time_total if renamed else event.self_cuda_time_total
 
 
-def breakdown(profiles: Mapping[str, Mapping[str, Any]], number: int) -> List[Tuple[str, Dict[str, float]]]:
+def breakdown(profiles: Mapping[str, Mapping[str, Any]], number: int) -> list[tuple[str, dict[str, float]]]:
     """Lines of a table: what, and system -> seconds.
 
     Args:
         profiles: system -> the result of :func:`profile`.
         number: of operators that have a line, those on which any system spends most.
     """
-    longest: Dict[str, float] = {}
+    longest: dict[str, float] = {}
     for profiled in profiles.values():
         for name, seconds in profiled["operators"].items():
             longest[name] = max(longest.get(name, 0.0), seconds)

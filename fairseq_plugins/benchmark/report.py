@@ -7,9 +7,10 @@ import platform
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Tuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -24,11 +25,11 @@ from .processes import Say, label, variant
 from .profiling import breakdown
 from .sizes import STOCK
 
-Row = Dict[str, Any]
+Row = dict[str, Any]
 Systems = Mapping[str, Sequence[str]]
 Environments = Mapping[str, Mapping[str, str]]
 #: a column's title, and its text in a row
-Column = Tuple[str, Callable[[Row], str]]
+Column = tuple[str, Callable[[Row], str]]
 Measured = TypeVar("Measured", updates.Result, generation.Result)
 
 
@@ -72,11 +73,11 @@ def say_on_stderr(what: str) -> Say:
     return lambda text: print(f"benchmark: {what}: {text}", file=sys.stderr)
 
 
-def training(args: argparse.Namespace, systems: Systems, environments: Environments, device: str) -> List[Row]:
+def training(args: argparse.Namespace, systems: Systems, environments: Environments, device: str) -> list[Row]:
     """Measure updates at each size; prints tables for each, and writes what ``args`` ask for."""
     peak = peak_flops(device)
     print(f"peak of a matrix product: {peak / 1e9:,.0f} GFLOP/s\n")
-    rows: List[Row] = []
+    rows: list[Row] = []
     for size in args.sizes.split(","):
         say, profile = say_on_stderr(size), args.profile > 0
         results = updates.measure(
@@ -100,7 +101,7 @@ def training(args: argparse.Namespace, systems: Systems, environments: Environme
             for result in results
         ]
         compared = comparisons(found)
-        columns: List[Column] = [
+        columns: list[Column] = [
             ("size", lambda row: row["size"]),
             ("system", lambda row: row["system"]),
             ("parameters", lambda row: f"{row['parameters']:,}"),
@@ -117,7 +118,7 @@ def training(args: argparse.Namespace, systems: Systems, environments: Environme
     return rows
 
 
-def generate(args: argparse.Namespace, systems: Systems, environments: Environments, device: str) -> List[Row]:
+def generate(args: argparse.Namespace, systems: Systems, environments: Environments, device: str) -> list[Row]:
     """Measure beam search, at each size or with a trained model; prints a table for each, and writes what was asked."""
     words = ["--beam", str(args.beam), "--max-tokens", str(args.max_tokens)]
     words += ["--batch-size", str(args.batch_size)] if args.batch_size else []
@@ -125,7 +126,7 @@ def generate(args: argparse.Namespace, systems: Systems, environments: Environme
         f"beam search as fairseq-generate {' '.join(words)}; hypotheses tie where their scores differ by at most "
         f"{generation.TOLERANCE:g}\n"
     )
-    rows: List[Row] = []
+    rows: list[Row] = []
     for size in [args.checkpoint] if args.checkpoint else args.sizes.split(","):
         with tempfile.TemporaryDirectory() as folder:
             if args.checkpoint:
@@ -156,7 +157,7 @@ def generate(args: argparse.Namespace, systems: Systems, environments: Environme
             }
             for result in results
         ]
-        columns: List[Column] = [
+        columns: list[Column] = [
             ("size", lambda row: row["size"]),
             ("system", lambda row: row["system"]),
             ("test set", lambda row: f"{row['seconds']:.2f} s"),
@@ -171,12 +172,12 @@ def generate(args: argparse.Namespace, systems: Systems, environments: Environme
     return rows
 
 
-def startup(args: argparse.Namespace, device: str) -> List[Row]:
+def startup(args: argparse.Namespace, device: str) -> list[Row]:
     """Measure how long commands take to start; prints a table, and writes what ``args`` ask for."""
     from .startup import PLUGIN, run
 
     rows = run(args.rounds, device, say_on_stderr("startup"))
-    columns: List[Column] = [
+    columns: list[Column] = [
         ("start", lambda row: row["start"]),
         (STOCK, lambda row: f"{row[STOCK]:.2f} s"),
         ("with the plugin", lambda row: f"{row[PLUGIN]:.2f} s"),
@@ -189,14 +190,14 @@ def startup(args: argparse.Namespace, device: str) -> List[Row]:
 
 def print_profile(results: Sequence[Measured], number: int) -> None:
     """Where the time of one batch goes, if that was measured: the ``number`` costliest operators, a column a system."""
-    profiles: Dict[str, Dict[str, Any]] = {}
+    profiles: dict[str, dict[str, Any]] = {}
     for result in results:
         if result.profile is not None:
             profiles[result.system] = result.profile
     if not profiles:
         return
     print("one batch under torch's profiler; each operator without those that it calls\n")
-    rows: List[Row] = [{"what": what, **seconds} for what, seconds in breakdown(profiles, number)]
+    rows: list[Row] = [{"what": what, **seconds} for what, seconds in breakdown(profiles, number)]
 
     def column(system: str) -> Column:
         whole = profiles[system]["seconds"]
@@ -210,7 +211,7 @@ def control_of(results: Sequence[Measured]) -> Measured:
     return next((result for result in results if result.system == STOCK), results[0])
 
 
-def speed_columns(control: str) -> List[Column]:
+def speed_columns(control: str) -> list[Column]:
     """Tokens a second and peak memory, both also relative to the control."""
     return [
         ("tokens/s", lambda row: f"{row['tokens/s']:,.0f}"),
@@ -231,7 +232,7 @@ def agreement(row: Row) -> str:
 
 
 #: the table of :func:`comparisons`
-COMPARED: List[Column] = [
+COMPARED: list[Column] = [
     ("system", lambda row: row["system"]),
     ("control", lambda row: row["control"]),
     ("speed / control", lambda row: f"{row['speed']:.2f}"),
@@ -241,7 +242,7 @@ COMPARED: List[Column] = [
 ]
 
 
-def comparisons(rows: Sequence[Row]) -> List[Row]:
+def comparisons(rows: Sequence[Row]) -> list[Row]:
     """Every system beside its own controls, among what was measured, in speed and in FLOPs a token.
 
     The baseline's control is stock fairseq, a variant's the baseline with the same label and the authors' form of it,

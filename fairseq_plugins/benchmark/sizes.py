@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Tuple
+from typing import NamedTuple
 
 
 class Size(NamedTuple):
@@ -23,7 +23,7 @@ class Size(NamedTuple):
     vocabulary: int
     max_tokens: int
     length: int
-    options: Tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
 _TRANSLATION = ("--share-all-embeddings", "--dropout", "0.1", "--attention-dropout", "0.1")
@@ -35,7 +35,7 @@ _SMALL = tuple(
     for word in (f"--{side}-{name}", str(value))
 )
 
-SIZES: Dict[str, Size] = {
+SIZES: dict[str, Size] = {
     "tiny": Size("transformer", "iwslt_de_en", 1000, 1024, 16, (*_TRANSLATION, *_SMALL)),
     "iwslt": Size("transformer", "iwslt_de_en", 10000, 4096, 24, _TRANSLATION),
     "wmt-base": Size("transformer", "wmt_en_de", 37000, 4096, 28, _TRANSLATION),
@@ -51,7 +51,7 @@ def architecture(size: Size, system: str) -> str:
     return "_".join(part for part in (size.family, "" if system == STOCK else system, size.suffix) if part)
 
 
-def training_options(size: Size, system: str) -> List[str]:
+def training_options(size: Size, system: str) -> list[str]:
     """The words of ``fairseq-train`` after the data."""
     words = ["--arch", architecture(size, system), *size.options, "--optimizer", "adam", "--adam-betas", "(0.9, 0.98)"]
     words += ["--lr", "0.0005", "--lr-scheduler", "inverse_sqrt", "--warmup-updates", "4000", "--clip-norm", "1.0"]

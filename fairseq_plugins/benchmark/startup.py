@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple
 
 from .processes import GateError, Say
 from .sizes import SIZES, STOCK, write_dictionaries
@@ -37,7 +38,7 @@ class Start(NamedTuple):
 
     name: str
     words: Mapping[str, Sequence[str]]
-    until: Optional[str] = None
+    until: str | None = None
 
 
 def help_of(command: str) -> Start:
@@ -66,7 +67,7 @@ def with_repairs(start: Start) -> Start:
     return Start(f"{start.name} (stock with our repairs)", {**start.words, STOCK: ["-c", code, *rest]}, start.until)
 
 
-def runs(words: Sequence[str], until: Optional[str]) -> bool:
+def runs(words: Sequence[str], until: str | None) -> bool:
     """Whether a command succeeds."""
     try:
         seconds(words, until)
@@ -75,7 +76,7 @@ def runs(words: Sequence[str], until: Optional[str]) -> bool:
     return True
 
 
-def seconds(words: Sequence[str], until: Optional[str] = None) -> float:
+def seconds(words: Sequence[str], until: str | None = None) -> float:
     """How long ``python words...`` takes, to its end or until it prints a line with ``until``.
 
     Raises:
@@ -107,7 +108,7 @@ def seconds(words: Sequence[str], until: Optional[str] = None) -> float:
     return taken
 
 
-def measure(starts: Sequence[Start], rounds: int, say: Say = None) -> List[Dict[str, Any]]:
+def measure(starts: Sequence[Start], rounds: int, say: Say = None) -> list[dict[str, Any]]:
     """Rows: medians over ``rounds`` starts of each system in turn, after one that is not counted.
 
     Raises:
@@ -119,7 +120,7 @@ def measure(starts: Sequence[Start], rounds: int, say: Say = None) -> List[Dict[
         chosen = start if runs(start.words[STOCK], start.until) else with_repairs(start)
         for words in chosen.words.values():
             seconds(words, chosen.until)
-        found: Dict[str, List[float]] = {system: [] for system in chosen.words}
+        found: dict[str, list[float]] = {system: [] for system in chosen.words}
         for _ in range(rounds):
             for system, words in chosen.words.items():
                 found[system].append(seconds(words, chosen.until))
@@ -130,7 +131,7 @@ def measure(starts: Sequence[Start], rounds: int, say: Say = None) -> List[Dict[
     return rows
 
 
-def run(rounds: int, device: str, say: Say = None) -> List[Dict[str, Any]]:
+def run(rounds: int, device: str, say: Say = None) -> list[dict[str, Any]]:
     """Measure all starts; see :func:`measure`."""
     from .workload import write_sentences
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List
+from typing import Any
 
 import torch
 
@@ -23,14 +23,14 @@ class Stepping:
     def __init__(self, threads: int, device: str, memory: Memory) -> None:
         torch.set_num_threads(threads)
         self.device, self.process_memory = device, memory
-        self.batches: List[Dict[str, Any]] = []
+        self.batches: list[dict[str, Any]] = []
         self.taken = 0
 
-    def run(self, batch: Dict[str, Any]) -> Dict[str, float]:
+    def run(self, batch: dict[str, Any]) -> dict[str, float]:
         """The work of a step, and counts of what it was of."""
         raise NotImplementedError
 
-    def step(self) -> Dict[str, float]:
+    def step(self) -> dict[str, float]:
         """Run the next batch: seconds, and the counts of :meth:`run`."""
         batch = self._next_batch()
         self.synchronise()
@@ -39,7 +39,7 @@ class Stepping:
         self.synchronise()
         return {"seconds": time.perf_counter() - start, **counts}
 
-    def profile(self) -> Dict[str, Any]:
+    def profile(self) -> dict[str, Any]:
         """Run the next batch under :func:`.profiling.profile`."""
         batch = self._next_batch()
         return profile(lambda: self.run(batch), self.device, self.synchronise)
@@ -49,7 +49,7 @@ class Stepping:
         if self.device == "cuda":
             torch.cuda.synchronize()
 
-    def _next_batch(self) -> Dict[str, Any]:
+    def _next_batch(self) -> dict[str, Any]:
         batch = self.batches[self.taken % len(self.batches)]
         self.taken += 1
         return batch

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any
 
 from .processes import GateError, Say, label, same_results, started, steps_in_turn, variant
 from .sizes import SIZES, training_options
@@ -33,7 +34,7 @@ class Result:
     tokens_per_second: float
     memory: float
     flops_per_token: float
-    profile: Optional[Dict[str, Any]] = None
+    profile: dict[str, Any] | None = None
 
 
 def measure(
@@ -46,7 +47,7 @@ def measure(
     device: str,
     say: Say = None,
     profile: bool = False,
-) -> List[Result]:
+) -> list[Result]:
     """Measure systems in turn, round by round, so that a noisy machine disturbs all alike.
 
     Args:
@@ -99,14 +100,14 @@ def measure(
         return results
 
 
-def compare_gates(gates: Dict[str, Dict[str, Any]]) -> None:
+def compare_gates(gates: dict[str, dict[str, Any]]) -> None:
     """Every system of the same variant, and the baseline and stock fairseq, must compute the same.
 
     Raises:
         GateError: loss or a gradient differs by more than :data:`TOLERANCE`, or :data:`BF16_TOLERANCE` where a system
             takes products in bfloat16.
     """
-    reference: Dict[str, str] = {}
+    reference: dict[str, str] = {}
     for name, gate in gates.items():
         first = reference.setdefault(same_results(name), name)
         problem = difference(gates[first], gate)
@@ -114,7 +115,7 @@ def compare_gates(gates: Dict[str, Dict[str, Any]]) -> None:
             raise GateError(f"{name} does not compute what {first} does: {problem}; no speed is reported")
 
 
-def difference(first: Dict[str, Any], second: Dict[str, Any]) -> Optional[str]:
+def difference(first: dict[str, Any], second: dict[str, Any]) -> str | None:
     """What differs between two systems' losses and gradients; None if nothing does."""
     half = first.get("bf16") or second.get("bf16")
     tolerance, small = (BF16_TOLERANCE, BF16_SMALL) if half else (TOLERANCE, SMALL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 import torch
 
@@ -13,7 +13,7 @@ from .stepping import Stepping
 from .worker import Memory
 
 
-def build_task(words: List[str], vocabulary: int, data: str) -> Tuple[Any, Any]:
+def build_task(words: list[str], vocabulary: int, data: str) -> tuple[Any, Any]:
     """The configuration and the task of ``fairseq-train data words...``.
 
     Args:
@@ -42,7 +42,7 @@ class Training(Stepping):
 
     def __init__(
         self,
-        words: List[str],
+        words: list[str],
         data: str,
         vocabulary: int,
         length: int,
@@ -65,12 +65,12 @@ class Training(Stepping):
         self.trainer.begin_epoch(1)
         self.batches = make_batches(self.task, cfg.dataset.max_tokens, length, batches)
 
-    def run(self, batch: Dict[str, Any]) -> Dict[str, float]:
+    def run(self, batch: dict[str, Any]) -> dict[str, float]:
         """One update, and the tokens that it is of."""
         self.trainer.train_step([batch])
         return {"tokens": batch["ntokens"]}
 
-    def gate(self) -> Dict[str, Any]:
+    def gate(self) -> dict[str, Any]:
         """Loss and the norm of every gradient on the first batch, without dropout."""
         from fairseq.modules.fairseq_dropout import FairseqDropout
 
@@ -99,7 +99,7 @@ class Training(Stepping):
             "bf16": bool(getattr(self.trainer.criterion, "autocast_bf16", False)),
         }
 
-    def flops(self) -> Dict[str, float]:
+    def flops(self) -> dict[str, float]:
         """Floating-point operations of the matrix products of one update, by torch's counter; NaN before torch 2.1."""
         tokens = self.batches[0]["ntokens"]
         try:
@@ -111,14 +111,14 @@ class Training(Stepping):
             self.trainer.train_step([self.batches[0]])
         return {"flops": float(counter.get_total_flops()), "tokens": tokens}
 
-    def memory(self) -> Dict[str, float]:
+    def memory(self) -> dict[str, float]:
         """Peak bytes of an update beyond what the process holds without a model: weights, optimizer, activations."""
         self.process_memory.forget_peak()
         self.step()
         return {"bytes": self.process_memory.peak()}
 
 
-def make_batches(task: Any, max_tokens: int, length: int, number: int) -> List[Dict[str, Any]]:
+def make_batches(task: Any, max_tokens: int, length: int, number: int) -> list[dict[str, Any]]:
     """Random batches of a task: sentences whose lengths scatter in translation, full sequences else."""
     rng = random.Random(1)
     words = len(task.source_dictionary)
@@ -131,12 +131,12 @@ def make_batches(task: Any, max_tokens: int, length: int, number: int) -> List[D
     return [masked_batch(task, tokens, rng, max_tokens, length) for _ in range(number)]
 
 
-def translation_batch(task: Any, tokens: Any, rng: random.Random, max_tokens: int, length: int) -> Dict[str, Any]:
+def translation_batch(task: Any, tokens: Any, rng: random.Random, max_tokens: int, length: int) -> dict[str, Any]:
     """Sentences of about one length, as fairseq puts them together: left-padded sources, right-padded targets."""
     from fairseq.data.language_pair_dataset import collate
 
     about = max(4, round(rng.lognormvariate(0, 0.4) * length))
-    samples: List[Dict[str, Any]] = []
+    samples: list[dict[str, Any]] = []
     longest = 0
     while True:
         sizes = [max(2, about + rng.randint(-2, 2)) for _ in range(2)]
@@ -150,7 +150,7 @@ def translation_batch(task: Any, tokens: Any, rng: random.Random, max_tokens: in
     return collate(samples, pad_idx=dictionary.pad(), eos_idx=dictionary.eos())
 
 
-def masked_batch(task: Any, tokens: Any, rng: random.Random, max_tokens: int, length: int) -> Dict[str, Any]:
+def masked_batch(task: Any, tokens: Any, rng: random.Random, max_tokens: int, length: int) -> dict[str, Any]:
     """Full sequences with 15 % of their tokens masked."""
     dictionary = task.source_dictionary
     rows = max(1, max_tokens // length)

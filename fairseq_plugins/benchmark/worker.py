@@ -11,7 +11,7 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 import fairseq_plugins.models  # noqa: F401  stock fairseq, too, runs with the repairs that it needs
 
@@ -77,7 +77,7 @@ def main() -> None:
                 memory = Memory(request["device"])
                 memory.without = resident("VmRSS") if sys.platform.startswith("linux") else 0
                 system = made(memory=memory, **request)
-                answer: Dict[str, Any] = {}
+                answer: dict[str, Any] = {}
             else:
                 answer = getattr(system, do)(**request)
         except Exception as error:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Dict, Iterable
 
 import torch
 from fairseq.data import indexed_dataset
@@ -15,7 +15,7 @@ from .sizes import Size, training_options
 from .updates import build_task
 
 
-def write_workload(folder: str, size: Size, variants: Iterable[str], sentences: int) -> Dict[str, str]:
+def write_workload(folder: str, size: Size, variants: Iterable[str], sentences: int) -> dict[str, str]:
     """Write a binarised test set and the checkpoints of copying models (:mod:`.copying`) of the same seed.
 
     Args:

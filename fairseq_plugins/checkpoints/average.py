@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Dict, List
 
 import torch
 
@@ -17,7 +16,7 @@ EPOCH = re.compile(r"checkpoint(\d+)\.pt")
 UPDATE = re.compile(r"checkpoint_\d+_(\d+)\.pt")
 
 
-def last_checkpoints(folder: str, count: int, pattern: re.Pattern[str] = EPOCH) -> List[str]:
+def last_checkpoints(folder: str, count: int, pattern: re.Pattern[str] = EPOCH) -> list[str]:
     """The ``count`` newest checkpoints of a folder whose names match, newest last.
 
     Raises:
@@ -32,14 +31,14 @@ def last_checkpoints(folder: str, count: int, pattern: re.Pattern[str] = EPOCH) 
     return [os.path.join(folder, name) for _, name in found[-count:]]
 
 
-def average(paths: List[str]) -> Checkpoint:
+def average(paths: list[str]) -> Checkpoint:
     """The last checkpoint with the mean of all models' parameters.
 
     Raises:
         CheckpointError: one cannot be read, does not say which model it is, or is of another model than the first.
     """
     total: Weights = {}
-    first: Dict[str, str] = {}
+    first: dict[str, str] = {}
     for path in paths:
         checkpoint = Checkpoint.read(path)
         weights, found = checkpoint.weights, signature(checkpoint)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace, _StoreConstAction
+from collections.abc import Collection
 from copy import copy
-from typing import Any, Collection, Dict, List, Optional
+from typing import Any
 
 import torch
 from fairseq import models as fairseq_models
@@ -42,7 +43,7 @@ def numbered_dictionary(size: int) -> Dictionary:
 
 def vocabularies(weights: Weights, source: str) -> Vocabularies:
     """The vocabularies that a model was trained with; ``source`` is its name in messages."""
-    read: Dict[str, int] = {}
+    read: dict[str, int] = {}
     for name, weight in weights.items():
         # an adaptive input has one table for each band of words
         match = re.match(
@@ -145,7 +146,7 @@ def load(checkpoint: Checkpoint) -> Any:
     return model.eval()
 
 
-def trained_positions(weights: Weights) -> Optional[int]:
+def trained_positions(weights: Weights) -> int | None:
     """How many positions RoBERTa's weights hold: the first two rows are padding's and unused."""
     tables = (w for name, w in weights.items() if name.endswith("sentence_encoder.embed_positions.weight"))
     return next((table.size(0) - 2 for table in tables), None)
@@ -164,7 +165,7 @@ def option_parser(arch: str) -> ArgumentParser:
     return parser
 
 
-def command_options(arch: str, options: Namespace, source: str, besides: Collection[str] = ()) -> List[str]:
+def command_options(arch: str, options: Namespace, source: str, besides: Collection[str] = ()) -> list[str]:
     """The words that ``fairseq-train --arch`` needs besides to build a model of these options.
 
     Args:
@@ -185,7 +186,7 @@ def command_options(arch: str, options: Namespace, source: str, besides: Collect
     ARCH_MODEL_REGISTRY[arch].add_args(parser.add_argument_group(argument_default=SUPPRESS))
     defaults = parser.parse_args([])
     ARCH_CONFIG_REGISTRY[arch](defaults)
-    words: List[str] = []
+    words: list[str] = []
     for action in parser._actions:
         name, option = action.dest, action.option_strings[-1]
         value = getattr(options, name, None)
@@ -200,16 +201,16 @@ def command_options(arch: str, options: Namespace, source: str, besides: Collect
     return words
 
 
-def every_model_option() -> List[Action]:
+def every_model_option() -> list[Action]:
     """The options of every family's model, each name once."""
-    found: Dict[str, Action] = {}
+    found: dict[str, Action] = {}
     for name in SIZES:
         for action in option_parser(architecture_name(name, "baseline", ""))._actions:
             found.setdefault(action.dest, action)
     return list(found.values())
 
 
-def shared_option_names() -> List[str]:
+def shared_option_names() -> list[str]:
     """The names of the options that this package adds to every family's models: attention, equal size and speed."""
     parser = ArgumentParser(add_help=False)
     add_model_args(parser)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from fairseq_plugins.runtime.durable import replacing
 from .options import as_namespace, get_option, model_configs, set_option
 from .reading import CheckpointError, PathLike, check_archive, load_state
 
-Weights = Dict[str, Tensor]
+Weights = dict[str, Tensor]
 #: endings of buffers that no output depends on
 UNUSED = ("version", "_float_tensor")
 
@@ -30,7 +31,7 @@ class Checkpoint:
     """
 
     name: str
-    state: Dict[str, Any]
+    state: dict[str, Any]
 
     @classmethod
     def read(cls, path: PathLike) -> Checkpoint:
@@ -67,7 +68,7 @@ class Checkpoint:
         return next(weight.dtype for name, weight in self.weights.items() if name.endswith("embed_tokens.weight"))
 
     @property
-    def configs(self) -> List[Any]:
+    def configs(self) -> list[Any]:
         """Wherever the state keeps the model's options."""
         return model_configs(self.state)
 
@@ -126,7 +127,7 @@ class Checkpoint:
         self.state["last_optimizer_state"] = None
 
     @property
-    def averages(self) -> List[Weights]:
+    def averages(self) -> list[Weights]:
         """The moving averages of the weights, if the training kept some (``--store-ema``)."""
         extra = self.state.get("extra_state") or {}
         return [extra[name] for name in ("ema", "ema_fp32_params") if isinstance(extra.get(name), dict)]

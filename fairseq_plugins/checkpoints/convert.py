@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Set
+from typing import Any
 
 import torch
 
@@ -15,7 +15,7 @@ from .reading import CheckpointError, PathLike
 from .stock import forget_plugin
 
 
-def convert_checkpoint(source: PathLike, target: PathLike, to: str) -> List[str]:
+def convert_checkpoint(source: PathLike, target: PathLike, to: str) -> list[str]:
     """Write a stock checkpoint of one of the families as ``FAMILY_baseline*``, or the reverse.
 
     The weights keep their names; only the architecture's name, the options that stock fairseq does not know, and
@@ -43,7 +43,7 @@ def convert_checkpoint(source: PathLike, target: PathLike, to: str) -> List[str]
     return notes
 
 
-def convert(checkpoint: Checkpoint, to: str) -> List[str]:
+def convert(checkpoint: Checkpoint, to: str) -> list[str]:
     """:func:`convert_checkpoint` of a checkpoint in memory, in place and without a look at its outputs."""
     state, old = checkpoint.state, checkpoint.architecture
     if not old or not isinstance(state.get("model"), dict):
@@ -91,13 +91,13 @@ def _counterpart(name: str, to: str, source: str) -> str:
     raise CheckpointError(f"{source}: its architecture {name} has no counterpart; known: {', '.join(sorted(pairs))}")
 
 
-def _duplicates(weights: Weights) -> List[str]:
+def _duplicates(weights: Weights) -> list[str]:
     """The names of the fused layers' duplicates: those beside an attention's ``q_proj`` of the same layer."""
     layers = [name[: -len("self_attn.q_proj.weight")] for name in weights if name.endswith("self_attn.q_proj.weight")]
     return [layer + name for layer in layers for name in DUPLICATE_PARAMETERS if layer + name in weights]
 
 
-def _convert_optimizer(checkpoint: Checkpoint, duplicates: List[str], to: str) -> str:
+def _convert_optimizer(checkpoint: Checkpoint, duplicates: list[str], to: str) -> str:
     """Renumber the optimizer's state without the duplicates' entries, or drop it; returns what was done.
 
     Optimizers number parameters in the model's order, which the checkpoint's names show: without buffers, and with
@@ -106,7 +106,7 @@ def _convert_optimizer(checkpoint: Checkpoint, duplicates: List[str], to: str) -
     optimizer, weights = checkpoint.state["last_optimizer_state"], checkpoint.weights
     if to == "baseline":
         parameters = []
-        seen: Set[Any] = set()
+        seen: set[Any] = set()
         for name, tensor in weights.items():
             identity = (tensor.data_ptr(), tuple(tensor.shape)) if tensor.numel() else (name,)
             if name.rpartition(".")[2] not in UNUSED and identity not in seen:
@@ -120,7 +120,7 @@ def _convert_optimizer(checkpoint: Checkpoint, duplicates: List[str], to: str) -
     return "dropped the optimizer's state: go on with --reset-optimizer --reset-lr-scheduler"
 
 
-def _renumbered(optimizer: Any, parameters: List[str], dropped: Set[str], weights: Weights) -> Optional[Dict[str, Any]]:
+def _renumbered(optimizer: Any, parameters: list[str], dropped: set[str], weights: Weights) -> dict[str, Any] | None:
     if not isinstance(optimizer, dict) or not {"state", "param_groups"} <= set(optimizer):
         return None
     groups = optimizer["param_groups"]
@@ -131,7 +131,7 @@ def _renumbered(optimizer: Any, parameters: List[str], dropped: Set[str], weight
         moments = (entry.get(key) for key in ("exp_avg", "exp_avg_sq", "momentum_buffer"))
         if any(torch.is_tensor(moment) and moment.shape != shape for moment in moments):
             return None
-    new_index: Dict[int, int] = {}
+    new_index: dict[int, int] = {}
     for index, name in enumerate(parameters):
         if name not in dropped:
             new_index[index] = len(new_index)

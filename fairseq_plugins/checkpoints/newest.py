@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 import torch
 
@@ -50,7 +51,7 @@ def read_progress(path: PathLike) -> Progress:
 
 
 def latest_checkpoint(
-    save_dir: PathLike, name: str = "checkpoint_last.pt", report: Optional[Callable[[str], None]] = None
+    save_dir: PathLike, name: str = "checkpoint_last.pt", report: Callable[[str], None] | None = None
 ) -> Path:
     """The checkpoint of a folder whose training was furthest and that can be read completely.
 
@@ -66,7 +67,7 @@ def latest_checkpoint(
     report = report or (lambda sentence: None)
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder")
-    found: List[Tuple[Progress, bool, bool, Path]] = []
+    found: list[tuple[Progress, bool, bool, Path]] = []
     broken = 0
     for path in sorted(folder.glob("*.pt")):
         if path.name != name and not _NAMES.fullmatch(path.name):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from argparse import Namespace
 from contextlib import nullcontext
-from typing import Any, Dict, List
+from typing import Any
 
 from omegaconf import OmegaConf, open_dict
 
 
-def model_configs(state: Dict[str, Any]) -> List[Any]:
+def model_configs(state: dict[str, Any]) -> list[Any]:
     """Where a checkpoint keeps its model's options: ``args`` before 2020-11, ``cfg["model"]`` since; maybe both."""
     cfg = state.get("cfg")
     model = get_option(cfg, "model") if cfg is not None else None

@@ -6,7 +6,8 @@ fairseq passes over what it does not know, and a number from an unchanged model 
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import Any, Dict, Iterator, List
+from collections.abc import Iterator
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -20,7 +21,7 @@ from .options import get_option
 from .reading import CheckpointError
 
 
-def check_overrides(checkpoint: Checkpoint, overrides: Dict[str, Any]) -> None:
+def check_overrides(checkpoint: Checkpoint, overrides: dict[str, Any]) -> None:
     """Check that each override's name is one that the checkpoint's configuration has or that anything of fairseq takes.
 
     For models of this plugin every other name is refused, for others (whose code may read whatever it is given) those
@@ -54,9 +55,9 @@ def _names(config: Any) -> Iterator[str]:
             yield from _names(value)
 
 
-def _in_sections(cfg: Any, overrides: Dict[str, Any], ours: bool, source: str) -> List[str]:
+def _in_sections(cfg: Any, overrides: dict[str, Any], ours: bool, source: str) -> list[str]:
     """The names in sections that are given as a whole, such as ``{'model': {...}}``, which only hydra's have."""
-    names: List[str] = []
+    names: list[str] = []
     for section, options in overrides.items():
         if not isinstance(options, dict) or cfg is None or section not in cfg:
             continue
@@ -68,7 +69,7 @@ def _in_sections(cfg: Any, overrides: Dict[str, Any], ours: bool, source: str) -
     return names
 
 
-def override_attention(checkpoint: Checkpoint, overrides: Dict[str, Any]) -> None:
+def override_attention(checkpoint: Checkpoint, overrides: dict[str, Any]) -> None:
     """Give a loaded checkpoint the options of this plugin's models among ``overrides``, in place.
 
     A stock model becomes the ``baseline`` of its family; all its other options are fairseq's to override. A model of
@@ -98,7 +99,7 @@ def own_architecture(checkpoint: Checkpoint) -> str:
     return next(filter(is_ours, names), "")
 
 
-def misfit(checkpoint: Checkpoint, overrides: Dict[str, Any]) -> str:
+def misfit(checkpoint: Checkpoint, overrides: dict[str, Any]) -> str:
     """Which overrides differ from what a model was trained with: ``"attention_projection='neural' (trained: ...)"``."""
     changed = []
     for name in sorted(option_names.family_option_names() & overrides.keys()):

@@ -8,9 +8,10 @@ on the model: most lose their last digits, some half of them.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ LEAST = 1e-6
 #: a parameter -> how far apart the numbers are that it can be stored as, in its shape or one that broadcasts to it
 Steps = Callable[[Tensor], Tensor]
 #: what a model computes, by name
-Outputs = Dict[str, Tensor]
+Outputs = dict[str, Tensor]
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Probe:
         text: B x T, where its outputs are of text and not of padding.
     """
 
-    inputs: Dict[str, Tensor]
+    inputs: dict[str, Tensor]
     text: Tensor
 
 
@@ -61,7 +62,7 @@ def probe_of(model: Any) -> Probe:
     return Probe(inputs, read.ne(PAD))
 
 
-def sentences(side: Any, begin: Sequence[int] = (), end: Sequence[int] = ()) -> List[Tensor]:
+def sentences(side: Any, begin: Sequence[int] = (), end: Sequence[int] = ()) -> list[Tensor]:
     """Words of an encoder's or decoder's dictionary, the last one among them, one sentence for each length."""
     words, drawn = len(side.dictionary), torch.Generator().manual_seed(1)
     made = []
@@ -139,7 +140,7 @@ class Expected:
     """
 
     outputs: Outputs
-    rounding: Dict[str, float]
+    rounding: dict[str, float]
 
     @classmethod
     def of(cls, model: Any, answer: Callable[[Any], Outputs], steps: Steps) -> Expected:

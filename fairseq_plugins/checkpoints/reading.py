@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from typing import Any, Dict
+from typing import Any
 
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.lines import PathLike
@@ -41,7 +41,7 @@ def check_archive(path: PathLike, whole: bool) -> None:
         raise CheckpointError(f"{path}: damaged (the checksum of {damaged} does not match)")
 
 
-def load_state(path: PathLike, map_location: str = "cpu") -> Dict[str, Any]:
+def load_state(path: PathLike, map_location: str = "cpu") -> dict[str, Any]:
     """What a checkpoint holds, by the allow-list.
 
     Raises:

@@ -23,7 +23,8 @@ import re
 import sys
 import tarfile
 import typing
-from typing import Any, Callable, Dict, List, Optional, Tuple, Union
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import omegaconf
@@ -47,7 +48,7 @@ class UntrustedCheckpointError(UserError, pickle.UnpicklingError):
         file: the file's name, where it is known.
     """
 
-    def __init__(self, refused: str, file: Optional[str] = None):
+    def __init__(self, refused: str, file: str | None = None):
         self.refused = refused
         self.file = file
         super().__init__(
@@ -112,7 +113,7 @@ def _parameter(data: Any, requires_grad: Any, hooks: Any) -> Any:
 
 
 #: what REDUCE may call: (module, name) in the file -> a stand-in or a class without side effects
-_CALLABLE: Dict[Tuple[str, str], Callable] = {
+_CALLABLE: dict[tuple[str, str], Callable] = {
     ("_codecs", "encode"): _encode,
     ("builtins", "bytearray"): bytearray,
     ("builtins", "complex"): complex,
@@ -135,14 +136,14 @@ for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
     _CALLABLE[_module, "scalar"] = _numpy_scalar
 
 #: what NEWOBJ may make and BUILD may fill
-_CLASSES: Dict[Tuple[str, str], type] = {("argparse", "Namespace"): argparse.Namespace}
+_CLASSES: dict[tuple[str, str], type] = {("argparse", "Namespace"): argparse.Namespace}
 for _class in [omegaconf.DictConfig, omegaconf.ListConfig, omegaconf_base.Metadata, omegaconf_base.ContainerMetadata]:
     _CLASSES[_class.__module__, _class.__qualname__] = _class
 for _name in ("AnyNode", "StringNode", "IntegerNode", "FloatNode", "BooleanNode"):
     _CLASSES["omegaconf.nodes", _name] = getattr(omegaconf_nodes, _name)
 
 #: names that stand for themselves and cannot be called
-_NAMES: Dict[Tuple[str, str], Any] = {("numpy", "ndarray"): np.ndarray}
+_NAMES: dict[tuple[str, str], Any] = {("numpy", "ndarray"): np.ndarray}
 _NAMES.update({("builtins", t.__name__): t for t in (bool, bytes, dict, float, int, list, str, tuple)})
 _NAMES.update({("typing", name): getattr(typing, name) for name in ("Any", "Dict", "List")})
 
@@ -155,7 +156,7 @@ _OPCODES = """
 """.split()  # noqa: SIM905
 
 
-def _meter_classes() -> Dict[Tuple[str, str], type]:
+def _meter_classes() -> dict[tuple[str, str], type]:
     """Meters that fairseq before 0.9 saved whole (``extra_state["train_meters"]``)."""
     from fairseq.logging import meters
 
@@ -170,7 +171,7 @@ def _is_any(value: Any, allowed: Any) -> bool:
     return any(value is candidate for candidate in allowed)
 
 
-class _Dispatch(Dict[int, Callable]):
+class _Dispatch(dict[int, Callable]):
     def __missing__(self, opcode: int) -> Callable:
         raise UntrustedCheckpointError(f"the pickle instruction {bytes([opcode])!r}")
 
@@ -182,8 +183,8 @@ class Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
     dispatch = _Dispatch()
     for _opcode in _OPCODES:
         dispatch[getattr(pickle, _opcode)[0]] = pickle._Unpickler.dispatch[getattr(pickle, _opcode)[0]]  # type: ignore
-    stack: List[Any]
-    pop_mark: Callable[[], List[Any]]
+    stack: list[Any]
+    pop_mark: Callable[[], list[Any]]
 
     def find_class(self, module: str, name: str) -> Any:
         """The object for a name of the file; raises :class:`UntrustedCheckpointError` for an unknown one."""
@@ -309,7 +310,7 @@ def load(file: Any, **arguments: Any) -> Any:
     return Unpickler(file, **arguments).load()
 
 
-def load_checkpoint(file: Union[str, os.PathLike, typing.BinaryIO], map_location: Any = "cpu") -> Any:
+def load_checkpoint(file: str | os.PathLike | typing.BinaryIO, map_location: Any = "cpu") -> Any:
     """Load what :func:`torch.save` wrote, running nothing from it (unless :func:`trusted`).
 
     Args:

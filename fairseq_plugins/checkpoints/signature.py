@@ -6,7 +6,6 @@ import re
 from argparse import Namespace
 from contextlib import suppress
 from itertools import combinations
-from typing import Dict, List
 
 import torch
 from fairseq.models import ARCH_CONFIG_REGISTRY
@@ -39,7 +38,7 @@ LISTED = 3
 SHAPE = "the shape of "
 
 
-def signature(checkpoint: Checkpoint) -> Dict[str, str]:
+def signature(checkpoint: Checkpoint) -> dict[str, str]:
     """What is said of a model -> what it is.
 
     The architecture, every option that changes what it computes (those that are missing as the architecture has them),
@@ -64,7 +63,7 @@ def signature(checkpoint: Checkpoint) -> Dict[str, str]:
     return {**found, **_tables(checkpoint.weights), **_shapes(checkpoint.weights)}
 
 
-def differences(first: Dict[str, str], second: Dict[str, str]) -> List[str]:
+def differences(first: dict[str, str], second: dict[str, str]) -> list[str]:
     """What two signatures do not share, each with both sides, such as ``--activation-fn relu / gelu``."""
     names = [name for name in {**first, **second} if first.get(name, "none") != second.get(name, "none")]
     said = [f"{name} {first.get(name, 'none')} / {second.get(name, 'none')}" for name in names]
@@ -73,7 +72,7 @@ def differences(first: Dict[str, str], second: Dict[str, str]) -> List[str]:
     return [text for text in said if not text.startswith(SHAPE)] + shapes[:LISTED] + more
 
 
-def _attention(options: Namespace, checkpoint: Checkpoint) -> Dict[str, str]:
+def _attention(options: Namespace, checkpoint: Checkpoint) -> dict[str, str]:
     try:
         config = AttentionConfig.from_options(options)
     except ValueError as error:
@@ -90,7 +89,7 @@ def _attention(options: Namespace, checkpoint: Checkpoint) -> Dict[str, str]:
     return found
 
 
-def _tables(weights: Weights) -> Dict[str, str]:
+def _tables(weights: Weights) -> dict[str, str]:
     present = [name for name in TABLES if name in weights]
     return {
         f"{one} shared with {other}": "yes" if torch.equal(weights[one], weights[other]) else "no"
@@ -98,7 +97,7 @@ def _tables(weights: Weights) -> Dict[str, str]:
     }
 
 
-def _shapes(weights: Weights) -> Dict[str, str]:
+def _shapes(weights: Weights) -> dict[str, str]:
     return {
         f"{SHAPE}{name}": "x".join(map(str, tensor.shape)) or "a number"
         for name, tensor in weights.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import Any, List
+from typing import Any
 
 from fairseq_plugins.attention.config import AttentionConfig
 from fairseq_plugins.models.conventions import convention_defaults
@@ -14,7 +14,7 @@ from .checkpoint import Checkpoint
 from .options import as_namespace, delete_option, get_option, set_option
 
 
-def not_stock(checkpoint: Checkpoint) -> List[str]:
+def not_stock(checkpoint: Checkpoint) -> list[str]:
     """A sentence about the options by which the model is none of stock fairseq's, whatever its architecture's name."""
     try:
         found = dict.fromkeys(words for config in checkpoint.configs for words in _not_stock(as_namespace(config)))
@@ -23,7 +23,7 @@ def not_stock(checkpoint: Checkpoint) -> List[str]:
     return [f"trained with {', '.join(found)}, which stock fairseq does not have"] if found else []
 
 
-def _not_stock(options: Namespace) -> List[str]:
+def _not_stock(options: Namespace) -> list[str]:
     chosen, vanilla = AttentionConfig.from_options(options).choices, AttentionConfig().choices
     names = [f"attention_{stage}" for stage in vanilla if chosen[stage] != vanilla[stage]]
     if getattr(options, "match_parameters_of", None):

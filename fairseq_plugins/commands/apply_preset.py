@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from typing import List, Tuple
 
 SWITCHES = ("--autocast-bf16", "--fast-dropout")
 
@@ -36,7 +35,7 @@ def twin(name: str, bf16: bool) -> str:
     return name
 
 
-def apply(preset: str, arch: str, command: List[str]) -> Tuple[str, List[str]]:
+def apply(preset: str, arch: str, command: list[str]) -> tuple[str, list[str]]:
     """What was set, as a sentence, and the command with it.
 
     Args:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any, Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from fairseq_plugins.byte_bpe import read_lines
 from fairseq_plugins.corpus import CorpusError, write_whole
@@ -62,7 +63,7 @@ def load_model(path: str) -> Any:
         raise CorpusError(f"{path}: cannot be read, or is no SentencePiece model; give another --model") from None
 
 
-def encode_lines(lines: Iterable[str], model: Any, known: Set[str]) -> Iterator[str]:
+def encode_lines(lines: Iterable[str], model: Any, known: set[str]) -> Iterator[str]:
     """Each line's pieces, separated by blanks."""
     for line in lines:
         yield " ".join(piece if piece in known else UNK for piece in model.encode(line, out_type=str))

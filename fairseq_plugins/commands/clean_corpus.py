@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Iterator, Tuple
+from collections.abc import Iterator
 
 from fairseq_plugins.corpus import (
     CleaningReport,
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read(source: str, target: str) -> Iterator[Tuple[str, str]]:
+def _read(source: str, target: str) -> Iterator[tuple[str, str]]:
     sentences = stream_corpus(source, "plain"), stream_corpus(target, "plain")
     for left, right in aligned(*sentences, source, target, empty="any"):
         yield left.text, right.text

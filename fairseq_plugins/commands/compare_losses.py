@@ -11,7 +11,8 @@ examples:
 from __future__ import annotations
 
 import argparse
-from typing import Callable, List, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.report import losses
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _numbers(option: str, text: str, kind: Callable[[str], Number], what: str, example: str) -> List[Number]:
+def _numbers(option: str, text: str, kind: Callable[[str], Number], what: str, example: str) -> list[Number]:
     try:
         return [kind(number) for number in text.split(",")]
     except ValueError:

@@ -22,7 +22,6 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import List
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -41,7 +40,7 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def import_folder(args: Namespace) -> List[str]:
+def import_folder(args: Namespace) -> list[str]:
     """Import a folder as what its configuration says.
 
     Raises:

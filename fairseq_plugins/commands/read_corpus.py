@@ -20,7 +20,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import BinaryIO, List
+from typing import BinaryIO
 
 from fairseq_plugins.corpus import LAYOUTS, CorpusError, aligned, stream_corpus, whole_files
 
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write(args: argparse.Namespace, joined: int, files: List[BinaryIO]) -> List[int]:
+def _write(args: argparse.Namespace, joined: int, files: list[BinaryIO]) -> list[int]:
     """Every text into its file; the numbers of lines."""
     lines = [0] * len(files)
     if not args.parallel:

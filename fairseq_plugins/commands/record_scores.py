@@ -11,7 +11,7 @@ import json
 import os
 import re
 from argparse import ArgumentParser, Namespace
-from typing import Any, Dict, List
+from typing import Any
 
 from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.lines import read_lines
@@ -26,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--compound-split", metavar="L", help="add it with words split at hyphens, too")
 
 
-def token_bleu(name: str, texts: List[str], language: str, split: bool) -> Dict[str, Any]:
+def token_bleu(name: str, texts: list[str], language: str, split: bool) -> dict[str, Any]:
     """BLEU on Moses tokens, in the shape of sacreBLEU's own JSON.
 
     Args:
@@ -49,7 +49,7 @@ def token_bleu(name: str, texts: List[str], language: str, split: bool) -> Dict[
     return {"name": name, "score": round(score, 2), "signature": str(metric.get_signature()), "tok": "none"}
 
 
-def gather(args: Namespace) -> Dict[str, Any]:
+def gather(args: Namespace) -> dict[str, Any]:
     """All scores of a translation, with the names of its files."""
     with open(args.sacrebleu, encoding="utf-8") as file:
         metrics = json.load(file)

@@ -27,7 +27,7 @@ import json
 import math
 import shlex
 import sys
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from fairseq_plugins.checkpoints import building
 from fairseq_plugins.corpus import write_whole
@@ -85,7 +85,7 @@ def noise(text: str) -> float:
     return value
 
 
-def roles(text: str) -> Tuple[str, ...]:
+def roles(text: str) -> tuple[str, ...]:
     """``q,k,out`` -> its parts."""
     found = tuple(part.strip() for part in text.split(","))
     if not set(found) <= set(ROLES):
@@ -93,7 +93,7 @@ def roles(text: str) -> Tuple[str, ...]:
     return found
 
 
-def given_options(args: argparse.Namespace) -> Dict[str, Any]:
+def given_options(args: argparse.Namespace) -> dict[str, Any]:
     """The model options on the command line.
 
     Raises:
@@ -138,7 +138,7 @@ def next_command(started: WarmStart, output: str) -> str:
     return shlex.join(command)
 
 
-def as_record(started: WarmStart, args: argparse.Namespace) -> Dict[str, Any]:
+def as_record(started: WarmStart, args: argparse.Namespace) -> dict[str, Any]:
     """Everything the summary says, as plain data."""
     return {
         "pretrained": args.pretrained,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import torch
 
@@ -33,7 +33,7 @@ def fused_encoder_layer() -> bool:
     """
     from fairseq.modules.transformer_layer import TransformerEncoderLayerBase as Layer
 
-    def _load_from_state_dict(self: Any, state_dict: Dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+    def _load_from_state_dict(self: Any, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         for name in DUPLICATE_PARAMETERS:
             state_dict.pop(prefix + name, None)
         super(Layer, self)._load_from_state_dict(state_dict, prefix, *args, **kwargs)
@@ -47,7 +47,7 @@ def fused_encoder_layer() -> bool:
         return True
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        built: List[torch.nn.Module] = []
+        built: list[torch.nn.Module] = []
 
         def build_self_attention(*args: Any, **kwargs: Any) -> torch.nn.Module:
             attention = type(self).build_self_attention(self, *args, **kwargs)
@@ -74,9 +74,7 @@ def fused_encoder_layer() -> bool:
     return True
 
 
-def _encoder_layer_forward(
-    self, x, encoder_padding_mask: Optional[torch.Tensor], attn_mask: Optional[torch.Tensor] = None
-):  # type: ignore[no-untyped-def]
+def _encoder_layer_forward(self, x, encoder_padding_mask: torch.Tensor | None, attn_mask: torch.Tensor | None = None):  # type: ignore[no-untyped-def]
     """The layer without the fused kernel, as on fairseq's main branch; TorchScript compiles this source.
 
     Args:

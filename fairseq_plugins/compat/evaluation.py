@@ -6,8 +6,9 @@ import contextlib
 import logging
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from types import ModuleType
-from typing import Any, Iterator, List, Sequence
+from typing import Any
 
 from fairseq_plugins.left_out import EvaluationError, LeftOut
 
@@ -46,7 +47,7 @@ class Evaluation:
 
 
 #: programs that are at work, the innermost last
-_running: List[Evaluation] = []
+_running: list[Evaluation] = []
 
 
 @repair("none known")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import types
-from typing import Any, List
+from typing import Any
 
 from .registry import mark, marked, repair
 
@@ -113,7 +113,7 @@ def alignments() -> bool:
         kind = "soft" if str(print_alignment) == "soft" else "hard"
         init(self, models, tgt_dict, left_pad_target, kind, **kwargs)
 
-    def with_alignment(self: Any, models: Any, sample: Any, **kwargs: Any) -> List[List[Any]]:
+    def with_alignment(self: Any, models: Any, sample: Any, **kwargs: Any) -> list[list[Any]]:
         if any(_attends_to_source(model) for model in self.model.models):
             return generate(self, models, sample, **kwargs)
         finalized = SequenceGenerator.generate(self, models, sample, **kwargs)

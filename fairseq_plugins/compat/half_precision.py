@@ -6,7 +6,8 @@ import functools
 import inspect
 import os
 import sys
-from typing import Any, Callable, Optional
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -61,7 +62,7 @@ def half_precision_on_cpus() -> bool:
     return True
 
 
-def _refusal(cfg: Any, trains: bool) -> Optional[str]:
+def _refusal(cfg: Any, trains: bool) -> str | None:
     """Why a command cannot run on this machine with its options, and what can; None if it can."""
     common, on_cpu = cfg.common, _on_cpu(cfg.common)
     if trains and common.tpu and not _has_xla():

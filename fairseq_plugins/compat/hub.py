@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 import torch
 
@@ -26,7 +26,7 @@ def hub_places() -> bool:
         return True
     signature = inspect.signature(original)
 
-    def generate(self: Any, tokenized_sentences: Any, *args: Any, **kwargs: Any) -> List[Any]:
+    def generate(self: Any, tokenized_sentences: Any, *args: Any, **kwargs: Any) -> list[Any]:
         if hasattr(tokenized_sentences, "dim") and tokenized_sentences.dim() == 1:
             return self.generate(tokenized_sentences.unsqueeze(0), *args, **kwargs)[0]
         given = signature.bind(self, tokenized_sentences, *args, **kwargs).arguments
@@ -38,7 +38,7 @@ def hub_places() -> bool:
             return original(self, tokenized_sentences, *args, **kwargs)
         batches = self._build_batches(tokenized_sentences, True)
         fitting = sorted(number for batch in batches for number in batch["id"].tolist())
-        results: List[Any] = [[] for _ in tokenized_sentences]
+        results: list[Any] = [[] for _ in tokenized_sentences]
         if fitting:
             kept = [tokenized_sentences[number] for number in fitting]
             for number, hypotheses in zip(fitting, original(self, kept, *args, **kwargs)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
-from typing import Any, Dict, Set
+from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
@@ -84,7 +84,7 @@ def _layers_as_text(cfg: Any, side: str) -> Any:
     return value
 
 
-def _are_there(layers: str, side: str, weights: Dict[str, Any]) -> bool:
+def _are_there(layers: str, side: str, weights: dict[str, Any]) -> bool:
     """Whether weights hold these layers; False where they hold exactly as many others.
 
     Raises:
@@ -98,6 +98,6 @@ def _are_there(layers: str, side: str, weights: Dict[str, Any]) -> bool:
     raise ValueError(f"--{side}-layers-to-keep {layers}: the checkpoint has the layers {sorted(present)}")
 
 
-def _numbers(side: str, weights: Dict[str, Any]) -> Set[int]:
+def _numbers(side: str, weights: dict[str, Any]) -> set[int]:
     matches = (re.match(rf"{side}.*?\.layers\.(\d+)\.", name) for name in weights)
     return {int(match[1]) for match in matches if match}

@@ -9,7 +9,7 @@ that ys has fewer.
 
 from __future__ import annotations
 
-from typing import Iterator, List, Sequence, Tuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -18,14 +18,14 @@ Sentences = Sequence[Sequence[int]]
 INSERT, DELETE, KEEP = range(3)
 
 
-def compute_ed2(xs: Sentences, ys: Sentences) -> List[int]:
+def compute_ed2(xs: Sentences, ys: Sentences) -> list[int]:
     """The number of operations of a shortest script for each pair of sentences."""
     ys = [ys[number] for number in range(len(xs))]
     table = _distances(xs, ys)
     return [int(table[len(x), number, len(y)]) for number, (x, y) in enumerate(zip(xs, ys))]
 
 
-def suggested_ed2_path(xs: Sentences, ys: Sentences, terminal_symbol: int) -> List[List[List[int]]]:
+def suggested_ed2_path(xs: Sentences, ys: Sentences, terminal_symbol: int) -> list[list[list[int]]]:
     """For each pair ``len(x) + 2`` lists: what to insert before each token of x and at its end, and what to delete.
 
     A place without insertions holds the terminal symbol alone; the last list has 1 for a deleted token of x and 0 for a
@@ -33,8 +33,8 @@ def suggested_ed2_path(xs: Sentences, ys: Sentences, terminal_symbol: int) -> Li
     """
     labels = []
     for x, y, script in _scripts(xs, ys):
-        inserted: List[List[int]] = [[] for _ in range(len(x) + 1)]
-        deleted: List[int] = []
+        inserted: list[list[int]] = [[] for _ in range(len(x) + 1)]
+        deleted: list[int] = []
         tokens = iter(y)
         for operation in script:
             if operation == INSERT:
@@ -49,11 +49,11 @@ def suggested_ed2_path(xs: Sentences, ys: Sentences, terminal_symbol: int) -> Li
 
 def suggested_ed2_path_with_delete(
     xs: Sentences, ys: Sentences, terminal_symbol: int, deletion_symbol: int
-) -> List[List[List[int]]]:
+) -> list[list[list[int]]]:
     """The same in ``len(x) + 1`` lists: a deleted token of x puts the deletion symbol where it would be inserted."""
     labels = []
     for x, y, script in _scripts(xs, ys):
-        edits: List[List[int]] = [[] for _ in range(len(x) + 1)]
+        edits: list[list[int]] = [[] for _ in range(len(x) + 1)]
         place, tokens = 0, iter(y)
         for operation in script:
             if operation == INSERT:
@@ -68,11 +68,11 @@ def suggested_ed2_path_with_delete(
     return labels
 
 
-def _filled(x: Sequence[int], places: List[List[int]], terminal_symbol: int) -> List[List[int]]:
+def _filled(x: Sequence[int], places: list[list[int]], terminal_symbol: int) -> list[list[int]]:
     return [place or [terminal_symbol] for place in places] if len(x) else places
 
 
-def _scripts(xs: Sentences, ys: Sentences) -> Iterator[Tuple[Sequence[int], Sequence[int], List[int]]]:
+def _scripts(xs: Sentences, ys: Sentences) -> Iterator[tuple[Sequence[int], Sequence[int], list[int]]]:
     """Each pair with its script."""
     ys = [ys[number] for number in range(len(xs))]
     table = _distances(xs, ys)

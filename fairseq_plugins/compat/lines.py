@@ -8,9 +8,10 @@ import importlib
 import io
 import os
 import sys
+from collections.abc import Iterator
 from multiprocessing import Pool
 from types import ModuleType
-from typing import Any, Iterator, List
+from typing import Any
 
 from fairseq_plugins.lines import check, decoded
 
@@ -97,7 +98,7 @@ def open_text(
     return Text(builtins.open(file, "rb", size, closefd=closefd, opener=opener), mode, encoding, errors)
 
 
-def find_offsets(filename: str, num_chunks: int) -> List[int]:
+def find_offsets(filename: str, num_chunks: int) -> list[int]:
     """Where ``num_chunks`` pieces of a file begin and end: at line ends near equal sizes."""
     with open(filename, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -142,7 +143,7 @@ def _lines_of_chunk(original: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _lines_of_input(files: List[str], **_: Any) -> Iterator[Iterator[str]]:
+def _lines_of_input(files: list[str], **_: Any) -> Iterator[Iterator[str]]:
     """``fileinput.input`` of one UTF-8 file, or of standard input, which may be a terminal, in its own encoding."""
     (path,) = files
     if path == "-":
@@ -169,14 +170,14 @@ def checked(args: Any) -> Iterator[None]:
     yield
 
 
-def _listed(args: Any, name: str) -> List[str]:
+def _listed(args: Any, name: str) -> list[str]:
     value = getattr(args, name, None) or ""
     return [value] if name == "trainpref" else value.split(",")
 
 
 def _universal_newlines(module: Any) -> bool:
     """Whether a module's ``Chunker`` opens text and leaves it to Python what ends a line."""
-    asked: List[Any] = []
+    asked: list[Any] = []
 
     def record(path: str, mode: str = "r", **options: Any) -> Any:
         asked.append("b" not in mode and options.get("newline") is None)

@@ -7,8 +7,10 @@ import functools
 import importlib
 import inspect
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import ModuleType
-from typing import Any, Callable, ContextManager, Dict, List, Tuple
+from typing import Any
 
 from fairseq_plugins.left_out import EvaluationError
 from fairseq_plugins.lines import CorpusError
@@ -26,7 +28,7 @@ FUNCTIONS = {
     "eval_lm": "main",
 }
 #: program -> what is done around that function
-AROUND: Dict[str, Callable[..., ContextManager[Any]]] = {
+AROUND: dict[str, Callable[..., AbstractContextManager[Any]]] = {
     "preprocess": lines.checked,
     **{name: functools.partial(evaluation.counted, name) for name in evaluation.UNITS},
 }
@@ -52,7 +54,7 @@ def ends_of_programs() -> bool:
     return found
 
 
-def loaded() -> List[Tuple[str, ModuleType]]:
+def loaded() -> list[tuple[str, ModuleType]]:
     """The programs ``fairseq_cli.NAME`` that this process has imported, or runs."""
     found = [(name, sys.modules[f"fairseq_cli.{name}"]) for name in FUNCTIONS if f"fairseq_cli.{name}" in sys.modules]
     running = sys.modules["__main__"]

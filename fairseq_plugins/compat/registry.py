@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import logging
 import types
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +29,8 @@ class Repair:
     state: str = "pending"
 
 
-_FUNCTIONS: Dict[str, Tuple[Callable[[], bool], str]] = {}
-_STATES: Dict[str, str] = {}
+_FUNCTIONS: dict[str, tuple[Callable[[], bool], str]] = {}
+_STATES: dict[str, str] = {}
 
 
 def repair(thread: str) -> Callable[[Callable[[], bool]], Callable[[], bool]]:
@@ -55,7 +56,7 @@ def apply() -> None:
             logger.warning("fairseq_plugins: the repair %s failed: %r", name, error)
 
 
-def repairs() -> List[Repair]:
+def repairs() -> list[Repair]:
     """The table of repairs in the order in which they are applied."""
     table = []
     for name, (function, thread) in _FUNCTIONS.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any, List
+from typing import Any
 
 from .registry import mark, marked, repair
 
@@ -36,7 +36,7 @@ def retained_dropout_modules() -> bool:
     return True
 
 
-def _names(given: Any) -> List[str]:
+def _names(given: Any) -> list[str]:
     """A text or a collection of names -> every name with and without ``Base``."""
     names = re.findall(r"\w+", given) if isinstance(given, str) else list(map(str, given))
     short = [name.removesuffix("Base") for name in names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import types
-from typing import Any, List, Optional
+from typing import Any
 
 from .registry import mark, marked, repair
 
@@ -80,7 +80,7 @@ def replace_unk() -> bool:
 class _Alignment(list):
     """The alignment that a generator gave, with the source's tokens and the one that each token of it looks at."""
 
-    def __init__(self, printed: Any, source: List[str], attention: Any):
+    def __init__(self, printed: Any, source: list[str], attention: Any):
         """Args: printed: pairs, rows, or nothing; source: S tokens; attention: S x tokens of the hypothesis."""
         super().__init__(printed if isinstance(printed, list) else [])
         self.source = source
@@ -91,7 +91,7 @@ class _Alignment(list):
         else:
             self.looks_at = {}
 
-    def source_word(self, token: int, bpe: Optional[str]) -> Optional[str]:
+    def source_word(self, token: int, bpe: str | None) -> str | None:
         """The word of the source, without BPE, that the hypothesis's token of this number looks at."""
         from fairseq.data.data_utils import post_process
 
@@ -132,7 +132,7 @@ def _aligned(task: Any, generator: Any) -> Any:
     return aligned
 
 
-def _source_line(task: Any, sample: Any, row: int) -> List[str]:
+def _source_line(task: Any, sample: Any, row: int) -> list[str]:
     """The tokens of a source sentence as they stood in its file or were typed (:mod:`.interactive`); else none."""
     from fairseq.tokenizer import tokenize_line
 

@@ -11,7 +11,8 @@ import signal
 import threading
 import time
 import weakref
-from typing import Any, Callable, Iterable, Iterator, Optional
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 
@@ -93,7 +94,7 @@ def _sigterm_waits() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _leave_sigterm_to_parent(then: Optional[Callable[[int], None]], worker: int) -> None:
+def _leave_sigterm_to_parent(then: Callable[[int], None] | None, worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

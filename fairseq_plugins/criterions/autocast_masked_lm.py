@@ -3,7 +3,7 @@
 Its projection reads the masked words only, so there is little to gain from fusing it with the loss.
 """
 
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from fairseq.criterions import register_criterion
 from fairseq.criterions.masked_lm import MaskedLmConfig, MaskedLmLoss
@@ -18,7 +18,7 @@ class AutocastMaskedLmLoss(MaskedLmLoss):
 
     autocast_bf16 = True
 
-    def forward(self, model: Any, sample: Dict[str, Any], reduce: bool = True) -> Tuple[Tensor, Any, Dict[str, Any]]:
+    def forward(self, model: Any, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, Any, dict[str, Any]]:
         """Loss, number of masked words and logging output, as fairseq's."""
         with bf16_autocast(sample["target"].device, self.autocast_bf16 and self.training):
             return super().forward(model, sample, reduce)

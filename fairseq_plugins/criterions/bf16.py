@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from typing import Iterator
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F

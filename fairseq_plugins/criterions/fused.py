@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
@@ -49,7 +49,7 @@ class FusedCriterion:
         self.loss_chunk_size, self.autocast_bf16 = loss_chunk_size, autocast_bf16
         self.says_why = True
 
-    def forward(self, model: Any, sample: Dict[str, Any], reduce: bool = True) -> Tuple[Tensor, Any, Dict[str, Any]]:
+    def forward(self, model: Any, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, Any, dict[str, Any]]:
         """Loss, sample size and logging output, as fairseq's."""
         with bf16_autocast(sample["target"].device, self.autocast_bf16 and self.training):
             weight = plain_projection(model)
@@ -60,7 +60,7 @@ class FusedCriterion:
                 logger.info("the model does not end in a plain vocabulary projection: the loss is not fused")
             return super().forward(model, sample, reduce)  # type: ignore[misc]
 
-    def fused_forward(self, model: Any, weight: Tensor, sample: Dict[str, Any]) -> Tuple[Tensor, Any, Dict[str, Any]]:
+    def fused_forward(self, model: Any, weight: Tensor, sample: dict[str, Any]) -> tuple[Tensor, Any, dict[str, Any]]:
         """:meth:`forward` of a model whose projection is ``weight`` (V, C)."""
         raise NotImplementedError
 
@@ -68,11 +68,11 @@ class FusedCriterion:
         self,
         model: Any,
         weight: Tensor,
-        sample: Dict[str, Any],
+        sample: dict[str, Any],
         smoothing: float = 0.0,
         prefix: int = 0,
         count_correct: bool = False,
-    ) -> Tuple[LinearCrossEntropy, int]:
+    ) -> tuple[LinearCrossEntropy, int]:
         """The sums over the batch's target words, from the ``prefix``-th of each sentence on, and their number."""
         features = model(**sample["net_input"], features_only=True)[0]
         features, target = features[:, prefix:], sample["target"][:, prefix:]
@@ -81,7 +81,7 @@ class FusedCriterion:
         sums = linear_cross_entropy(features[words], weight, target, smoothing, self.loss_chunk_size, count_correct)
         return sums, len(target)
 
-    def log_loss(self, sample: Dict[str, Any], loss: Tensor) -> Dict[str, Any]:
+    def log_loss(self, sample: dict[str, Any], loss: Tensor) -> dict[str, Any]:
         """What fairseq's cross-entropies log alike; ``sample_size`` is the gradient's denominator."""
         sentences = sample["target"].size(0)
         return {

@@ -1,7 +1,7 @@
 """``--criterion fused_cross_entropy``: fairseq's ``cross_entropy``, fused with the vocabulary projection."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from fairseq.criterions import register_criterion
 from fairseq.criterions.cross_entropy import CrossEntropyCriterion, CrossEntropyCriterionConfig
@@ -23,7 +23,7 @@ class FusedCrossEntropyCriterion(FusedCriterion, CrossEntropyCriterion):
         super().__init__(task, sentence_avg)
         self.set_fused_options(loss_chunk_size, autocast_bf16)
 
-    def fused_forward(self, model: Any, weight: Tensor, sample: Dict[str, Any]) -> Tuple[Tensor, Any, Dict[str, Any]]:
+    def fused_forward(self, model: Any, weight: Tensor, sample: dict[str, Any]) -> tuple[Tensor, Any, dict[str, Any]]:
         sums, _ = self.fused_loss(model, weight, sample)
         log = self.log_loss(sample, sums.loss)
         return sums.loss, log["sample_size"], log

@@ -1,7 +1,7 @@
 """``--criterion fused_label_smoothed_cross_entropy``: fairseq's ``label_smoothed_cross_entropy``, fused as well."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from fairseq.criterions import register_criterion
 from fairseq.criterions.label_smoothed_cross_entropy import (
@@ -35,7 +35,7 @@ class FusedLabelSmoothedCrossEntropyCriterion(FusedCriterion, LabelSmoothedCross
         super().__init__(task, sentence_avg, label_smoothing, ignore_prefix_size, report_accuracy)
         self.set_fused_options(loss_chunk_size, autocast_bf16)
 
-    def fused_forward(self, model: Any, weight: Tensor, sample: Dict[str, Any]) -> Tuple[Tensor, Any, Dict[str, Any]]:
+    def fused_forward(self, model: Any, weight: Tensor, sample: dict[str, Any]) -> tuple[Tensor, Any, dict[str, Any]]:
         sums, words = self.fused_loss(
             model, weight, sample, self.eps, self.ignore_prefix_size, count_correct=self.report_accuracy
         )

@@ -7,7 +7,7 @@ Shapes: N rows (tokens), C width of the features, V size of the vocabulary.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +28,7 @@ class LinearCrossEntropy(NamedTuple):
 
     loss: Tensor
     nll_loss: Tensor
-    correct: Optional[Tensor]
+    correct: Tensor | None
 
 
 def linear_cross_entropy(
@@ -89,7 +89,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         count_correct: bool,
         dtype: torch.dtype,
         needs_gradient: bool,
-    ) -> Tuple[Tensor, ...]:
+    ) -> tuple[Tensor, ...]:
         ctx.settings = (smoothing, chunk_size, dtype)
         # float16 would lose small gradients that the loss's scale, known to the backward pass, keeps
         ctx.postponed = dtype == torch.float16
@@ -105,7 +105,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return sums
 
     @staticmethod
-    def backward(ctx: Any, grad_loss: Tensor, *_: Any) -> Tuple[Optional[Tensor], ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_loss: Tensor, *_: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         if torch.is_grad_enabled():
             raise RuntimeError("the fused cross-entropy has no second derivative: use fairseq's own criterion")
         if ctx.postponed:
@@ -131,7 +131,7 @@ class _Chunks:
         smoothing: float,
         chunk_size: int,
         dtype: torch.dtype,
-        scale: Optional[Tensor] = None,
+        scale: Tensor | None = None,
     ) -> None:
         self.features, self.weight, self.target = features.to(dtype), weight.to(dtype), target.unsqueeze(1)
         self.per_word = smoothing / (weight.size(0) - 1)
@@ -139,7 +139,7 @@ class _Chunks:
         self.chunk_size, self.scale = chunk_size, scale
         self.wide = torch.promote_types(dtype, torch.float32)
 
-    def run(self, count_correct: bool, needs_gradient: bool) -> Tuple[Tensor, Tensor, Tensor]:
+    def run(self, count_correct: bool, needs_gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Loss, negative log-likelihood and number of correct rows."""
         rows = len(self.target)
         if needs_gradient:

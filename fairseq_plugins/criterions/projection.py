@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 from fairseq.distributed import DistributedTimeoutWrapper, LegacyDistributedDataParallel, ModuleProxyWrapper
 from fairseq.models import BaseFairseqModel, FairseqDecoder, FairseqLanguageModel
@@ -21,7 +21,7 @@ TRANSPARENT = (
 )
 
 
-def plain_projection(model: Any) -> Optional[Tensor]:
+def plain_projection(model: Any) -> Tensor | None:
     """The weight W (V, C) of a model whose log-probabilities are ``log_softmax(features @ W.T)``, or None.
 
     The model's ``forward`` then takes ``features_only``. None for an adaptive softmax, a bias, quantisation noise and

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
+from typing import Any
 
 import torch
 from fairseq.data import Dictionary, indexed_dataset
@@ -26,7 +27,7 @@ from .tasks import STS_B_RANGE, Task
 
 Report = Callable[[str], None]
 #: the BPE symbols of the one or two texts of an example
-Tokens = Tuple[List[str], ...]
+Tokens = tuple[list[str], ...]
 
 #: ``<s> a </s>`` and ``<s> a </s> </s> b </s>``
 SPECIAL_TOKENS = {1: 2, 2: 4}
@@ -43,7 +44,7 @@ def prepare_task(
     max_length: int = 128,
     workers: int = 1,
     report: Report = lambda sentence: None,
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Read a task's folder and write its data folder; returns the content of its ``task.json``.
 
     Args:
@@ -92,7 +93,7 @@ def prepare_task(
     return record
 
 
-def encode(bpe_dir: PathLike, examples: Sequence[Example], workers: int = 1) -> List[Tokens]:
+def encode(bpe_dir: PathLike, examples: Sequence[Example], workers: int = 1) -> list[Tokens]:
     """The BPE symbols of every text."""
     texts = [text for example in examples for text in example.texts]
     lines = encode_lines(texts, bpe_dir, workers=workers if len(texts) > PARALLEL_FROM else 1)
@@ -119,7 +120,7 @@ def truncate(texts: Tokens, max_length: int) -> Tokens:
 
 def _write_set(
     task: Task, folder: Path, name: str, examples: Sequence[Example], encoded: Sequence[Tokens], symbols: Dictionary
-) -> Dict[str, int]:
+) -> dict[str, int]:
     """The inputs and labels of one set, as fairseq-preprocess writes them; returns what was counted."""
     unknown = 0
     for number in range(len(task.texts)):
@@ -138,7 +139,7 @@ def _write_set(
     return {"rows": len(examples), "tokens": sum(lengths), "longest": max(lengths), "unknown": unknown}
 
 
-def _write_tokens(folder: Path, name: str, texts: Iterable[List[str]], symbols: Dictionary) -> int:
+def _write_tokens(folder: Path, name: str, texts: Iterable[list[str]], symbols: Dictionary) -> int:
     """Texts, each ended by ``</s>``, and their dictionary; returns how many tokens the dictionary lacks."""
     folder.mkdir(parents=True, exist_ok=True)
     builder = indexed_dataset.make_builder(str(folder / f"{name}.bin"), impl="mmap", vocab_size=len(symbols))
@@ -152,12 +153,12 @@ def _write_tokens(folder: Path, name: str, texts: Iterable[List[str]], symbols: 
     return unknown
 
 
-def _dropped_sentence(path: Path, dropped: List[int]) -> str:
+def _dropped_sentence(path: Path, dropped: list[int]) -> str:
     lines = ", ".join(map(str, dropped[:10])) + (", ..." if len(dropped) > 10 else "")
     return f"{path}: {len(dropped)} rows without all of their fields left out (lines {lines})"
 
 
-def _set_sentence(stem: str, max_length: int, counts: Dict[str, int]) -> str:
+def _set_sentence(stem: str, max_length: int, counts: dict[str, int]) -> str:
     unknown = f", {counts['unknown']:,} unknown" if counts["unknown"] else ""
     return (
         f"{stem}: {counts['rows']:,} rows, {counts['tokens']:,} tokens{unknown}, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from fairseq import checkpoint_utils, utils
@@ -22,8 +22,8 @@ from .tasks import STS_B_RANGE, Task, find_task
 class Predictions(NamedTuple):
     """The answers for one set, in the order of its file: labels, or scores in the range of the published ones."""
 
-    predictions: List[Label]
-    targets: List[Label]
+    predictions: list[Label]
+    targets: list[Label]
 
 
 class FineTuned:
@@ -83,8 +83,8 @@ class FineTuned:
                 f"{self.data}: {left_out.amount} of {name} are {left_out.reason}; prepare the data with a smaller "
                 "--max-length"
             )
-        answers: Dict[int, Label] = {}
-        targets: Dict[int, Label] = {}
+        answers: dict[int, Label] = {}
+        targets: dict[int, Label] = {}
         for sample in batches.next_epoch_itr(shuffle=False):
             sample = utils.move_to_cuda(sample) if self.cuda else sample
             outputs, _ = self.model(**sample["net_input"], features_only=True, classification_head_name=self.head)
@@ -95,13 +95,13 @@ class FineTuned:
             targets.update(zip(numbers, self._targets(sample["target"])))
         return Predictions([answers[number] for number in sorted(answers)], [targets[n] for n in sorted(targets)])
 
-    def _answers(self, outputs: torch.Tensor) -> List[Label]:
+    def _answers(self, outputs: torch.Tensor) -> list[Label]:
         """Outputs (B, classes), or (B, 1) for regression."""
         if self.task.is_regression:
             return [STS_B_RANGE * value for value in outputs.view(-1).tolist()]
         return [self.task.classes[index] for index in outputs.argmax(dim=-1).tolist()]
 
-    def _targets(self, targets: torch.Tensor) -> List[Label]:
+    def _targets(self, targets: torch.Tensor) -> list[Label]:
         """Targets (B,) or (B, 1): numbers of classes, or scores from 0 to 1."""
         if self.task.is_regression:
             return [round(STS_B_RANGE * value, 4) for value in targets.view(-1).tolist()]
@@ -110,7 +110,7 @@ class FineTuned:
 
 def evaluate_run(
     folder: PathLike, data: PathLike, seed: int, checkpoint: str = "checkpoint_last.pt", cuda: bool = False
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Predict every development set with a run's checkpoint, and score.
 
     Writes ``predictions.json`` and then ``evaluation.json``, which marks the run as finished; returns the content of
@@ -121,8 +121,8 @@ def evaluate_run(
     """
     folder = Path(folder)
     tuned = FineTuned(folder / checkpoint, data, cuda)
-    sets: Dict[str, Any] = {}
-    predictions: Dict[str, Any] = {}
+    sets: dict[str, Any] = {}
+    predictions: dict[str, Any] = {}
     for subset, name in tuned.task.dev_names.items():
         found = tuned.predict(subset)
         scores = score(tuned.task, found.predictions, found.targets)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from fairseq_plugins.errors import UserError
 
 from .tasks import Task
 
-Label = Union[str, float]
+Label = str | float
 #: metrics and notes
-Found = Tuple[Dict[str, float], List[str]]
+Found = tuple[dict[str, float], list[str]]
 
 
 class Scores(NamedTuple):
@@ -23,9 +24,9 @@ class Scores(NamedTuple):
         notes: sentences about predictions that are all the same.
     """
 
-    metrics: Dict[str, float]
+    metrics: dict[str, float]
     score: float
-    notes: List[str]
+    notes: list[str]
 
 
 def check_installed() -> None:

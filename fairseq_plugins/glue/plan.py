@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any
 
 from fairseq_plugins.corpus import CorpusError, write_whole
 from fairseq_plugins.lines import PathLike
@@ -49,17 +50,17 @@ class PlannedTask:
     #: tokens of the longest example
     longest: int
     #: further options of fairseq-train
-    options: List[str]
+    options: list[str]
 
 
-def prepared_tasks(data: PathLike) -> Dict[str, Path]:
+def prepared_tasks(data: PathLike) -> dict[str, Path]:
     """The tasks that ``scripts/prepare_glue.sh`` left in a folder -> their data."""
     return {name: Path(data) / f"{name}-bin" for name in TASKS if (Path(data) / f"{name}-bin" / "task.json").is_file()}
 
 
 def plan(
     pretrained: Pretrained, data: PathLike, names: Sequence[str] = (), settings: Settings = Settings()
-) -> Tuple[List[PlannedTask], List[str]]:
+) -> tuple[list[PlannedTask], list[str]]:
     """The runs of every task, and the names of the tasks that are not there.
 
     Args:
@@ -129,7 +130,7 @@ def keep_settings(path: PathLike, pretrained: Pretrained, settings: Settings, op
     Raises:
         CorpusError: the file says otherwise; the message names the first difference.
     """
-    content: Dict[str, Any] = {
+    content: dict[str, Any] = {
         "checkpoint": str(pretrained.path),
         "sha256": pretrained.checksum(),
         "arch": pretrained.arch,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional
 
 from torch import Tensor
 
@@ -29,14 +28,14 @@ class Pretrained:
     path: Path
     arch: str
     #: the options in which the model differs from its architecture, as fairseq-train takes them
-    options: List[str]
+    options: list[str]
     #: tokens that the model can take at once
     max_positions: int
     #: symbols of its dictionary, the special ones included
     vocabulary: int
     parameters: int
     #: the folder of the pretraining data as it was given then
-    data: Optional[Path]
+    data: Path | None
 
     @classmethod
     def load(cls, path: PathLike) -> Pretrained:
@@ -95,12 +94,12 @@ class Pretrained:
         return digest.hexdigest()
 
 
-def _symbols(path: PathLike) -> List[str]:
+def _symbols(path: PathLike) -> list[str]:
     """The symbols of a ``dict.txt`` without their counts."""
     return [entry.symbol for entry in read_entries(path)]
 
 
-def _count_parameters(weights: Dict[str, Tensor]) -> int:
+def _count_parameters(weights: dict[str, Tensor]) -> int:
     """Parameters by their names; one tensor under two names, as the tied embedding and output, counts once."""
     sizes = {
         tensor.data_ptr(): tensor.numel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple
 
 from fairseq_plugins.corpus import CorpusError, decode_lines, read_bytes
 from fairseq_plugins.lines import PathLike
@@ -15,16 +15,16 @@ from .tasks import STS_B_RANGE, Task
 class Example(NamedTuple):
     """One row: its one or two texts, and its label as it stands in the file."""
 
-    texts: Tuple[str, ...]
+    texts: tuple[str, ...]
     label: str
 
 
 class Examples(NamedTuple):
     """The rows of a file, in its order."""
 
-    rows: List[Example]
+    rows: list[Example]
     #: line numbers of the rows that were left out because fields were missing
-    dropped: List[int]
+    dropped: list[int]
 
 
 def find_file(folder: PathLike, stem: str) -> Path:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.lines import PathLike
@@ -35,14 +36,14 @@ class Model:
     """
 
     name: str
-    settings: Dict[str, Any]
-    scores: Dict[str, Dict[int, float]] = field(default_factory=dict)
-    metrics: Dict[str, Dict[int, Dict[str, float]]] = field(default_factory=dict)
-    notes: Dict[str, Dict[str, List[int]]] = field(default_factory=dict)
-    unfinished: List[str] = field(default_factory=list)
+    settings: dict[str, Any]
+    scores: dict[str, dict[int, float]] = field(default_factory=dict)
+    metrics: dict[str, dict[int, dict[str, float]]] = field(default_factory=dict)
+    notes: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    unfinished: list[str] = field(default_factory=list)
 
 
-def load_model(folder: PathLike, name: Optional[str] = None) -> Model:
+def load_model(folder: PathLike, name: str | None = None) -> Model:
     """Read a folder of runs.
 
     Raises:
@@ -73,7 +74,7 @@ def load_model(folder: PathLike, name: Optional[str] = None) -> Model:
     return model
 
 
-def summarise(models: Sequence[Model]) -> Dict[str, Any]:
+def summarise(models: Sequence[Model]) -> dict[str, Any]:
     """Everything that the table says, as plain data; scores in percent.
 
     The average is over those of the nine columns that every model has. With several seeds its deviation is that of the
@@ -119,12 +120,12 @@ def summarise(models: Sequence[Model]) -> Dict[str, Any]:
     }
 
 
-def _statistics(scores: Sequence[float]) -> Dict[str, Any]:
+def _statistics(scores: Sequence[float]) -> dict[str, Any]:
     mean, deviation = mean_deviation(scores)
     return {"mean": mean, "median": statistics.median(scores), "deviation": deviation, "runs": len(scores)}
 
 
-def _average(model: Model, names: Sequence[str]) -> Optional[Dict[str, Any]]:
+def _average(model: Model, names: Sequence[str]) -> dict[str, Any] | None:
     """The mean over columns; over the seeds' averages where every column has the same seeds."""
     if not names:
         return None
@@ -135,13 +136,13 @@ def _average(model: Model, names: Sequence[str]) -> Optional[Dict[str, Any]]:
     return _statistics([statistics.fmean(model.scores[name][seed] for name in names) for seed in seeds[0]])
 
 
-def average_name(summary: Dict[str, Any]) -> str:
+def average_name(summary: dict[str, Any]) -> str:
     """``avg`` for the papers' nine columns, else how many there are."""
     count = len(summary["averaged"])
     return "avg" if count == len(NINE) else f"avg of {count}"
 
 
-def markdown(summary: Dict[str, Any]) -> str:
+def markdown(summary: dict[str, Any]) -> str:
     """The table, and under it what its figures mean, what is missing and what is unusual."""
     sizes = any("parameters" in row["settings"] for row in summary["rows"])
     header = ["model", *(["parameters"] if sizes else []), average_name(summary), *summary["columns"]]
@@ -153,7 +154,7 @@ def markdown(summary: Dict[str, Any]) -> str:
     return table_of(header, lines, _notes(summary))
 
 
-def _cell(found: Optional[Dict[str, Any]]) -> str:
+def _cell(found: dict[str, Any] | None) -> str:
     if found is None:
         return "-"
     text = f"{found['mean']:.2f}"
@@ -164,7 +165,7 @@ def _cell(found: Optional[Dict[str, Any]]) -> str:
     return text
 
 
-def _notes(summary: Dict[str, Any]) -> List[str]:
+def _notes(summary: dict[str, Any]) -> list[str]:
     notes = [
         "Development sets, in percent: mean ± sample standard deviation (median; number of seeds). MRPC, QQP: mean of "
         "accuracy and F1; CoLA: Matthews correlation; STS-B: mean of Pearson and Spearman correlation; else accuracy."
@@ -188,7 +189,7 @@ def _notes(summary: Dict[str, Any]) -> List[str]:
     return notes
 
 
-def _settings_notes(rows: Sequence[Dict[str, Any]]) -> List[str]:
+def _settings_notes(rows: Sequence[dict[str, Any]]) -> list[str]:
     """One sentence if all models were fine-tuned alike, else one for each."""
     texts = {row["model"]: _settings_text(row["settings"]) for row in rows if row["settings"]}
     if len(texts) == len(rows) and len(set(texts.values())) == 1:
@@ -196,14 +197,14 @@ def _settings_notes(rows: Sequence[Dict[str, Any]]) -> List[str]:
     return [f"Fine-tuning of {name}: {text}." for name, text in texts.items()]
 
 
-def _settings_text(settings: Dict[str, Any]) -> str:
+def _settings_text(settings: dict[str, Any]) -> str:
     options = " ".join(settings.get("options", []))
     epochs = f"{settings['epochs']} epoch{'' if settings['epochs'] == 1 else 's'}"
     text = f"{epochs}, learning rate {settings['lr']:g}, batches of {settings['batch']}"
     return text + (f", {options}" if options else "")
 
 
-def as_csv(summary: Dict[str, Any]) -> str:
+def as_csv(summary: dict[str, Any]) -> str:
     """One line a run and development set."""
     lines = []
     for row in summary["rows"]:
@@ -214,7 +215,7 @@ def as_csv(summary: Dict[str, Any]) -> str:
     return csv_of(["model", "set", "seed", "score", "metrics"], lines)
 
 
-def plot(summary: Dict[str, Any], path: PathLike) -> None:
+def plot(summary: dict[str, Any], path: PathLike) -> None:
     """Scores by column, a colour a model, the standard deviation as bars; the file's ending is its format."""
     columns, rows = summary["columns"], summary["rows"]
     figure, axes = new_figure(figsize=(max(5.0, 1.1 * len(columns) + 2), 4.5))

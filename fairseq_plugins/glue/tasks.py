@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Tuple
 
 from fairseq_plugins.errors import UserError
 
@@ -18,18 +17,18 @@ class Task:
     #: also the name of its folder
     name: str
     #: the columns of one text, or of a pair
-    texts: Tuple[str, ...]
+    texts: tuple[str, ...]
     label: str
     #: the metrics whose mean is the task's score
-    score: Tuple[str, ...]
+    score: tuple[str, ...]
     #: the labels, in the order of the model's outputs; none for regression
-    classes: Tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
     #: the class whose F1 counts
     positive: str = ""
     #: the columns of files that have no header line
-    columns: Tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
     #: development set (the name in tables) -> its file; the first is fairseq's ``valid``, the next ``valid1``
-    dev: Tuple[Tuple[str, str], ...] = ()
+    dev: tuple[tuple[str, str], ...] = ()
     #: the release is known to hold rows without all of their fields: drop them, and say so
     drops_incomplete_rows: bool = False
     #: counts in the average over tasks
@@ -40,13 +39,13 @@ class Task:
         return not self.classes
 
     @property
-    def sets(self) -> Dict[str, str]:
+    def sets(self) -> dict[str, str]:
         """fairseq's name of each set -> the stem of its file."""
         valid = {f"valid{number or ''}": stem for number, (_, stem) in enumerate(self.dev)}
         return {"train": "train", **valid}
 
     @property
-    def dev_names(self) -> Dict[str, str]:
+    def dev_names(self) -> dict[str, str]:
         """fairseq's name of each development set -> its name in tables."""
         return {f"valid{number or ''}": name for number, (name, _) in enumerate(self.dev)}
 
@@ -57,12 +56,12 @@ STS_B_RANGE = 5.0
 _ENTAILMENT = ("entailment", "not_entailment")
 
 
-def _task(name: str, texts: Tuple[str, ...], label: str, score: Tuple[str, ...], **settings: object) -> Task:
+def _task(name: str, texts: tuple[str, ...], label: str, score: tuple[str, ...], **settings: object) -> Task:
     return Task(name, texts, label, score, **{"dev": ((name, "dev"),), **settings})  # type: ignore[arg-type]
 
 
 #: in the order of the tables of Courtois et al. (2024)
-TASKS: Dict[str, Task] = {
+TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         _task("MRPC", ("#1 String", "#2 String"), "Quality", ("accuracy", "f1"), classes=("0", "1"), positive="1"),
@@ -101,7 +100,7 @@ TASKS: Dict[str, Task] = {
 }
 
 #: development sets in the order of the table's columns -> their task
-DEV_SETS: Dict[str, Task] = {name: task for task in TASKS.values() for name, _ in task.dev}
+DEV_SETS: dict[str, Task] = {name: task for task in TASKS.values() for name, _ in task.dev}
 
 
 def find_task(name: str) -> Task:

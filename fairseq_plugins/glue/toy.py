@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
-from typing import List
 
 from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
 
@@ -34,23 +33,23 @@ def write_toy(folder: PathLike, seed: int = 1) -> None:
     _write_lines(bpe / "dict.txt", [f"{number} 1" for number in symbols.values()])
 
 
-def _sentence(words: random.Random) -> List[str]:
+def _sentence(words: random.Random) -> list[str]:
     return ["The", words.choice(_NOUNS), words.choice(_VERBS), "the", words.choice(_NOUNS)]
 
 
-def _acceptability(words: random.Random, sentence: List[str]) -> str:
+def _acceptability(words: random.Random, sentence: list[str]) -> str:
     acceptable = words.random() < 0.5
     order = sentence if acceptable else sentence[::-1]
     return "\t".join(("toy", str(int(acceptable)), "" if acceptable else "*", " ".join(order) + "."))
 
 
-def _similarity(words: random.Random, number: int, sentence: List[str]) -> str:
+def _similarity(words: random.Random, number: int, sentence: list[str]) -> str:
     other = [new if words.random() < 0.5 else old for old, new in zip(sentence, _sentence(words))]
     score = sum(old == new for old, new in zip(sentence, other))
     fields = [str(number), "toy", "none", "none", "none", "none", "none"]
     return "\t".join([*fields, " ".join(sentence) + ".", " ".join(other) + ".", f"{score:.3f}"])
 
 
-def _write_lines(path: Path, lines: List[str]) -> None:
+def _write_lines(path: Path, lines: list[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, "".join(f"{line}\n" for line in lines).encode("utf-8"))

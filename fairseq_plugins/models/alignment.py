@@ -5,7 +5,7 @@ The options are those of fairseq's ``transformer_align``, the loss is its criter
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 from fairseq_plugins.attention.options import read_options
 from fairseq_plugins.attention.stages import KERNEL, MIXING
@@ -20,10 +20,10 @@ class AlignmentOptions:
     Training computes them where the task loads alignments, or an option is given.
     """
 
-    alignment_layer: Optional[int] = field(
+    alignment_layer: int | None = field(
         default=None, metadata={"help": "the decoder layer that aligns words, 0 = the lowest (default: the last)"}
     )
-    alignment_heads: Optional[int] = field(
+    alignment_heads: int | None = field(
         default=None, metadata={"help": "align by the mean of so many of its heads (default: of all)"}
     )
     full_context_alignment: bool = field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 from fairseq.incremental_decoding_utils import with_incremental_state
 from fairseq.modules import MultiheadAttention
@@ -14,7 +14,7 @@ from fairseq_plugins.attention import AttentionConfig, StagedMultiheadAttention
 from fairseq_plugins.attention.decode.cache import Buffer
 from fairseq_plugins.attention.decode.reordering import Reordering
 
-IncrementalState = Dict[str, Buffer]
+IncrementalState = dict[str, Buffer]
 
 
 @with_incremental_state
@@ -45,16 +45,16 @@ class FairseqAttention(StagedMultiheadAttention):
     def forward(  # type: ignore[override]  # fairseq's name for what holds the past of every module
         self,
         query: Tensor,
-        key: Optional[Tensor],
-        value: Optional[Tensor],
-        key_padding_mask: Optional[Tensor] = None,
-        incremental_state: Optional[IncrementalState] = None,
+        key: Tensor | None,
+        value: Tensor | None,
+        key_padding_mask: Tensor | None = None,
+        incremental_state: IncrementalState | None = None,
         need_weights: bool = True,
         static_kv: bool = False,
         attn_mask: Any = None,
         before_softmax: bool = False,
         need_head_weights: bool = False,
-    ) -> Tuple[Tensor, Optional[Tensor]]:
+    ) -> tuple[Tensor, Tensor | None]:
         """As :meth:`StagedMultiheadAttention.forward`; this module's past stands in ``incremental_state``."""
         buffer = None if incremental_state is None else self._get_input_buffer(incremental_state)
         rest = (need_weights, static_kv, attn_mask, before_softmax, need_head_weights)
@@ -74,20 +74,20 @@ class FairseqAttention(StagedMultiheadAttention):
         self._set_input_buffer(incremental_state, buffer)
         return incremental_state
 
-    def cached_shape(self, incremental_state: IncrementalState) -> Optional[Tuple[int, int]]:
+    def cached_shape(self, incremental_state: IncrementalState) -> tuple[int, int] | None:
         """Rows and steps of the cache; None before the first step, or where no keys are kept."""
         k = self._get_input_buffer(incremental_state).get("prev_key")
         return None if k is None else (k.size(0), k.size(2))
 
-    def _get_input_buffer(self, incremental_state: Optional[IncrementalState]) -> Buffer:
+    def _get_input_buffer(self, incremental_state: IncrementalState | None) -> Buffer:
         if incremental_state is None:  # the look-up's key would tie a compiled graph to this one module
             return {}
         return self.get_incremental_state(incremental_state, "attn_state") or {}  # type: ignore[operator]
 
-    def _set_input_buffer(self, incremental_state: IncrementalState, buffer: Optional[Buffer]) -> Any:
+    def _set_input_buffer(self, incremental_state: IncrementalState, buffer: Buffer | None) -> Any:
         return self.set_incremental_state(incremental_state, "attn_state", buffer)  # type: ignore[operator]
 
-    def upgrade_state_dict_named(self, state_dict: Dict[str, Tensor], name: str) -> None:
+    def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
         """Checkpoints from before 2019 hold q, k and v in one matrix; split it as fairseq does."""
         MultiheadAttention.upgrade_state_dict_named(self, state_dict, name)
 

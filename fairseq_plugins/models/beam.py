@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from fairseq_plugins.attention.decode.reordering import Reordering
 
-EncoderOut = Dict[str, List[Tensor]]
+EncoderOut = dict[str, list[Tensor]]
 
 
 class ReorderedEncoderOut(Mapping):
@@ -24,7 +24,7 @@ class ReorderedEncoderOut(Mapping):
 
     def __init__(self, select: Callable[[EncoderOut, Tensor], EncoderOut], sentences: EncoderOut, rows: Tensor) -> None:
         self.select, self.sentences, self.rows = select, sentences, rows
-        self.selected: Optional[EncoderOut] = None
+        self.selected: EncoderOut | None = None
 
     def reordered(self, new_order: Tensor) -> ReorderedEncoderOut:
         """Row i becomes the former row ``new_order[i]``."""
@@ -45,7 +45,7 @@ class ReorderedEncoderOut(Mapping):
             self.selected = self.select({**self.sentences, **states}, self.rows)
         return self.selected
 
-    def __getitem__(self, name: str) -> List[Tensor]:
+    def __getitem__(self, name: str) -> list[Tensor]:
         return self._select()[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable, Union
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 #: a name that ``torch.compile`` knows, or, from Python, anything that it takes for a backend
-Backend = Union[str, Callable]
+Backend = str | Callable
 
 
 class CompilableLayer(nn.Module):

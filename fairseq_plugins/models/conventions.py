@@ -5,7 +5,7 @@ The options' defaults are fairseq's. Marian's (Junczys-Dowmunt et al., ACL 2018 
 """
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Dict
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ class ConventionOptions:
     )
 
 
-def convention_defaults() -> Dict[str, Any]:
+def convention_defaults() -> dict[str, Any]:
     """What stock fairseq does, by the options' names."""
     return asdict(ConventionOptions())
 

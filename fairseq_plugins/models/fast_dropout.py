@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class FastDropout(FairseqDropout):
         strides = torch.empty_like(x, device="meta").stride()
         return _ScaleKept.apply(x, pack(masks.draw(x.numel())), strides, masks.scale)
 
-    def masks(self, x: Tensor, elements: int) -> Optional[KeptMasks]:
+    def masks(self, x: Tensor, elements: int) -> KeptMasks | None:
         """The masks of a call for so many elements on x's device, or None where the call drops as ``F.dropout``."""
         dropped = round(self.p * STEPS)
         if (
@@ -91,7 +91,7 @@ class _ScaleKept(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, bits: Tensor, strides: Tuple[int, ...], scale: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, bits: Tensor, strides: tuple[int, ...], scale: float) -> Tensor:  # type: ignore[override]
         ctx.save_for_backward(bits)
         ctx.strides, ctx.scale = strides, scale
         kept = unpack(bits, x.numel()).as_strided(x.shape, strides)
@@ -99,6 +99,6 @@ class _ScaleKept(torch.autograd.Function):
         return kept.to(x.dtype).mul_(x).mul_(scale)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
         (bits,) = ctx.saved_tensors
         return _ScaleKept.apply(grad, bits, ctx.strides, ctx.scale), None, None, None

@@ -7,14 +7,15 @@ registered as ``FAMILY_VARIANT[_SIZE]``, for example ``transformer_neuralqkv_iws
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, Callable, Dict, Optional, Tuple, Union
+from typing import Any
 
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, register_model, register_model_architecture
 from omegaconf import OmegaConf, open_dict
 
 #: variant -> option defaults; anything may be overridden on the command line
-VARIANTS: Dict[str, Dict[str, str]] = {
+VARIANTS: dict[str, dict[str, str]] = {
     "baseline": {},
     "neuralqkv": {"attention_projection": "neural"},
     "symmetric": {"attention_compatibility": "symmetric"},
@@ -24,21 +25,21 @@ VARIANTS: Dict[str, Dict[str, str]] = {
 }
 
 #: what a variant means in one family only: there, the papers use another shape or fewer sites
-FAMILY_OPTIONS: Dict[Tuple[str, str], Dict[str, str]] = {
+FAMILY_OPTIONS: dict[tuple[str, str], dict[str, str]] = {
     ("roberta", "neuralqkv"): {"neural_qkv_shape": "roberta"},
     ("transformer", "symmetric"): {"attention_compatibility": "encoder=symmetric"},
     ("transformer", "pairwise"): {"attention_compatibility": "encoder=pairwise"},
 }
 
 #: family -> where its models attend
-FAMILY_SITES: Dict[str, Tuple[str, ...]] = {
+FAMILY_SITES: dict[str, tuple[str, ...]] = {
     "transformer": ("encoder", "decoder", "cross"),
     "roberta": ("encoder",),
     "transformer_lm": ("decoder",),
 }
 
 #: family -> sizes ("" is the family's default)
-SIZES: Dict[str, Tuple[str, ...]] = {
+SIZES: dict[str, tuple[str, ...]] = {
     "transformer": (
         "",
         "tiny",
@@ -77,7 +78,7 @@ SIZES: Dict[str, Tuple[str, ...]] = {
 }
 
 #: sizes that fairseq has not, as changes of its default: BERT-tiny and the symmetric paper's BERT-small
-OWN_SIZES: Dict[Tuple[str, str], Dict[str, Union[int, bool]]] = {
+OWN_SIZES: dict[tuple[str, str], dict[str, int | bool]] = {
     ("roberta", "tiny"): {
         "encoder_layers": 2,
         "encoder_embed_dim": 128,
@@ -102,7 +103,7 @@ OWN_SIZES: Dict[Tuple[str, str], Dict[str, Union[int, bool]]] = {
 }
 
 
-def preset(family: str, variant: str) -> Dict[str, str]:
+def preset(family: str, variant: str) -> dict[str, str]:
     """The option defaults of a variant in a family."""
     return {**VARIANTS[variant], **FAMILY_OPTIONS.get((family, variant), {})}
 
@@ -112,7 +113,7 @@ def architecture_name(family: str, variant: str, size: str) -> str:
     return "_".join(part for part in (family, variant, size) if part)
 
 
-def grid_place(name: str) -> Optional[Tuple[str, str, str]]:
+def grid_place(name: str) -> tuple[str, str, str] | None:
     """``"roberta_pairwise_base"`` -> ``("roberta", "pairwise", "base")``: family, variant and size; None elsewhere."""
     for family, sizes in SIZES.items():
         for variant in VARIANTS:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
-from typing import Any, Iterable, Optional, Set
+from typing import Any
 
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, MODEL_REGISTRY
@@ -23,7 +24,7 @@ _ELSEWHERE = {
 }
 
 
-def model_option_names(arch: str) -> Set[str]:
+def model_option_names(arch: str) -> set[str]:
     """What an architecture of the three families takes: its parser's options, and what its defaults and layers name."""
     defaults = Namespace()
     ARCH_CONFIG_REGISTRY[arch](defaults)
@@ -31,12 +32,12 @@ def model_option_names(arch: str) -> Set[str]:
     return {*_declared(ARCH_MODEL_REGISTRY[arch]), *vars(defaults), *layers, *_ELSEWHERE}
 
 
-def family_option_names() -> Set[str]:
+def family_option_names() -> set[str]:
     """What the models of the three families take, ours and stock's."""
     return {name for family in SIZES for name in model_option_names(architecture_name(family, "baseline", ""))}
 
 
-def plugin_option_names() -> Set[str]:
+def plugin_option_names() -> set[str]:
     """What our models' parsers have and stock's have not."""
     return {
         name
@@ -46,12 +47,12 @@ def plugin_option_names() -> Set[str]:
     }
 
 
-def parser_option_names(arch: str) -> Set[str]:
+def parser_option_names(arch: str) -> set[str]:
     """What an architecture's parser has."""
     return _parsed(ARCH_MODEL_REGISTRY[arch])
 
 
-def fairseq_option_names(models: Optional[Iterable[type]] = None) -> Set[str]:
+def fairseq_option_names(models: Iterable[type] | None = None) -> set[str]:
     """What fairseq's programs, every task, criterion, tokenizer and so on take, and these models (default: all)."""
     registered = [cls for registry in REGISTRIES.values() for cls in registry["registry"].values()]
     dataclasses = [cls for registry in REGISTRIES.values() for cls in registry["dataclass_registry"].values()]
@@ -62,14 +63,14 @@ def fairseq_option_names(models: Optional[Iterable[type]] = None) -> Set[str]:
     return names | _ELSEWHERE
 
 
-def _declared(cls: Any) -> Set[str]:
+def _declared(cls: Any) -> set[str]:
     """The options that a class of fairseq adds to a parser, by whichever of its two ways."""
     dataclasses = [vars(base).get("__dataclass") for base in cls.__mro__]  # ours are built on some that have one
     names = {item.name for dataclass in dataclasses if dataclass is not None for item in fields(dataclass)}
     return names | _parsed(cls)
 
 
-def _parsed(cls: Any) -> Set[str]:
+def _parsed(cls: Any) -> set[str]:
     parser = ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     with suppress(Exception):  # somebody else's code, of which no more than this can be asked
         cls.add_args(parser)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import field, fields, make_dataclass
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_type_hints
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.dataclass.utils import gen_parser_from_dataclass
@@ -20,8 +21,10 @@ def add_options(parser: Any, cls: type) -> None:
     """Add the fields of an options dataclass to an argparse parser, without defaults: the architecture sets them."""
     parts = []
     for item in fields(cls):
-        choices = item.metadata.get("choices")
-        kind: Any = ChoiceEnum(list(choices)) if choices else get_type_hints(cls)[item.name]
+        choices, hint = item.metadata.get("choices"), get_type_hints(cls)[item.name]
+        if isinstance(hint, UnionType):
+            hint = Union[get_args(hint)]  # noqa: UP007  the spelling that fairseq knows
+        kind: Any = ChoiceEnum(list(choices)) if choices else hint
         parts.append((item.name, kind, field(default=item.default, metadata=dict(item.metadata))))
     known = make_dataclass(cls.__name__, parts, bases=(FairseqDataclass,))
     gen_parser_from_dataclass(parser, known(), delete_default=True, with_prefix="")

@@ -6,7 +6,8 @@ its own weights; whoever else loads one expects all heads. Our models take the s
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -55,7 +56,7 @@ def prune_as(args: Any, layers: Any, weights: Mapping[str, Tensor], prefix: str)
                 layer._prune_fc_layer(layer._get_fc_rank(remove))
 
 
-def _wanted(args: Any) -> Tuple[int, int]:
+def _wanted(args: Any) -> tuple[int, int]:
     """Heads to keep and feed-forward units to remove, OFF for none."""
     return getattr(args, "mha_heads_to_keep", OFF), getattr(args, "ffn_blocks_to_remove", OFF)
 

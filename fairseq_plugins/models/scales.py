@@ -7,7 +7,8 @@ such a configuration: ``--scale-attn`` and its like are not in it. Trained with 
 from __future__ import annotations
 
 import logging
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from fairseq.modules import LayerNorm

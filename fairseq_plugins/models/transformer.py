@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase, TransformerModel
@@ -81,8 +81,8 @@ class TransformerDecoder(TransformerDecoderBase):
         encoder_out: Any,
         incremental_state: Any = None,
         full_context_alignment: bool = False,
-        alignment_layer: Optional[int] = None,
-        alignment_heads: Optional[int] = None,
+        alignment_layer: int | None = None,
+        alignment_heads: int | None = None,
     ) -> Any:
         if alignment_layer is None and alignment_heads is None:
             alignment_layer, alignment_heads = self.alignment.alignment_layer, self.alignment.alignment_heads

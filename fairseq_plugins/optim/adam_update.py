@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import List
 
 import torch
 from torch import Tensor
@@ -40,7 +39,7 @@ class AdamStep:
         return 1 - self.beta2**self.step
 
 
-def update(numbers: AdamStep, params: List[Tensor], grads: List[Tensor], m: List[Tensor], v: List[Tensor]) -> None:
+def update(numbers: AdamStep, params: list[Tensor], grads: list[Tensor], m: list[Tensor], v: list[Tensor]) -> None:
     """Update parameters and both moments in place; all are of one type, float32 or float64, and on one device."""
     fused = has_fused_kernel(params[0].device.type, params[0].dtype)
     # the kernel walks through the memory of all four alike
@@ -49,7 +48,7 @@ def update(numbers: AdamStep, params: List[Tensor], grads: List[Tensor], m: List
 
 
 def fused_update(
-    numbers: AdamStep, params: List[Tensor], grads: List[Tensor], m: List[Tensor], v: List[Tensor]
+    numbers: AdamStep, params: list[Tensor], grads: list[Tensor], m: list[Tensor], v: list[Tensor]
 ) -> None:
     """:func:`update` in one pass over the memory, equal to fairseq's up to rounding."""
     step = torch.full((), float(numbers.step), device=params[0].device)
@@ -71,7 +70,7 @@ def fused_update(
 
 
 def foreach_update(
-    numbers: AdamStep, params: List[Tensor], grads: List[Tensor], m: List[Tensor], v: List[Tensor]
+    numbers: AdamStep, params: list[Tensor], grads: list[Tensor], m: list[Tensor], v: list[Tensor]
 ) -> None:
     """:func:`update` by the operations of fairseq's loop in their order, so equal to it bit for bit on a CPU."""
     torch._foreach_mul_(m, numbers.beta1)

@@ -1,7 +1,8 @@
 """``--optimizer fused_adam``: fairseq's ``adam``, its gradient scaling and its clipping, for all tensors at once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any
 
 import torch
 from fairseq.dataclass import FairseqDataclass
@@ -24,7 +25,7 @@ class FusedAdamConfig(FairseqDataclass):
         metadata={"help": "epsilon, added to the square root of the second moment before its bias is corrected"},
     )
     weight_decay: float = field(default=0.0, metadata={"help": "weight decay, decoupled from the gradient"})
-    lr: List[float] = II("optimization.lr")  # noqa: RUF009
+    lr: list[float] = II("optimization.lr")  # noqa: RUF009
 
 
 @register_optimizer("fused_adam", dataclass=FusedAdamConfig)
@@ -38,7 +39,7 @@ class FusedAdamOptimizer(FairseqAdam):
     def multiply_grads(self, c: Any) -> None:
         multiply([p.grad.data for p in self.params if p.grad is not None], c)
 
-    def clip_grad_norm(self, max_norm: float, aggregate_norm_fn: Optional[Callable] = None) -> Tensor:
+    def clip_grad_norm(self, max_norm: float, aggregate_norm_fn: Callable | None = None) -> Tensor:
         return clip_norm(self.params, max_norm, aggregate_norm_fn)
 
 
@@ -50,7 +51,7 @@ class FusedAdam(Adam):
     """``fairseq.optim.adam.Adam`` with the same state; tensors with as many steps behind them are updated together."""
 
     @torch.no_grad()
-    def step(self, closure: Optional[Callable] = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable | None = None) -> Any:  # type: ignore[override]
         """One step of all parameters with a gradient.
 
         Raises:
@@ -61,7 +62,7 @@ class FusedAdam(Adam):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            alike: Dict[Tuple[Any, ...], List[nn.Parameter]] = {}
+            alike: dict[tuple[Any, ...], list[nn.Parameter]] = {}
             for p in group["params"]:
                 if p.grad is not None:
                     if p.grad.is_sparse:
@@ -85,7 +86,7 @@ class FusedAdam(Adam):
         state["step"] += 1
         return state["step"]
 
-    def _update(self, numbers: AdamStep, params: List[nn.Parameter]) -> None:
+    def _update(self, numbers: AdamStep, params: list[nn.Parameter]) -> None:
         m = [self.state[p]["exp_avg"] for p in params]
         v = [self.state[p]["exp_avg_sq"] for p in params]
         wide = m[0].dtype

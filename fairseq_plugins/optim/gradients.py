@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ def multiply(grads: Iterable[Tensor], factor: Any) -> None:
 
 
 def clip_norm(
-    params: Iterable[nn.Parameter], max_norm: float, aggregate: Optional[Callable[[Tensor], Tensor]] = None
+    params: Iterable[nn.Parameter], max_norm: float, aggregate: Callable[[Tensor], Tensor] | None = None
 ) -> Tensor:
     """``fairseq.utils.clip_grad_norm_``: clip the gradients to a 2-norm together; returns the norm before.
 
@@ -42,7 +43,7 @@ def clip_norm(
 
 def norm(grads: Iterable[Tensor]) -> Tensor:
     """The 2-norm of all tensors together, in float32 at least."""
-    norms: List[Tensor] = []
+    norms: list[Tensor] = []
     for same in by_device_and_type(grads):
         if same[0].dtype in (torch.float16, torch.bfloat16):
             norms += [torch.linalg.vector_norm(grad, dtype=torch.float32) for grad in same]
@@ -51,9 +52,9 @@ def norm(grads: Iterable[Tensor]) -> Tensor:
     return torch.linalg.vector_norm(torch.stack([one.to(norms[0].device) for one in norms]))
 
 
-def by_device_and_type(tensors: Iterable[Tensor]) -> List[List[Tensor]]:
+def by_device_and_type(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
     """The tensors in lists that one call of a list operation takes."""
-    lists: Dict[Tuple[torch.device, torch.dtype], List[Tensor]] = {}
+    lists: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
     for tensor in tensors:
         lists.setdefault((tensor.device, tensor.dtype), []).append(tensor)
     return list(lists.values())

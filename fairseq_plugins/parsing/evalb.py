@@ -7,9 +7,10 @@ are refused.
 from __future__ import annotations
 
 from collections import Counter
+from collections import Counter as CounterType
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Counter as CounterType
-from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import NamedTuple
 
 from fairseq_plugins.errors import UserError
 
@@ -28,8 +29,8 @@ class Parameters:
         cutoff: ``CUTOFF_LEN``; words of the sentences that are summed up by themselves.
     """
 
-    delete: FrozenSet[str] = frozenset(("", "TOP", TRACE, ",", ":", "``", "''", "."))
-    delete_for_length: FrozenSet[str] = frozenset((TRACE,))
+    delete: frozenset[str] = frozenset(("", "TOP", TRACE, ",", ":", "``", "''", "."))
+    delete_for_length: frozenset[str] = frozenset((TRACE,))
     equal: Mapping[str, str] = field(default_factory=lambda: {"PRT": "ADVP"})
     cutoff: int = 40
 
@@ -56,14 +57,14 @@ class Counts(NamedTuple):
     scored: bool
 
 
-_Bracket = Tuple[str, int, int]
+_Bracket = tuple[str, int, int]
 
 
-def _brackets(tree: Tree, parameters: Parameters) -> Tuple[List[str], CounterType[_Bracket]]:
+def _brackets(tree: Tree, parameters: Parameters) -> tuple[list[str], CounterType[_Bracket]]:
     """The words that are left, and label, first word and end of each bracket over some of them."""
-    kept: List[str] = []
+    kept: list[str] = []
     brackets: CounterType[_Bracket] = Counter()
-    starts: List[int] = []
+    starts: list[int] = []
     for event, node in walk(tree):
         if event == LEAF:
             if node.label not in parameters.delete:
@@ -107,7 +108,7 @@ def _cross(start: int, end: int, other_start: int, other_end: int) -> bool:
     return other_start < start < other_end < end or start < other_start < end < other_end
 
 
-def summarise(counts: Sequence[Counts]) -> Dict[str, float]:
+def summarise(counts: Sequence[Counts]) -> dict[str, float]:
     """EVALB's summary of some sentences; ratios in percent, 0 where there is nothing to divide by."""
     scored = [sentence for sentence in counts if sentence.scored]
     matched = sum(sentence.matched for sentence in scored)
@@ -133,7 +134,7 @@ def _percent(part: int, whole: int) -> float:
 
 def evaluate(
     gold: Sequence[Tree], predicted: Sequence[Tree], parameters: Parameters = COLLINS
-) -> Dict[str, Dict[str, float]]:
+) -> dict[str, dict[str, float]]:
     """EVALB's two summaries: ``all`` sentences, and the ``short`` ones of up to ``parameters.cutoff`` words.
 
     Raises:

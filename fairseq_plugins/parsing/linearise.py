@@ -7,7 +7,7 @@ The second is that of Vinyals et al., "Grammar as a Foreign Language" (NeurIPS 2
 from __future__ import annotations
 
 import re
-from typing import List, Optional, Sequence
+from collections.abc import Sequence
 
 from fairseq_plugins.errors import UserError
 
@@ -18,7 +18,7 @@ from .trees import LEAF, OPEN, TOP, TOP_LABELS, TRACE, Builder, Tree, parse, wal
 _CATEGORY = re.compile(r".[^-=]*")
 
 
-def linearise_all(tree: Tree) -> List[str]:
+def linearise_all(tree: Tree) -> list[str]:
     """Every label, tag and word as a token: ``(NP-SBJ (PRP it )PRP )NP-SBJ``; :func:`delinearise_all` inverts it."""
     tokens = []
     for event, node in walk(tree):
@@ -48,7 +48,7 @@ def category(label: str) -> str:
     return found.group() if found else label
 
 
-def simplify(tree: Tree) -> Optional[Tree]:
+def simplify(tree: Tree) -> Tree | None:
     """What a model learns of a treebank's tree: constituents with their categories alone, under one ``TOP``.
 
     Functional tags and indices go, and so do traces (``-NONE-``) with the constituents that hold nothing else.
@@ -70,7 +70,7 @@ def simplify(tree: Tree) -> Optional[Tree]:
     return Tree(TOP, root.children if root.label in TOP_LABELS and not root.word else (root,))
 
 
-def linearise(tree: Tree) -> List[str]:
+def linearise(tree: Tree) -> list[str]:
     """A tree of :func:`simplify` as a model's target: labelled brackets, and ``XX`` for each word.
 
     ``TOP`` is left out where all that stands under it is one constituent.

@@ -8,8 +8,9 @@ innermost constituent whatever its label. No word is lost or made up, and no con
 from __future__ import annotations
 
 from collections import Counter
-from typing import Counter as CounterType
-from typing import NamedTuple, Sequence
+from collections import Counter as CounterType
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from fairseq_plugins.errors import UserError
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections import Counter as CounterType
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple
-from typing import Counter as CounterType
+from typing import Any, NamedTuple
 
 from fairseq_plugins.lines import CorpusError, PathLike, read_lines
 
@@ -17,8 +17,8 @@ from .trees import Tree, leaves, read_tree_lines
 class Scored(NamedTuple):
     """A score as plain data, and the trees that it is of."""
 
-    score: Dict[str, Any]
-    trees: List[Tree]
+    score: dict[str, Any]
+    trees: list[Tree]
 
 
 def score_sequences(gold_file: PathLike, hypotheses: PathLike) -> Scored:
@@ -56,12 +56,12 @@ def score_trees(gold_file: PathLike, hypotheses: PathLike) -> Scored:
     return Scored(_score(gold_file, hypotheses, gold, trees), trees)
 
 
-def _score(gold_file: PathLike, hypotheses: PathLike, gold: List[Tree], trees: List[Tree]) -> Dict[str, Any]:
+def _score(gold_file: PathLike, hypotheses: PathLike, gold: list[Tree], trees: list[Tree]) -> dict[str, Any]:
     files = {"gold": str(Path(gold_file).resolve()), "hypotheses": str(Path(hypotheses).resolve())}
     return {**files, **evaluate(gold, trees)}
 
 
-def describe(score: Dict[str, Any]) -> str:
+def describe(score: dict[str, Any]) -> str:
     """A score in one line."""
     everything, short = score["all"], score["short"]
     parts = [

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.lines import PathLike
@@ -40,7 +41,7 @@ def load_parser(folder: PathLike) -> Parser:
     return Parser(validated(read_run(folder)), read_json(path, "score the run with fairseq-plugins parse-score --json"))
 
 
-def summarise(parsers: Sequence[Parser]) -> Dict[str, Any]:
+def summarise(parsers: Sequence[Parser]) -> dict[str, Any]:
     """Everything that the table says, as plain data; scores in percent.
 
     Raises:
@@ -62,7 +63,7 @@ def summarise(parsers: Sequence[Parser]) -> Dict[str, Any]:
     return {"gold": golds[0][0], "sentences": golds[0][1], "rows": rows}
 
 
-def markdown(summary: Dict[str, Any]) -> str:
+def markdown(summary: dict[str, Any]) -> str:
     """The table."""
     header = ["model", "parameters", "seeds", *COLUMNS, "sentences repaired", "best validation loss", "updates"]
     rows = []
@@ -88,9 +89,9 @@ def markdown(summary: Dict[str, Any]) -> str:
     return table_of([*header, "training time"], rows, notes)
 
 
-def as_csv(summary: Dict[str, Any]) -> str:
+def as_csv(summary: dict[str, Any]) -> str:
     """One line a run."""
-    lines: List[Sequence[Any]] = []
+    lines: list[Sequence[Any]] = []
     for row in summary["rows"]:
         for run in row["runs"]:
             scores = [f"{run['score'][block][key]:.4f}" for block, key in COLUMNS.values()]

@@ -6,7 +6,8 @@ The same seed gives the same trees on every machine and Python.
 from __future__ import annotations
 
 import random
-from typing import Dict, List, Sequence, Set, Tuple, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 from .trees import CLOSE, LEAF, Tree, bracketed, walk
 
@@ -75,8 +76,8 @@ _DEEPEST = 8
 _T = TypeVar("_T")
 
 
-def _rules() -> Dict[str, List[Tuple[int, List[str]]]]:
-    rules: Dict[str, List[Tuple[int, List[str]]]] = {}
+def _rules() -> dict[str, list[tuple[int, list[str]]]]:
+    rules: dict[str, list[tuple[int, list[str]]]] = {}
     for line in _GRAMMAR.strip().split("\n"):
         name, _, expansions = line.partition(" : ")
         for expansion in expansions.split(" | "):
@@ -88,11 +89,11 @@ def _rules() -> Dict[str, List[Tuple[int, List[str]]]]:
 _RULES = _rules()
 
 
-def generate(seed: int, count: int) -> List[Tree]:
+def generate(seed: int, count: int) -> list[Tree]:
     """Draw trees over different sentences; labels and traces are the treebank's, the outermost bracket has no label."""
     chance = random.Random(seed)
-    seen: Set[str] = set()
-    trees: List[Tree] = []
+    seen: set[str] = set()
+    trees: list[Tree] = []
     while len(trees) < count:
         tree = Tree("", (_expand("S/SENTENCE", chance, 0),))
         line = bracketed(tree)
@@ -113,7 +114,7 @@ def _expand(symbol: str, chance: random.Random, depth: int) -> Tree:
     return Tree(label, tuple(_expand(child, chance, depth + 1) for child in symbols))
 
 
-def _weighted(items: Sequence[Tuple[int, _T]], chance: random.Random) -> _T:
+def _weighted(items: Sequence[tuple[int, _T]], chance: random.Random) -> _T:
     at = chance.random() * sum(weight for weight, _ in items)
     for weight, item in items:
         at -= weight
@@ -124,7 +125,7 @@ def _weighted(items: Sequence[Tuple[int, _T]], chance: random.Random) -> _T:
 
 def layout(tree: Tree) -> str:
     """A tree in the manner of the treebank's files: a constituent a line, indented, blanks before closing brackets."""
-    pieces: List[str] = []
+    pieces: list[str] = []
     depth = 0
     for event, node in walk(tree):
         if event == LEAF:

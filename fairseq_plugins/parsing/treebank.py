@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence
+from typing import NamedTuple
 
 from fairseq_plugins.corpus import CorpusError, PathLike
 
@@ -14,7 +15,7 @@ from .trees import Tree, read_trees
 SPLITS = ("train", "valid", "test")
 
 #: sections of the Wall Street Journal, as Vaswani et al. (2017, section 6.3) and all before them use them
-SECTIONS: Dict[str, Sequence[int]] = {"train": range(2, 22), "valid": (22,), "test": (23,)}
+SECTIONS: dict[str, Sequence[int]] = {"train": range(2, 22), "valid": (22,), "test": (23,)}
 
 _BRACKETED = re.compile(r".*\.mrg(\.gz)?", re.IGNORECASE)
 # wsj_0210.mrg is article 10 of section 02.
@@ -29,8 +30,8 @@ class Treebank(NamedTuple):
         origin: split -> sections, or place in the sample.
     """
 
-    trees: Dict[str, List[Tree]]
-    origin: Dict[str, str]
+    trees: dict[str, list[Tree]]
+    origin: dict[str, str]
 
 
 def read_treebank(path: PathLike, valid: int = 400, test: int = 400) -> Treebank:
@@ -52,7 +53,7 @@ def read_treebank(path: PathLike, valid: int = 400, test: int = 400) -> Treebank
     files = sorted(file for file in path.rglob("*") if _BRACKETED.fullmatch(file.name))
     if not files:
         raise CorpusError(f"{path}: no bracketed files (.mrg, .mrg.gz) in this folder; give the one that holds them")
-    articles: Dict[int, List[Path]] = {}
+    articles: dict[int, list[Path]] = {}
     for file in files:
         found = _ARTICLE.fullmatch(file.name)
         if found:
@@ -62,7 +63,7 @@ def read_treebank(path: PathLike, valid: int = 400, test: int = 400) -> Treebank
     return _sections(articles, path)
 
 
-def _sections(articles: Dict[int, List[Path]], path: Path) -> Treebank:
+def _sections(articles: dict[int, list[Path]], path: Path) -> Treebank:
     missing = [f"{section:02}" for sections in SECTIONS.values() for section in sections if section not in articles]
     if missing:
         raise CorpusError(
@@ -71,7 +72,7 @@ def _sections(articles: Dict[int, List[Path]], path: Path) -> Treebank:
         )
     trees = {}
     for split, sections in SECTIONS.items():
-        names: Dict[str, Path] = {}
+        names: dict[str, Path] = {}
         for file in (file for section in sections for file in articles[section]):
             other = names.setdefault(file.name.lower().removesuffix(".gz"), file)
             if other != file:
@@ -96,6 +97,6 @@ def _sample(files: Sequence[Path], path: Path, valid: int, test: int) -> Treeban
     )
 
 
-def _read(files: Sequence[Path]) -> List[Tree]:
+def _read(files: Sequence[Path]) -> list[Tree]:
     """All trees that have words, traces aside."""
     return [tree for file in files for tree in map(simplify, read_trees(file)) if tree is not None]

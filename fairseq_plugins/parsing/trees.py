@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 from fairseq_plugins.corpus import CorpusError, PathLike, decode_lines, read_bytes
 
@@ -28,11 +29,11 @@ class Tree(NamedTuple):
     """
 
     label: str
-    children: Tuple[Tree, ...] = ()
+    children: tuple[Tree, ...] = ()
     word: str = ""
 
 
-def walk(tree: Tree) -> Iterator[Tuple[str, Tree]]:
+def walk(tree: Tree) -> Iterator[tuple[str, Tree]]:
     """A tree from left to right: ``(OPEN, constituent)``, ``(LEAF, preterminal)``, ``(CLOSE, constituent)``.
 
     It does not recurse: a model may write a tree that is deeper than Python's stack.
@@ -58,11 +59,11 @@ class Builder:
     """
 
     def __init__(self) -> None:
-        self.open: List[str] = []
-        self._children: List[List[Tree]] = [[]]
+        self.open: list[str] = []
+        self._children: list[list[Tree]] = [[]]
 
     @property
-    def finished(self) -> List[Tree]:
+    def finished(self) -> list[Tree]:
         return self._children[0]
 
     def start(self, label: str) -> None:
@@ -82,12 +83,12 @@ class Builder:
         return bool(children)
 
 
-def leaves(tree: Tree) -> List[Tree]:
+def leaves(tree: Tree) -> list[Tree]:
     """The preterminals, from left to right."""
     return [node for event, node in walk(tree) if event == LEAF]
 
 
-def words(tree: Tree) -> List[str]:
+def words(tree: Tree) -> list[str]:
     """The words, from left to right."""
     return [leaf.word for leaf in leaves(tree)]
 
@@ -103,7 +104,7 @@ def bracketed(tree: Tree) -> str:
     return "".join(pieces).lstrip(" ")
 
 
-def read_trees(path: PathLike) -> List[Tree]:
+def read_trees(path: PathLike) -> list[Tree]:
     """The trees of a bracketed file, plain or gzipped, with white space as it comes.
 
     Raises:
@@ -115,7 +116,7 @@ def read_trees(path: PathLike) -> List[Tree]:
     return trees
 
 
-def read_tree_lines(path: PathLike) -> List[Tree]:
+def read_tree_lines(path: PathLike) -> list[Tree]:
     """The trees of a file with one on each line, as EVALB takes them.
 
     Raises:
@@ -130,7 +131,7 @@ def read_tree_lines(path: PathLike) -> List[Tree]:
     return found
 
 
-def _lines(path: PathLike) -> List[str]:
+def _lines(path: PathLike) -> list[str]:
     # repaired: a carriage return is white space like any other here
     return decode_lines(read_bytes(path), path, repair=True)
 
@@ -141,7 +142,7 @@ def parse(lines: Iterable[str], path: PathLike = "<text>", first: int = 1) -> It
     Raises:
         CorpusError: the brackets are wrong; the message names file and line.
     """
-    open_brackets: List[_Bracket] = []
+    open_brackets: list[_Bracket] = []
     for number, line in enumerate(lines, first):
         where = f"{path}:{number}"
         for atom in _ATOM.findall(line):
@@ -169,9 +170,9 @@ def parse(lines: Iterable[str], path: PathLike = "<text>", first: int = 1) -> It
 @dataclass
 class _Bracket:
     line: int
-    label: Optional[str] = None
+    label: str | None = None
     word: str = ""
-    children: List[Tree] = field(default_factory=list)
+    children: list[Tree] = field(default_factory=list)
 
     def add(self, atom: str, where: str) -> None:
         if self.children:

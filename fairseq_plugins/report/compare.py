@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from fairseq_plugins.errors import UserError
 
@@ -15,7 +16,7 @@ from .tables import markdown as table_of
 from .translations import Translation, score
 
 
-def summarise(runs: List[Translation], baseline: Optional[str] = None, samples: int = 1000) -> Dict[str, Any]:
+def summarise(runs: list[Translation], baseline: str | None = None, samples: int = 1000) -> dict[str, Any]:
     """Everything the table says, as plain data.
 
     Args:
@@ -53,7 +54,7 @@ def summarise(runs: List[Translation], baseline: Optional[str] = None, samples: 
     }
 
 
-def markdown(report: Dict[str, Any]) -> str:
+def markdown(report: dict[str, Any]) -> str:
     """The table with its signatures."""
     metrics = list(report["signatures"])
     header = ["model", "parameters", "seeds", *metrics]
@@ -81,11 +82,11 @@ def markdown(report: Dict[str, Any]) -> str:
     return table_of(header, rows, notes)
 
 
-def as_csv(report: Dict[str, Any]) -> str:
+def as_csv(report: dict[str, Any]) -> str:
     """One line a run."""
     metrics = list(report["signatures"])
     header = ["model", "arch", "parameters", "seed", *metrics, "updates", "seconds", "folder"]
-    lines: List[Sequence[Any]] = []
+    lines: list[Sequence[Any]] = []
     for row in report["rows"]:
         for run in row["runs"]:
             scores = [f"{run['scores'][metric]:.4f}" for metric in metrics]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from .runs import Run, row_of
 from .statistics import mean_deviation
@@ -11,10 +12,10 @@ from .tables import as_csv as csv_of
 from .tables import listed, spread
 from .tables import markdown as table_of
 
-Rows = List[Dict[str, Any]]
+Rows = list[dict[str, Any]]
 
 
-def summary(name: str, runs: Sequence[Run], below: Sequence[float] = ()) -> Dict[str, Any]:
+def summary(name: str, runs: Sequence[Run], below: Sequence[float] = ()) -> dict[str, Any]:
     """One row of the table as plain data: the runs of one model under several seeds.
 
     Args:
@@ -36,7 +37,7 @@ def summary(name: str, runs: Sequence[Run], below: Sequence[float] = ()) -> Dict
     }
 
 
-def common_updates(rows: Rows, count: int) -> List[int]:
+def common_updates(rows: Rows, count: int) -> list[int]:
     """Up to ``count`` updates at which every run was validated, spread evenly, the last of them included."""
     curves = [dict(run["validation"]) for row in rows for run in row["runs"]]
     common = sorted(set.intersection(*map(set, curves)))
@@ -70,7 +71,7 @@ def markdown(rows: Rows, shown: Sequence[int], below: Sequence[float]) -> str:
 def as_csv(rows: Rows) -> str:
     """One line a validation."""
     header = ["model", "arch", "parameters", "seed", "updates", "loss", "perplexity", "folder"]
-    lines: List[Sequence[Any]] = []
+    lines: list[Sequence[Any]] = []
     for row in rows:
         for run in row["runs"]:
             for updates, loss in run["validation"]:
@@ -79,6 +80,6 @@ def as_csv(rows: Rows) -> str:
     return csv_of(header, lines)
 
 
-def _mean(values: Sequence[Optional[float]], digits: int, unit: str = "") -> str:
+def _mean(values: Sequence[float | None], digits: int, unit: str = "") -> str:
     there = [value for value in values if value is not None and not math.isnan(value)]
     return f"{mean_deviation(there)[0]:.{digits}f}{unit}" if len(there) == len(values) else "-"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Mapping, Sequence, Tuple
+from typing import Any
 
 from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.lines import PathLike
 
 
-def new_figure(*args: Any, **kwargs: Any) -> Tuple[Any, Any]:
+def new_figure(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
     """A figure and its axes, for no screen; the arguments are those of ``matplotlib.pyplot.subplots``.
 
     Raises:

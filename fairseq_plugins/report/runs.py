@@ -6,12 +6,14 @@ several seeds.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple, TypeVar
+from typing import Any, TypeVar
 
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.lines import PathLike
@@ -36,14 +38,14 @@ class Run:
     parameters: int
     updates: int
     seconds: float
-    curve: List[Tuple[int, float]]
+    curve: list[tuple[int, float]]
 
-    def as_record(self) -> Dict[str, Any]:
+    def as_record(self) -> dict[str, Any]:
         """Plain data for JSON."""
         chosen = ("folder", "seed", "updates", "seconds")
         return {**{name: getattr(self, name) for name in chosen}, "validation": self.curve}
 
-    def in_nats(self) -> List[Tuple[int, float]]:
+    def in_nats(self) -> list[tuple[int, float]]:
         """The curve in nats."""
         return [(updates, bits * math.log(2)) for updates, bits in self.curve]
 
@@ -73,7 +75,7 @@ def read_run(folder: PathLike) -> Run:
     )
 
 
-def read_log(path: PathLike) -> Tuple[int, List[Tuple[int, float]]]:
+def read_log(path: PathLike) -> tuple[int, list[tuple[int, float]]]:
     """The number of parameters and the validation losses in fairseq's log (``--log-format json``)."""
     parameters, curve = 0, {}
     with open(existing(path), encoding="utf-8", errors="replace") as log:
@@ -102,18 +104,18 @@ def validated(run: AnyRun) -> AnyRun:
     return run
 
 
-def grouped(runs: Sequence[AnyRun]) -> Dict[str, List[AnyRun]]:
+def grouped(runs: Sequence[AnyRun]) -> dict[str, list[AnyRun]]:
     """Runs by name, each group in the order of its seeds.
 
     Raises:
         UserError: two runs of a group have one seed, or its models differ in size.
     """
-    groups: Dict[str, List[AnyRun]] = {}
+    groups: dict[str, list[AnyRun]] = {}
     for run in runs:
         groups.setdefault(run.name, []).append(run)
     for name, members in groups.items():
         members.sort(key=lambda run: run.seed)
-        for first, second in zip(members, members[1:]):
+        for first, second in itertools.pairwise(members):
             if first.seed == second.seed:
                 raise UserError(f"{first.folder} and {second.folder} are both '{name}' with seed {first.seed}")
         sizes = sorted({run.parameters for run in members})
@@ -122,7 +124,7 @@ def grouped(runs: Sequence[AnyRun]) -> Dict[str, List[AnyRun]]:
     return groups
 
 
-def row_of(name: str, runs: Sequence[Run]) -> Dict[str, Any]:
+def row_of(name: str, runs: Sequence[Run]) -> dict[str, Any]:
     """What every table says of a group, as plain data."""
     return {"name": name, "arch": runs[0].arch, "parameters": runs[0].parameters}
 
@@ -139,7 +141,7 @@ def existing(path: PathLike, *others: PathLike) -> Path:
     raise UserError(f"no file {path}")
 
 
-def read_json(path: PathLike, remedy: str = "make it") -> Dict[str, Any]:
+def read_json(path: PathLike, remedy: str = "make it") -> dict[str, Any]:
     """What a file of ours holds.
 
     Raises:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Dict, List, Sequence, Tuple
 
 from sacrebleu.significance import PairedTest
 
@@ -20,19 +20,19 @@ class Significance:
 
 
 def paired_bootstrap(
-    baseline: Sequence[Translation], others: Dict[str, List[Translation]], samples: int = 1000
-) -> Tuple[Dict[str, Dict[str, List[Significance]]], Dict[str, str]]:
+    baseline: Sequence[Translation], others: dict[str, list[Translation]], samples: int = 1000
+) -> tuple[dict[str, dict[str, list[Significance]]], dict[str, str]]:
     """sacreBLEU's paired bootstrap of every run against the baseline's run of the same seed.
 
     Returns ``{name: {metric: [one Significance a common seed]}}`` and the signatures of the test.
     """
-    found: Dict[str, Dict[str, List[Significance]]] = {name: {} for name in others}
-    signatures: Dict[str, str] = {}
+    found: dict[str, dict[str, list[Significance]]] = {name: {} for name in others}
+    signatures: dict[str, str] = {}
     for base in baseline:
         rivals = [run for members in others.values() for run in members if run.seed == base.seed]
         if not rivals:
             continue
-        systems: List[Tuple[str, Sequence[str]]] = [(run.name, run.hypotheses) for run in (base, *rivals)]
+        systems: list[tuple[str, Sequence[str]]] = [(run.name, run.hypotheses) for run in (base, *rivals)]
         test = PairedTest(systems, metrics_of(base), references=None, test_type="bs", n_samples=samples)
         signature, results = test()
         signatures = {metric: str(value) for metric, value in signature.items()}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 
-def mean_deviation(values: Sequence[float]) -> Tuple[float, Optional[float]]:
+def mean_deviation(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and sample standard deviation; no deviation of a single value."""
     mean = math.fsum(values) / len(values)
     if len(values) < 2:

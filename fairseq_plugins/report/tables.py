@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from typing import Any, Iterable, Optional, Sequence, Tuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]], notes: Sequence[str] = ()) -> str:
@@ -24,7 +25,7 @@ def as_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
-def spread(value: Tuple[float, Optional[float]], digits: int = 2) -> str:
+def spread(value: tuple[float, float | None], digits: int = 2) -> str:
     """``12.34 ± 0.56`` of a mean and a deviation, which a single value has not."""
     mean, deviation = value
     return f"{mean:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")

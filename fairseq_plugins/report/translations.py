@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from sacrebleu.metrics import BLEU, CHRF
 
@@ -18,14 +19,14 @@ from .runs import Run, existing, read_json, read_run
 class Translation(Run):
     """One trained model and its translation of a test set."""
 
-    hypotheses: List[str]
-    references: List[str]
+    hypotheses: list[str]
+    references: list[str]
     tokenizer: str
     #: metric -> score, filled in by :func:`score`
-    scores: Dict[str, float] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
 
 
-def read_translation(folder: str, subset: str = "test", reference: Optional[str] = None) -> Translation:
+def read_translation(folder: str, subset: str = "test", reference: str | None = None) -> Translation:
     """Read a run's folder.
 
     Raises:
@@ -44,7 +45,7 @@ def read_translation(folder: str, subset: str = "test", reference: Optional[str]
     )
 
 
-def score(runs: Sequence[Translation]) -> Dict[str, str]:
+def score(runs: Sequence[Translation]) -> dict[str, str]:
     """Score every run by BLEU and chrF; returns each metric's signature.
 
     Raises:
@@ -61,7 +62,7 @@ def score(runs: Sequence[Translation]) -> Dict[str, str]:
     return {name: str(metric.get_signature()) for name, metric in zip(runs[0].scores, metrics.values())}
 
 
-def metrics_of(run: Translation) -> Dict[str, Any]:
+def metrics_of(run: Translation) -> dict[str, Any]:
     """sacreBLEU's metrics against a run's references."""
     references = [run.references]
     return {"BLEU": BLEU(tokenize=run.tokenizer, references=references), "chrF": CHRF(references=references)}

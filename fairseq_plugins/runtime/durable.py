@@ -6,7 +6,8 @@ import contextlib
 import errno
 import os
 import shutil
-from typing import BinaryIO, Iterator, List, Sequence
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
 #: what the system says when there is no room: the disk is full, the quota used up, the file too large
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -17,7 +18,7 @@ class DiskFullError(OSError):
 
 
 @contextlib.contextmanager
-def whole(paths: Sequence[str], ending: str = ".tmp") -> Iterator[List[BinaryIO]]:
+def whole(paths: Sequence[str], ending: str = ".tmp") -> Iterator[list[BinaryIO]]:
     """Open files for writing under temporary names; at the end all are synced to the disk and take their own.
 
     After an error none of them is there, and what had their names still has. The error is the system's or the block's.

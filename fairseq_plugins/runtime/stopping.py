@@ -18,7 +18,8 @@ import os
 import signal
 import threading
 import time
-from typing import Any, Callable, List
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from fairseq import checkpoint_utils
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 _asked = threading.Event()
 _beat_at = float("-inf")
 #: what SIGTERM did before this process listened; nothing while it does not listen
-_before: List[Any] = []
+_before: list[Any] = []
 
 
 def listen() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple, Union
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ class Settings:
 
     neural_start: str = "preserve"
     neural_noise: float = 0.0
-    reinit: Tuple[str, ...] = ()
+    reinit: tuple[str, ...] = ()
     seed: int = 1
 
 
@@ -50,10 +50,10 @@ class Started:
         noise: relative change of each network's output by noise, by role.
     """
 
-    outcomes: List[Outcome] = field(default_factory=list)
-    used: Set[str] = field(default_factory=set)
-    score_errors: Optional[List[float]] = None
-    noise: Dict[str, float] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+    score_errors: list[float] | None = None
+    noise: dict[str, float] = field(default_factory=dict)
 
 
 class OldProjection(NamedTuple):
@@ -70,14 +70,14 @@ class LinearMap(NamedTuple):
     weight: Tensor
     bias: Tensor
     how: str
-    used: Tuple[str, ...]
+    used: tuple[str, ...]
 
 
 #: what a projection starts from; a string is the reason why there is nothing
-Origin = Union[OldProjection, LinearMap, str]
+Origin = OldProjection | LinearMap | str
 
 
-def start_attention(name: str, old: Any, new: Any, settings: Settings, inputs: Optional[Inputs] = None) -> Started:
+def start_attention(name: str, old: Any, new: Any, settings: Settings, inputs: Inputs | None = None) -> Started:
     """Set the parameters of ``new`` from ``old``, in place.
 
     Args:
@@ -111,7 +111,7 @@ class _Start:
         self.name, self.old, self.new, self.settings = name, old, new, settings
         self.result = Started()
 
-    def score_origins(self, inputs: Optional[Inputs]) -> Dict[str, Origin]:
+    def score_origins(self, inputs: Inputs | None) -> dict[str, Origin]:
         """Where the new query and key projections start; the compatibility's own parameters are set here."""
         before, after = _compatibility(self.old), _compatibility(self.new)
         q = OldProjection(self.old.q_proj, "q")
@@ -151,7 +151,7 @@ class _Start:
             (f"{self.name}.q_proj.", f"{self.name}.compatibility."),
         )
 
-    def _fit(self, after: str, inputs: Optional[Inputs]) -> LinearMap:
+    def _fit(self, after: str, inputs: Inputs | None) -> LinearMap:
         """The shared projection (and factors) nearest to the old scores."""
         heads = self.new.num_heads
         q, k = self.old.q_proj, self.old.k_proj
@@ -178,7 +178,7 @@ class _Start:
             self.result.used.add(f"{self.name}.compatibility.")
         self._record_all("compatibility", self.new.compatibility, COPIED, "")
 
-    def _set_factors(self, factors: Optional[Tensor], action: str, how: str) -> None:
+    def _set_factors(self, factors: Tensor | None, action: str, how: str) -> None:
         """Record, and unless they keep their initialisation set, the pairwise factors, if the new module has any."""
         for name, parameter in self.new.compatibility.named_parameters():
             if factors is not None:

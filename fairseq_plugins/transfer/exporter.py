@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List, Protocol
+from typing import Any, Protocol
 
 from fairseq_plugins.checkpoints import Checkpoint, building
 from fairseq_plugins.checkpoints.probe import Expected, Outputs, Probe, Steps, probe_of
@@ -24,10 +24,10 @@ class Exporter(Protocol):
     def steps(self) -> Steps:
         """How far apart the numbers are that it stores, once it is written."""
 
-    def obstacles(self, model: Any) -> List[str]:
+    def obstacles(self, model: Any) -> list[str]:
         """Every reason why the runtime has no model that computes what fairseq's does, a sentence each."""
 
-    def write(self, folder: Path) -> List[str]:
+    def write(self, folder: Path) -> list[str]:
         """Write the runtime's files into a folder; returns sentences about what was done."""
 
     def original(self, model: Any, probe: Probe) -> Outputs:
@@ -47,7 +47,7 @@ def refuse_obstacles(exporter: Exporter) -> None:
     checkpoint.refuse([*rounded(checkpoint), *exporter.obstacles(building.load(checkpoint))])
 
 
-def write_checked(exporter: Exporter, folder: Path) -> List[str]:
+def write_checked(exporter: Exporter, folder: Path) -> list[str]:
     """Write the files, and check that the runtime computes from them what fairseq computes from the checkpoint.
 
     Raises:

@@ -7,7 +7,6 @@ the keys ``q(y)`` that is the plain dot product, so a trained model becomes one 
 from __future__ import annotations
 
 import re
-from typing import Dict, List
 
 import torch
 from torch import Tensor
@@ -21,7 +20,7 @@ from .names import attention_names, factors_name, shares_query
 from .obstacles import rounded, with_networks
 
 
-def fold_checkpoint(source: PathLike, target: PathLike) -> List[str]:
+def fold_checkpoint(source: PathLike, target: PathLike) -> list[str]:
     """Write a model of this plugin as one of stock fairseq with identical outputs.
 
     Args:
@@ -43,7 +42,7 @@ def fold_checkpoint(source: PathLike, target: PathLike) -> List[str]:
     return notes
 
 
-def fold(checkpoint: Checkpoint) -> List[str]:
+def fold(checkpoint: Checkpoint) -> list[str]:
     """:func:`fold_checkpoint` of a checkpoint in memory, in place and without a look at its outputs."""
     place = grid_place(checkpoint.architecture)
     if place is None:
@@ -70,7 +69,7 @@ def fold(checkpoint: Checkpoint) -> List[str]:
     return [*notes, "dropped the optimizer's state: go on with --reset-optimizer --reset-lr-scheduler"]
 
 
-def fold_obstacles(checkpoint: Checkpoint) -> List[str]:
+def fold_obstacles(checkpoint: Checkpoint) -> list[str]:
     """Why a model of this plugin cannot be one of stock fairseq's even when it is folded."""
     plain = checkpoint.model_part()
     plain.set_options(attention_compatibility="dot", attention_projection="linear", match_parameters_of=None)
@@ -78,7 +77,7 @@ def fold_obstacles(checkpoint: Checkpoint) -> List[str]:
     return [*networks, *not_stock(plain)]
 
 
-def fold_weights(weights: Weights) -> List[str]:
+def fold_weights(weights: Weights) -> list[str]:
     """Give every attention that shares its query projection a key projection, in place.
 
     Per head, in row vectors: ``W_q' = S^T W_q``, ``b_q' = S^T b_q``, ``W_k' = W_q``, ``b_k' = b_q``; computed in
@@ -105,6 +104,6 @@ def fold_queries(shared: Tensor, factors: Tensor) -> Tensor:
     return torch.matmul(factors.double().transpose(1, 2), rows).reshape(shared.shape).to(shared.dtype)
 
 
-def _feed_forward_widths(weights: Weights) -> Dict[str, int]:
+def _feed_forward_widths(weights: Weights) -> dict[str, int]:
     matches = ((re.match(r"(encoder|decoder)\..*\.fc1\.weight$", name), weight) for name, weight in weights.items())
     return {f"{match[1]}_ffn_embed_dim": weight.size(0) for match, weight in matches if match}

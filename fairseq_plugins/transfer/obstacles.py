@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import List
-
 from fairseq_plugins.checkpoints import Checkpoint, Weights
 
 from .names import attention_names, networks
 
 
-def rounded(checkpoint: Checkpoint) -> List[str]:
+def rounded(checkpoint: Checkpoint) -> list[str]:
     """That the model does not compute with its weights, but with what ``--quant-noise-scalar`` makes of them."""
     if not getattr(checkpoint.options, "quant_noise_scalar", None):
         return []
@@ -19,7 +17,7 @@ def rounded(checkpoint: Checkpoint) -> List[str]:
     ]
 
 
-def with_networks(weights: Weights, reason: str) -> List[str]:
+def with_networks(weights: Weights, reason: str) -> list[str]:
     """That attention's projections are networks; ``reason`` says why they must not be."""
     found = {name: roles for name in attention_names(weights) if (roles := networks(weights, name))}
     if not found:

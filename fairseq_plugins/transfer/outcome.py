@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 COPIED, CONSTRUCTED, INITIALISED, DROPPED = "copied", "constructed", "initialised", "dropped"
 
@@ -21,18 +21,18 @@ class Outcome:
     """
 
     name: str
-    shape: Tuple[int, ...]
+    shape: tuple[int, ...]
     action: str
     how: str = ""
 
-    def as_record(self) -> Dict[str, Any]:
+    def as_record(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {"name": self.name, "shape": list(self.shape), "action": self.action, "how": self.how}
 
 
-def table(outcomes: List[Outcome]) -> str:
+def table(outcomes: list[Outcome]) -> str:
     """A Markdown table in which the layers that share a fate are one row: ``encoder.layers.{0-5}.fc1.weight``."""
-    groups: Dict[Tuple[str, Tuple[int, ...], str, str], List[int]] = {}
+    groups: dict[tuple[str, tuple[int, ...], str, str], list[int]] = {}
     for outcome in outcomes:
         pattern = re.sub(r"\blayers\.\d+\.", "layers.*.", outcome.name, count=1)
         key = pattern, outcome.shape, outcome.action, outcome.how
@@ -45,11 +45,11 @@ def table(outcomes: List[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def _ranges(numbers: List[int]) -> str:
+def _ranges(numbers: list[int]) -> str:
     """``[0, 1, 2, 5]`` -> ``{0-2,5}``; one number stands for itself."""
     if len(numbers) < 2:
         return "".join(map(str, numbers))
-    runs: List[List[int]] = []
+    runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][1] + 1:
             runs[-1][1] = number

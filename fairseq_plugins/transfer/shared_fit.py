@@ -16,7 +16,7 @@ Shapes: H heads, D width of a head, C model width. Everything is computed in flo
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,7 +52,7 @@ class Inputs(NamedTuple):
 
 
 def fit_pairwise(
-    maps: ScoreMaps, inputs: Optional[Inputs] = None, starts: int = 3, seed: int = 0, tolerance: float = 1e-5
+    maps: ScoreMaps, inputs: Inputs | None = None, starts: int = 3, seed: int = 0, tolerance: float = 1e-5
 ) -> SharedProjection:
     """P, b and S whose scores are nearest to those of ``maps``.
 
@@ -82,7 +82,7 @@ def fit_pairwise(
     return _finished(fitted, maps, white, inputs, rescale=True)
 
 
-def fit_symmetric(maps: ScoreMaps, inputs: Optional[Inputs] = None) -> SharedProjection:
+def fit_symmetric(maps: ScoreMaps, inputs: Inputs | None = None) -> SharedProjection:
     """P and b whose scores are nearest to those of ``maps`` with S = I.
 
     P^T P is the positive part of A's symmetric part, cut to its D largest eigenvalues, which is optimal for A; b is
@@ -105,7 +105,7 @@ def fit_symmetric(maps: ScoreMaps, inputs: Optional[Inputs] = None) -> SharedPro
     return _finished(fitted, maps, white, inputs, rescale=False)
 
 
-def _whitened(maps: ScoreMaps, inputs: Optional[Inputs]) -> ScoreMaps:
+def _whitened(maps: ScoreMaps, inputs: Inputs | None) -> ScoreMaps:
     """The same scores as functions of z; what the mean adds to the keys is equal for all keys."""
     maps = ScoreMaps(*(tensor.double() for tensor in maps))
     if inputs is None:
@@ -114,14 +114,14 @@ def _whitened(maps: ScoreMaps, inputs: Optional[Inputs]) -> ScoreMaps:
     return ScoreMaps(maps.query_weight * inputs.gain.double(), bias, maps.key_weight * inputs.gain.double())
 
 
-def _restricted(maps: ScoreMaps) -> Tuple[Tensor, Tensor, Tensor]:
+def _restricted(maps: ScoreMaps) -> tuple[Tensor, Tensor, Tensor]:
     """A (H, n, n) and c (H, n) in a basis (H, C, n) of all that queries and keys read, n = min(C, 2 D)."""
     both = torch.cat([maps.query_weight, maps.key_weight], dim=1)
     basis = torch.linalg.qr(both.transpose(1, 2))[0]
     return (*_in_basis(maps, basis), basis)
 
 
-def _in_basis(maps: ScoreMaps, basis: Tensor) -> Tuple[Tensor, Tensor]:
+def _in_basis(maps: ScoreMaps, basis: Tensor) -> tuple[Tensor, Tensor]:
     query, key = torch.matmul(maps.query_weight, basis), torch.matmul(maps.key_weight, basis)
     return query.transpose(1, 2) @ key, _apply(key.transpose(1, 2), maps.query_bias)
 
@@ -141,7 +141,7 @@ def _best_subspace(form: Tensor, linear: Tensor, width: int, starts: int, seed: 
     return best
 
 
-def _climb(form: Tensor, linear: Tensor, subspace: Tensor, tolerance: float) -> Tuple[Tensor, Tensor]:
+def _climb(form: Tensor, linear: Tensor, subspace: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
     """Iterate until no head's f grows by more than ``tolerance`` of the whole; returns V and f."""
     outer = linear[:, :, None] * linear[:, None, :]
     whole = form.square().sum((1, 2)) + linear.square().sum(1)
@@ -188,7 +188,7 @@ def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
 
 
 def _finished(
-    fitted: SharedProjection, maps: ScoreMaps, white: ScoreMaps, inputs: Optional[Inputs], rescale: bool
+    fitted: SharedProjection, maps: ScoreMaps, white: ScoreMaps, inputs: Inputs | None, rescale: bool
 ) -> SharedProjection:
     """Measure the error, go back from z to the inputs, and settle the scale."""
     weight, bias, factors, _ = fitted

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from argparse import Namespace
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set
+from typing import Any
 
 import torch
 from fairseq.data import Dictionary
@@ -37,20 +38,20 @@ class WarmStart:
 
     model: nn.Module
     options: Namespace
-    words: List[str]
-    outcomes: List[Outcome]
-    attention: Dict[str, Started]
-    change: Dict[str, float]
+    words: list[str]
+    outcomes: list[Outcome]
+    attention: dict[str, Started]
+    change: dict[str, float]
 
 
 def warm_start_checkpoint(
     source: PathLike,
     target: PathLike,
     arch: str,
-    given: Optional[Dict[str, Any]] = None,
-    settings: Optional[Settings] = None,
-    dictionary: Optional[PathLike] = None,
-    report: Optional[Callable[[str], None]] = None,
+    given: dict[str, Any] | None = None,
+    settings: Settings | None = None,
+    dictionary: PathLike | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> WarmStart:
     """Write the checkpoint of a new model that starts from a trained one.
 
@@ -81,7 +82,7 @@ def warm_start_checkpoint(
 def warm_start(
     checkpoint: Checkpoint,
     arch: str,
-    given: Dict[str, Any],
+    given: dict[str, Any],
     settings: Settings,
     report: Callable[[str], None],
 ) -> WarmStart:
@@ -118,7 +119,7 @@ def warm_start(
     return WarmStart(new, options, words, outcomes, attention, change)
 
 
-def new_options(checkpoint: Checkpoint, arch: str, given: Dict[str, Any]) -> Namespace:
+def new_options(checkpoint: Checkpoint, arch: str, given: dict[str, Any]) -> Namespace:
     """The new model's options: those given, then the architecture's attention, then the pretrained model's."""
     options = checkpoint.options
     for name in building.shared_option_names():
@@ -131,7 +132,7 @@ def new_options(checkpoint: Checkpoint, arch: str, given: Dict[str, Any]) -> Nam
 
 def _start_attention(
     old: nn.Module, new: nn.Module, settings: Settings, report: Callable[[str], None]
-) -> Dict[str, Started]:
+) -> dict[str, Started]:
     """Start each attention module of the new model that the old one has too."""
     before = dict(old.named_modules())
     names = [name for name, module in new.named_modules() if isinstance(module, StagedMultiheadAttention)]
@@ -144,7 +145,7 @@ def _start_attention(
     return started
 
 
-def attention_inputs(model: nn.Module, name: str) -> Optional[Inputs]:
+def attention_inputs(model: nn.Module, name: str) -> Inputs | None:
     """What a self-attention reads, as far as the LayerNorm before it says: gain and bias as deviation and mean.
 
     None where there is no LayerNorm (embeddings without one), or where queries and keys read different things.
@@ -163,19 +164,19 @@ def attention_inputs(model: nn.Module, name: str) -> Optional[Inputs]:
     return None if norm is None else Inputs(norm.weight.detach(), norm.bias.detach())
 
 
-def _check_reinit(attention: Dict[str, Started], settings: Settings, arch: str) -> None:
+def _check_reinit(attention: dict[str, Started], settings: Settings, arch: str) -> None:
     for role in settings.reinit:
         found = (f".{role}_proj." in outcome.name for started in attention.values() for outcome in started.outcomes)
         if not any(found):
             raise CheckpointError(f"--reinit {role}: {arch} has no {role} projection")
 
 
-def _start_others(old: nn.Module, new: nn.Module, attention: Dict[str, Started]) -> List[Outcome]:
+def _start_others(old: nn.Module, new: nn.Module, attention: dict[str, Started]) -> list[Outcome]:
     """Copy everything outside attention, and list what became of each parameter of both models."""
     before = old.state_dict()
     canonical = _canonical_names(old)
     decided = {outcome.name: outcome for started in attention.values() for outcome in started.outcomes}
-    used: Set[str] = set()
+    used: set[str] = set()
     outcomes = []
     for name, parameter in new.named_parameters():
         outcome = decided.get(name)
@@ -194,14 +195,14 @@ def _start_others(old: nn.Module, new: nn.Module, attention: Dict[str, Started])
     return outcomes
 
 
-def _canonical_names(model: nn.Module) -> Dict[str, str]:
+def _canonical_names(model: nn.Module) -> dict[str, str]:
     """Name in the state dictionary -> the name under which ``named_parameters`` lists that tensor once."""
     first = {id(parameter): name for name, parameter in model.named_parameters()}
     every = model.state_dict(keep_vars=True).items()
     return {name: first[id(tensor)] for name, tensor in every if id(tensor) in first}
 
 
-def _start_one(name: str, parameter: Tensor, before: Optional[Tensor]) -> Outcome:
+def _start_one(name: str, parameter: Tensor, before: Tensor | None) -> Outcome:
     """Copy a parameter, or as much of it as both models have where rows or units can be told apart."""
     shape = tuple(parameter.shape)
     if before is None:
@@ -219,7 +220,7 @@ def _start_one(name: str, parameter: Tensor, before: Optional[Tensor]) -> Outcom
     return Outcome(name, shape, CONSTRUCTED, part)
 
 
-def _common_part(name: str, parameter: Tensor, before: Tensor) -> Optional[str]:
+def _common_part(name: str, parameter: Tensor, before: Tensor) -> str | None:
     """What two tensors of other sizes have in common; None where sizes mean something else."""
     differing = [axis for axis, (a, b) in enumerate(zip(parameter.shape, before.shape)) if a != b]
     if re.search(r"\.fc1\.(weight|bias)$", name):
@@ -239,7 +240,7 @@ def _common_part(name: str, parameter: Tensor, before: Tensor) -> Optional[str]:
     return f"all {theirs} {unit}; {rest}"
 
 
-def output_change(old: Any, new: Any, seed: int) -> Dict[str, float]:
+def output_change(old: Any, new: Any, seed: int) -> dict[str, float]:
     """How far two models' outputs are apart on random sentences.
 
     Returns:

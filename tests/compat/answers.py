@@ -13,8 +13,9 @@ import pickle
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 
 class Purpose(NamedTuple):

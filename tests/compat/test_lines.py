@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import itertools
 import os
 import pickle
 import random
@@ -78,7 +79,7 @@ def test_every_way_to_cut_a_file(hostile, tmp_path):
             offsets = file_chunker_utils.find_offsets(str(path), count)
             assert len(offsets) == count + 1
             found = []
-            for start, end in zip(offsets, offsets[1:]):
+            for start, end in itertools.pairwise(offsets):
                 with file_chunker_utils.Chunker(str(path), start, end) as chunk:
                     found += chunk
             assert [line[:-1] if line.endswith("\n") else line for line in found] == law(path.read_bytes()), count

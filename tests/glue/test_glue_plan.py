@@ -1,5 +1,6 @@
 """A checkpoint as the options that build its model again, and the protocol of the fine-tuning."""
 
+import itertools
 import json
 import math
 import re
@@ -176,7 +177,7 @@ def test_command(toy, tmp_path, capsys):
     assert long.startswith("glue-plan: examples of STS-B are longer than the 60 tokens that the model can take")
     fields = output.out.splitlines()[0].split("\t")
     assert fields[:6] == ["CoLA", str(toy.data / "CoLA-bin"), "6", str(2 * 831), "roberta_pairwise_tiny", "600"]
-    assert ("--lr", "0.0003") in list(zip(fields, fields[1:]))
+    assert ("--lr", "0.0003") in list(itertools.pairwise(fields))
     for more, message in (
         (["--tasks", "RTE"], "no RTE-bin in it; prepare RTE with scripts/prepare_glue.sh"),
         (["--tasks", "rte"], "unknown GLUE task 'rte'; known: MRPC, CoLA"),

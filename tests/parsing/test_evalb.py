@@ -1,5 +1,6 @@
 """EVALB's counts: its own samples and output, cases worked by hand, and a naive count over NLTK's trees."""
 
+import itertools
 from pathlib import Path
 
 import nltk
@@ -197,7 +198,7 @@ def test_against_a_naive_count():
     """The trees of one sentence shape against another's brackets: nearly everything is wrong, much crosses."""
     trees = [tree for tree in generate(9, 150) if "PRT|ADVP" not in str(tree)]
     crossings = 0
-    for tree, other in zip(trees, trees[1:]):
+    for tree, other in itertools.pairwise(trees):
         predicted = repair(linearise(simplify(other)), leaves(simplify(tree))).tree
         counts = count(tree, predicted)
         assert counts[:4] == naive(tree, predicted)

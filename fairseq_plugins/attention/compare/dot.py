@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Tuple
-
 from torch import Tensor
 
 from ..stages import COMPATIBILITY, Compatibility
@@ -13,5 +11,5 @@ from ..stages import COMPATIBILITY, Compatibility
 class DotProduct(Compatibility):
     """``score = <q, k> / sqrt(D)``."""
 
-    def fold(self, q: Tensor, k: Tensor) -> Tuple[Tensor, Tensor]:
+    def fold(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         return q, k

@@ -4,7 +4,7 @@ Courtois et al., Findings of ACL 2024, arXiv 2406.06366; the parameter has the n
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Tuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,5 +53,5 @@ class Pairwise(Compatibility):
         else:
             nn.init.normal_(self.pairwise_factors, std=1.0 if self.init == "normal" else head_dim**-0.5)
 
-    def fold(self, q: Tensor, k: Tensor) -> Tuple[Tensor, Tensor]:
+    def fold(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         return torch.einsum("bhtd,hde->bhte", q, self.pairwise_factors), k

@@ -5,14 +5,12 @@ B rows of the batch, H heads, S keys so far, D width of a head.
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Tuple
-
 import torch
 from torch import Tensor
 
 from .reordering import Reordering
 
-Buffer = Dict[str, Optional[Tensor]]
+Buffer = dict[str, Tensor | None]
 
 #: steps for which room is made at first; it doubles whenever it is used up
 FIRST_ROOM = 32
@@ -30,8 +28,8 @@ class KeyValueCache:
     """
 
     def extend(
-        self, buffer: Buffer, k: Tensor, v: Tensor, key_padding: Optional[Tensor]
-    ) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
+        self, buffer: Buffer, k: Tensor, v: Tensor, key_padding: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Append k, v (B, H, S', D) and their padding (B, S') to the buffer; returns all of the past with them."""
         past_k, past_v = buffer.get("prev_key"), buffer.get("prev_value")
         if past_k is not None and past_v is not None:
@@ -59,13 +57,13 @@ class KeyValueCache:
         whole[:, :, steps:] = new
         return whole
 
-    def store(self, buffer: Buffer, k: Tensor, v: Tensor, key_padding: Optional[Tensor], hypotheses: int = 1) -> None:
+    def store(self, buffer: Buffer, k: Tensor, v: Tensor, key_padding: Tensor | None, hypotheses: int = 1) -> None:
         """Keep k, v (B, H, S, D) and padding (B, S) as the whole past; each row serves so many rows of the batch."""
         buffer["prev_key"], buffer["prev_value"], buffer["prev_key_padding_mask"] = k, v, key_padding
         if hypotheses > 1:
             buffer["hypotheses"] = torch.tensor(hypotheses)
 
-    def load(self, buffer: Buffer) -> Optional[Tuple[Tensor, Tensor, Optional[Tensor]]]:
+    def load(self, buffer: Buffer) -> tuple[Tensor, Tensor, Tensor | None] | None:
         """The past, or None before the first step."""
         k, v = buffer.get("prev_key"), buffer.get("prev_value")
         return None if k is None or v is None else (k, v, buffer.get("prev_key_padding_mask"))
@@ -92,12 +90,12 @@ class KeyValueCache:
                 buffer[name] = tensor.index_select(0, rows)
 
 
-def _padding_of(padding: Optional[Tensor], rows: int, steps: int, device: torch.device) -> Tensor:
+def _padding_of(padding: Tensor | None, rows: int, steps: int, device: torch.device) -> Tensor:
     """(B, S) bool: nothing is padding where nobody says so."""
     return torch.zeros(rows, steps, dtype=torch.bool, device=device) if padding is None else padding.bool()
 
 
-def room_of(buffer: Buffer, name: str) -> Optional[Tensor]:
+def room_of(buffer: Buffer, name: str) -> Tensor | None:
     """The memory (B, H, room, D) of which an entry of the buffer is the beginning; None if it is an entry by itself."""
     past, room = buffer.get(name), buffer.get(ROOM.get(name, ""))
     if past is None or room is None or past.data_ptr() != room.data_ptr() or past.stride() != room.stride():

@@ -5,8 +5,6 @@ R rows of the batch, S steps so far, H heads, D width of a head.
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Tuple
-
 import torch
 from torch import Tensor
 
@@ -23,12 +21,12 @@ class Reordering:
             hypotheses with the same beginning have.
     """
 
-    def __init__(self, rows: Tensor, origin: Optional[Tensor] = None) -> None:
+    def __init__(self, rows: Tensor, origin: Tensor | None = None) -> None:
         self.rows, self.origin = rows, origin
-        self._sentences: Dict[int, Optional[Tensor]] = {}
-        self._moves: Dict[Tuple[int, ...], Optional[Tuple[Tensor, Tensor]]] = {}
+        self._sentences: dict[int, Tensor | None] = {}
+        self._moves: dict[tuple[int, ...], tuple[Tensor, Tensor] | None] = {}
 
-    def sentences(self, hypotheses: int) -> Optional[Tensor]:
+    def sentences(self, hypotheses: int) -> Tensor | None:
         """(R' / hypotheses,): the former sentence of each; None if hypotheses of different sentences mix."""
         if hypotheses not in self._sentences:
             found = None
@@ -63,7 +61,7 @@ class Reordering:
             flat.index_copy_(0, target, flat.index_select(0, source))
         return past
 
-    def _find_moves(self, heads: int, steps: int, room: int) -> Optional[Tuple[Tensor, Tensor]]:
+    def _find_moves(self, heads: int, steps: int, room: int) -> tuple[Tensor, Tensor] | None:
         """Where the vectors of a cache go and come from, as indices of (R * H * room); None: all are to be copied."""
         origin = self.origin
         if origin is None or origin.size(1) != steps or origin.size(0) != self.rows.numel():

@@ -6,14 +6,12 @@ keys by reducing the means of groups. G heads (of all sentences), T queries, S k
 
 from __future__ import annotations
 
-from typing import Tuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def exact_support(v: Tensor, alpha: Tensor) -> Tuple[Tensor, Tensor]:
+def exact_support(v: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
     """Few keys with the mixture of all: ``sum_j beta_j v_{i_j} = sum_i alpha_i v_i``.
 
     Args:
@@ -45,7 +43,7 @@ def exact_support(v: Tensor, alpha: Tensor) -> Tuple[Tensor, Tensor]:
         return indices.reshape(heads, queries, -1), beta.reshape(heads, queries, -1)
 
 
-def reduce_weights(points: Tensor, weights: Tensor) -> Tuple[Tensor, Tensor]:
+def reduce_weights(points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Move weight among n points until only D + 1 may have any; neither the sum nor the weighted sum changes.
 
     The directions along which weight may move are an orthonormal basis of the null space of the points, each with a 1

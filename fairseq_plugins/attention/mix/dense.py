@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional, Tuple
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ class DenseMixing(Mixing):
 
     def attend(
         self, kernel: Kernel, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: Dropout, need_weights: bool
-    ) -> Tuple[Tensor, Optional[Tensor]]:
+    ) -> tuple[Tensor, Tensor | None]:
         if not need_weights:
             masks = dropout_masks(dropout, q, k)
             if masks is not None:
@@ -32,11 +32,11 @@ class DenseMixing(Mixing):
 
     def mix(
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
-    ) -> Tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         return torch.matmul(dropout(weights.to(v.dtype)), v), weights
 
 
-def dropout_masks(dropout: Dropout, q: Tensor, k: Tensor) -> Optional[DropoutMasks]:
+def dropout_masks(dropout: Dropout, q: Tensor, k: Tensor) -> DropoutMasks | None:
     """Masks for the weights of q (B, H, T, D) and k (B, H, S, D) that a kernel draws block by block, if it should.
 
     It should where a query has more weights than a head is wide: fewer take less memory than its values do.

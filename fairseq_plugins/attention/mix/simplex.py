@@ -6,7 +6,7 @@ of Lawson and Hanson, *Solving Least Squares Problems*, 1974, chapter 23.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,11 +55,11 @@ class ActiveSets(NamedTuple):
         """The same in memory of its own."""
         return ActiveSets(*(held.clone() for held in self))
 
-    def state(self) -> Tuple[Tensor, Tensor, Tensor]:
+    def state(self) -> tuple[Tensor, Tensor, Tensor]:
         """What :meth:`activate` changes, for :meth:`restore`."""
         return self.weights.clone(), self.active.clone(), self.inverse.clone()
 
-    def restore(self, state: Tuple[Tensor, Tensor, Tensor], where: Tensor) -> None:
+    def restore(self, state: tuple[Tensor, Tensor, Tensor], where: Tensor) -> None:
         """Undo what happened since ``state`` was taken, ``where`` (N,)."""
         rows = where.nonzero().view(-1)
         for mine, old in zip((self.weights, self.active, self.inverse), state):

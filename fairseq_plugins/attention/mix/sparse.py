@@ -3,8 +3,9 @@
 B batch, H heads, T queries, S keys, D width of a head, r weights a query.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +37,7 @@ class SparseOptions:
     )
 
 
-def parse_r(text: str) -> List[List[int]]:
+def parse_r(text: str) -> list[list[int]]:
     """``"4:8,2:2"`` -> ``[[4, 8], [2, 2]]``: r of each head of each layer; one entry stands for all.
 
     Raises:
@@ -57,7 +58,7 @@ class SparseMixing(Mixing):
         ValueError: an option has no meaning, or does not fit the model's layers or heads; the message names it.
     """
 
-    Options: Optional[type] = SparseOptions
+    Options: type | None = SparseOptions
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
@@ -73,7 +74,7 @@ class SparseMixing(Mixing):
     def treats_heads_alike(self) -> bool:
         return all(len(rs) == 1 for rs in self.layer_rs)
 
-    def rs(self, heads: int) -> List[int]:
+    def rs(self, heads: int) -> list[int]:
         """r of each head."""
         if self.layer is None:
             raise ValueError(f"--attention-r {self.text}: no layer was told its place; give one r for all layers")
@@ -84,7 +85,7 @@ class SparseMixing(Mixing):
 
     def attend(
         self, kernel: Kernel, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: Dropout, need_weights: bool
-    ) -> Tuple[Tensor, Optional[Tensor]]:
+    ) -> tuple[Tensor, Tensor | None]:
         if self.attends_densely(v, dropout, need_weights):
             return self.dense.attend(kernel, q, k, v, mask, dropout, need_weights)
         out, chosen, indices = self.attend_sparsely(kernel, q, k, v, mask, dropout)
@@ -92,7 +93,7 @@ class SparseMixing(Mixing):
 
     def mix(
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
-    ) -> Tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         if min(self.rs(v.size(1))) >= v.size(2):
             return self.dense.mix(weights, v, mask, dropout)
         out, chosen, indices = self.mix_sparsely(weights, v, mask, dropout)
@@ -104,13 +105,13 @@ class SparseMixing(Mixing):
 
     def attend_sparsely(
         self, kernel: Kernel, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
-    ) -> Tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """As :meth:`attend`, with weights (B, H, T, r) and their keys' indices."""
         return self.mix_sparsely(kernel.weights(q, k, mask), v, mask, dropout)
 
     def mix_sparsely(
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
-    ) -> Tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """As :meth:`mix`, with weights (B, H, T, r) and their keys' indices."""
         raise NotImplementedError
 

@@ -10,7 +10,8 @@ G heads (of all sentences), T queries, S keys, D width of a head, N = G * T.
 
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,7 +52,7 @@ def value_aware_support(o: Tensor, v: Tensor, alpha: Tensor, r: int, swaps: int 
     heads, queries, keys = alpha.shape
     chunk = chunk or max(1024, (CPU_CHUNK if v.device.type == "cpu" else DEVICE_CHUNK) // keys)
     rows, columns = max(1, chunk // queries), min(chunk, queries)
-    done: List[Support] = []
+    done: list[Support] = []
     with torch.no_grad():
         for g in range(0, heads, rows):
             head = slice(g, g + rows)
@@ -151,7 +152,7 @@ class _Search:
     def _points(self, index: Tensor) -> Tensor:
         return self.flat_v.index_select(0, index + self.first_key) - self.flat_o
 
-    def _best(self, sets: ActiveSets, near: Tensor, exclude: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
+    def _best(self, sets: ActiveSets, near: Tensor, exclude: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The key (N,) of largest :func:`.simplex.line_search_gain` from ``near`` (N, D), and whether it improves."""
         error = squared_norm(near)
         near, here = near.view_as(self.o), error.view(*self.o.shape[:2], 1)

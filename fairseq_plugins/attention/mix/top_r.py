@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Tuple
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ class TopR(SparseMixing):
 
     def attend_sparsely(
         self, kernel: Kernel, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
-    ) -> Tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         rs = self.rs(v.size(1))
         weights, indices = kernel.largest(q, k, mask, min(max(rs), v.size(2)))
         weights = renormalised(first(weights, rs))
@@ -27,7 +27,7 @@ class TopR(SparseMixing):
 
     def mix_sparsely(
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
-    ) -> Tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         rs = self.rs(v.size(1))
         kept, indices = largest(weights, min(max(rs), v.size(2)))
         kept = renormalised(first(kept, rs))
@@ -43,7 +43,7 @@ class TopRShifted(SparseMixing):
 
     def mix_sparsely(
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
-    ) -> Tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         rs = self.rs(v.size(1))
         kept, indices = largest(weights, min(max(rs), v.size(2)))
         kept = first(kept, rs)
@@ -54,7 +54,7 @@ class TopRShifted(SparseMixing):
         return mix_few(dropout(kept), indices, v), kept, indices
 
 
-def first(weights: Tensor, rs: List[int]) -> Tensor:
+def first(weights: Tensor, rs: list[int]) -> Tensor:
     """The first ``rs[h]`` of the sorted weights (B, H, T, r) of head h, 0 behind them."""
     if min(rs) >= weights.size(-1):
         return weights

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Tuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +46,7 @@ class ValueAware(SparseMixing):
 
     def mix_sparsely(
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
-    ) -> Tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         rs = [min(r, v.size(2)) for r in self.rs(v.size(1))]
         allowed = mask.allowed(weights.size(2), weights.device)
         alpha = weights if allowed is None else weights.masked_fill(~allowed, -1.0)
@@ -59,8 +60,8 @@ class ValueAware(SparseMixing):
         return out.to(v.dtype), chosen, indices
 
     def _mix_each(
-        self, rs: List[int], o: Tensor, v: Tensor, alpha: Tensor, dropout: Callable[[Tensor], Tensor]
-    ) -> Tuple[Tensor, Tensor, Tensor]:
+        self, rs: list[int], o: Tensor, v: Tensor, alpha: Tensor, dropout: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """As :meth:`_mix`, with r of each head."""
         parts, order = [], []
         for r in sorted(set(rs)):
@@ -75,7 +76,7 @@ class ValueAware(SparseMixing):
 
     def _mix(
         self, r: int, o: Tensor, v: Tensor, alpha: Tensor, dropout: Callable[[Tensor], Tensor]
-    ) -> Tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Heads of one r; alpha (B, H, T, S) is negative where a key is excluded."""
         shape = alpha.shape[:3]
         flat_v, flat_alpha = v.detach().flatten(0, 1), alpha.detach().flatten(0, 1)

@@ -5,7 +5,8 @@ As in FlashAttention (Dao et al. 2022, arXiv 2205.14135), except that a block ho
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,7 +53,7 @@ class _DroppedAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, out, *bits = ctx.saved_tensors
         grad_q, grad_k, grad_v = (_like(x, x.size(2)) for x in (q, k, v))
         with full_precision(q):
@@ -75,7 +76,7 @@ def _transposed_product(weights: Tensor, x: Tensor) -> Tensor:
     return torch.matmul(x.transpose(-2, -1), weights).transpose(-2, -1)
 
 
-def _blocks(q: Tensor, k: Tensor, mask: AttentionMask) -> Iterator[Tuple[Tuple[slice, slice], Tensor]]:
+def _blocks(q: Tensor, k: Tensor, mask: AttentionMask) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
     """Block by block: its sentences and heads, and its weights (b, h, T, S), in float32 at least.
 
     Whoever takes the weights may change them.
@@ -98,7 +99,7 @@ def _blocks(q: Tensor, k: Tensor, mask: AttentionMask) -> Iterator[Tuple[Tuple[s
         yield place, weights
 
 
-def _places(shape: Tuple[int, int, int, int]) -> Iterator[Tuple[slice, slice]]:
+def _places(shape: tuple[int, int, int, int]) -> Iterator[tuple[slice, slice]]:
     """Sentences and heads whose weights make about :data:`BLOCK`: several sentences, or some heads of one."""
     batch, heads, queries, keys = shape
     some_heads = min(heads, max(1, BLOCK // (queries * keys)))

@@ -5,8 +5,6 @@ Katharopoulos et al., *Transformers are RNNs*, ICML 2020, arXiv 2006.16236, sect
 
 from __future__ import annotations
 
-from typing import Optional
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,7 +34,7 @@ class Elu1Kernel(Kernel):
             kappa = torch.matmul(query_features(q), key_features(k).transpose(-2, -1))
         return normalise(kappa, mask.allowed(q.size(2), q.device))
 
-    def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Optional[Tensor]:
+    def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Tensor | None:
         queries, keys, width = q.size(2), k.size(2), q.size(3)
         if dropout > 0 or mask.bias is not None or queries * keys <= (queries + keys) * width:
             return None
@@ -50,7 +48,7 @@ class Elu1Kernel(Kernel):
 class Elu1State(RecurrentForm):
     """All keys' features with their values, summed: one (B, H, D + 1, D + 1), see :func:`key_sums`."""
 
-    def step(self, buffer: Buffer, q: Tensor, k: Tensor, v: Tensor, key_padding: Optional[Tensor]) -> Tensor:
+    def step(self, buffer: Buffer, q: Tensor, k: Tensor, v: Tensor, key_padding: Tensor | None) -> Tensor:
         with full_precision(q):
             sums, past = key_sums(key_features(k), values_and_one(v, key_padding)), buffer.get("key_sums")
             sums = sums if past is None else past + sums
@@ -59,7 +57,7 @@ class Elu1State(RecurrentForm):
 
 
 def linear_attention(
-    q: Tensor, k: Tensor, v: Tensor, causal: bool = False, key_padding: Optional[Tensor] = None, chunk: int = 64
+    q: Tensor, k: Tensor, v: Tensor, causal: bool = False, key_padding: Tensor | None = None, chunk: int = 64
 ) -> Tensor:
     """``o_t = sum_i kappa(q_t, k_i) v_i / sum_i kappa(q_t, k_i)`` in time linear in the number of keys.
 
@@ -102,7 +100,7 @@ def key_features(k: Tensor) -> Tensor:
     return torch.where(k > 0, k + 1.0, k.clamp(max=0.0).exp())
 
 
-def values_and_one(v: Tensor, key_padding: Optional[Tensor]) -> Tensor:
+def values_and_one(v: Tensor, key_padding: Tensor | None) -> Tensor:
     """v (B, H, S, D) and a column of ones, all 0 at padded keys: (B, H, S, D + 1). The ones sum up the weights."""
     joined = F.pad(at_least_float32(v), (0, 1), value=1.0)
     return joined if key_padding is None else joined.masked_fill(key_padding[:, None, :, None], 0.0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,13 +27,13 @@ class ExpKernel(Kernel):
         weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
         return weights if dead is None else weights.masked_fill(dead, 0.0)
 
-    def largest(self, q: Tensor, k: Tensor, mask: AttentionMask, r: int) -> Tuple[Tensor, Tensor]:
+    def largest(self, q: Tensor, k: Tensor, mask: AttentionMask, r: int) -> tuple[Tensor, Tensor]:
         allowed, dead = mask.safe(q.size(2), q.device)
         scores, indices = mask.apply(scaled_scores(q, k), allowed).topk(r, dim=-1)
         weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
         return (weights if dead is None else weights.masked_fill(dead, 0.0)), indices
 
-    def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Optional[Tensor]:
+    def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Tensor | None:
         if not HAS_SDPA or (q.device.type == "cpu" and (dropout > 0 or _few_queries(q))):
             return None  # with dropout, torch's CPU attention takes its unfused path
         if mask.causal and mask.key_padding is None and mask.bias is None:
@@ -47,7 +45,7 @@ class ExpKernel(Kernel):
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout)
         return out if dead is None else out.masked_fill(dead, 0.0)
 
-    def dropped(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, masks: DropoutMasks) -> Optional[Tensor]:
+    def dropped(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, masks: DropoutMasks) -> Tensor | None:
         if mask.bias is not None and mask.bias.requires_grad:
             return None
         return dropped_attention(q, k, v, mask, masks)

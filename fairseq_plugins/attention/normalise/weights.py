@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def normalise(kappa: Tensor, allowed: Optional[Tensor]) -> Tensor:
+def normalise(kappa: Tensor, allowed: Tensor | None) -> Tensor:
     """``alpha_i = kappa_i / sum_j kappa_j`` over the allowed keys.
 
     Args:

@@ -7,7 +7,6 @@ The two experiments of the paper use two shapes (its released code):
 """
 
 from dataclasses import dataclass, field
-from typing import FrozenSet, List, Optional
 
 import torch
 from torch import Tensor, nn
@@ -34,14 +33,14 @@ class NeuralOptions:
             "choices": tuple(SHAPES),
         },
     )
-    neural_qkv_projections: Optional[str] = field(
+    neural_qkv_projections: str | None = field(
         default=None,
         metadata={"help": "which projections are networks, of q,k,v,out (default: the shape's)"},
     )
     neural_qkv_expansion: float = field(
         default=2.0, metadata={"help": "hidden width of the network, in units of its output width"}
     )
-    neural_qkv_norm: Optional[str] = field(
+    neural_qkv_norm: str | None = field(
         default=None,
         metadata={"help": "norm of the hidden layer: layernorm or none (default: the shape's)"},
     )
@@ -97,7 +96,7 @@ class NeuralProjection(LinearProjection):
         if role not in self.roles:
             return super().build(role, in_features, out_features)
         hidden = max(1, round(self.options.neural_qkv_expansion * out_features))
-        layers: List[nn.Module] = [nn.Linear(in_features, hidden)]
+        layers: list[nn.Module] = [nn.Linear(in_features, hidden)]
         if self.norm == "layernorm":
             layers.append(nn.LayerNorm(hidden))
         layers += [Activation(self.options.neural_qkv_activation), nn.Linear(hidden, out_features)]
@@ -115,7 +114,7 @@ class NeuralProjection(LinearProjection):
                     init_normal(layer)
 
 
-def parse_roles(text: str) -> FrozenSet[str]:
+def parse_roles(text: str) -> frozenset[str]:
     """``"q,k,out"`` -> the set of roles."""
     roles = frozenset(part.strip() for part in text.split(",") if part.strip())
     if not roles or not roles <= set(ROLES):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 import torch
 from fairseq.models.transformer import TransformerModel
@@ -35,7 +36,7 @@ def int8_steps(parameter: Tensor) -> Tensor:
 
 
 #: type of weights -> their steps
-STEPS: Dict[str, Steps] = {
+STEPS: dict[str, Steps] = {
     "float32": float_steps(torch.float32),
     "int8": int8_steps,
     "float16": float_steps(torch.float16),
@@ -52,9 +53,9 @@ def export_ctranslate2(
     source: PathLike,
     target: PathLike,
     dictionary: PathLike,
-    target_dictionary: Optional[PathLike] = None,
+    target_dictionary: PathLike | None = None,
     quantization: str = "float32",
-) -> List[str]:
+) -> list[str]:
     """Write a translation model as one of CTranslate2 with the same logits.
 
     Args:
@@ -102,7 +103,7 @@ class CTranslate2Exporter:
     dictionaries: Sequence[PathLike]
     quantization: str
     #: of the source and of the target language: set by :meth:`write`
-    symbols: Sequence[List[str]] = field(init=False)
+    symbols: Sequence[list[str]] = field(init=False)
 
     @property
     def result(self) -> str:
@@ -112,7 +113,7 @@ class CTranslate2Exporter:
     def steps(self) -> Steps:
         return STEPS[self.quantization]
 
-    def obstacles(self, model: Any) -> List[str]:
+    def obstacles(self, model: Any) -> list[str]:
         if type(model) is not TransformerModel and not isinstance(model, StagedTransformerModel):
             return [f"it is a {self.checkpoint.architecture}: only models of the transformer family can be exported"]
         found = []
@@ -130,7 +131,7 @@ class CTranslate2Exporter:
         fold_weights(weights)
         return without_place(model, weights)
 
-    def write(self, folder: Path) -> List[str]:
+    def write(self, folder: Path) -> list[str]:
         model = building.load(self.checkpoint)
         weights = model.state_dict()
         folded = fold_weights(weights)
@@ -156,9 +157,9 @@ class CTranslate2Exporter:
         return {SCORES: ctranslate2_scores(folder, probe, self.symbols, f"{self.checkpoint.name}: {self.result}")}
 
 
-def _other_attention(model: Any) -> List[str]:
+def _other_attention(model: Any) -> list[str]:
     """A sentence for each choice of a stage that is not CTranslate2's, with the first module that has it."""
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for name, module in model.named_modules():
         if isinstance(module, StagedMultiheadAttention):
             for stage, choice in ((KERNEL, module.kernel), (MIXING, module.mixing)):
@@ -168,7 +169,7 @@ def _other_attention(model: Any) -> List[str]:
     return [f"{name} has {option}, which CTranslate2 does not have" for option, name in found.items()]
 
 
-def _symbols(path: PathLike, rows: int, side: str, source: str) -> List[str]:
+def _symbols(path: PathLike, rows: int, side: str, source: str) -> list[str]:
     """A dictionary's symbols in the order of the embeddings' rows."""
     symbols = list(load_dictionary(path).symbols)
     if len(symbols) != rows:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ def ctranslate2_scores(folder: PathLike, probe: Probe, symbols: Sequence[Sequenc
             [[side[word] for word in row.tolist() if word not in (PAD, EOS)] for row in tokens]
             for side, tokens in zip(symbols, (probe.inputs["src_tokens"], probe.inputs["prev_output_tokens"]))
         )
-        found: List[float] = []
+        found: list[float] = []
         for result in load_translator(folder, device="cpu").score_batch(sources, targets, max_input_length=0):
             found.extend(result.log_probs)
     return torch.tensor(found, dtype=torch.float64)

@@ -16,7 +16,8 @@ counts in the length and never comes first, <unk> may be generated. What differs
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from fairseq_plugins.checkpoints import CheckpointError, PathLike
 
@@ -27,7 +28,7 @@ BEGIN, PAD, END = "<s>", "<pad>", "</s>"
 NO_PENALTY = 1e-9
 
 
-def search_options(beam: int = 5, lenpen: float = 1.0, max_len: int = 200) -> Dict[str, Any]:
+def search_options(beam: int = 5, lenpen: float = 1.0, max_len: int = 200) -> dict[str, Any]:
     """The options of ``Translator.translate_batch`` for fairseq's ``--beam``, ``--lenpen`` and ``--max-len-b``.
 
     Every hypothesis ends with </s>, unless it is cut at ``max_len`` tokens.
@@ -52,7 +53,7 @@ class Translation(NamedTuple):
         cut: whether it ends only because it has the maximum length.
     """
 
-    tokens: List[str]
+    tokens: list[str]
     score: float
     cut: bool
 
@@ -76,7 +77,7 @@ def translate(
     lenpen: float = 1.0,
     max_len: int = 200,
     batch_tokens: int = 4096,
-) -> List[Translation]:
+) -> list[Translation]:
     """The best hypothesis of every sentence, in their order.
 
     Args:

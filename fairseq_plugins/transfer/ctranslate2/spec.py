@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List
+from typing import Any
 
 import numpy as np
 from fairseq.modules import SinusoidalPositionalEmbedding
@@ -80,7 +80,7 @@ def transformer_spec(model: Any, weights: Weights) -> Any:
     return spec
 
 
-def without_place(model: Any, weights: Weights) -> List[str]:
+def without_place(model: Any, weights: Weights) -> list[str]:
     """What :func:`transformer_spec` stops with, if it does."""
     try:
         transformer_spec(model, weights)
@@ -127,7 +127,7 @@ class Parameters:
         self.fill_linear(f"{name}.fc2", spec.ffn.linear_1)
         self.fill_norm(f"{name}.final_layer_norm", spec.ffn.layer_norm)
 
-    def fill_attention(self, name: str, spec: Any, parts: List[List[str]]) -> None:
+    def fill_attention(self, name: str, spec: Any, parts: list[list[str]]) -> None:
         """``parts``: the projections that stand below each other in each of the attention's matrices."""
         for linear, roles in zip(spec.linear, parts):
             linear.weight = np.concatenate([self.take(f"{name}.{role}.weight") for role in roles])

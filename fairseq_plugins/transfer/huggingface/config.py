@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import Any, Collection, Dict, List
+from collections.abc import Collection
+from typing import Any
 
 from fairseq_plugins.checkpoints import CheckpointError
 
@@ -42,7 +43,7 @@ REQUIRED = {
 }
 
 
-def wrong_options(options: Namespace, besides: Collection[str] = ()) -> List[str]:
+def wrong_options(options: Namespace, besides: Collection[str] = ()) -> list[str]:
     """A sentence for each option of a fairseq model, but ``besides``, that Hugging Face's RoBERTa does not have."""
     return [
         f"trained with --{name.replace('_', '-')} {getattr(options, name)}: Hugging Face's RoBERTa has {value} only"
@@ -53,7 +54,7 @@ def wrong_options(options: Namespace, besides: Collection[str] = ()) -> List[str
 
 def to_config(
     options: Namespace, vocabulary: int, positions: int, classes: int, tied: bool, dtype: str
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """``config.json`` of a model.
 
     Args:
@@ -64,7 +65,7 @@ def to_config(
         tied: the masked language model's output matrix is the token embeddings.
         dtype: of the weights, such as ``float32``.
     """
-    config: Dict[str, Any] = {
+    config: dict[str, Any] = {
         "architectures": ["RobertaForSequenceClassification" if classes else "RobertaForMaskedLM"],
         **REQUIRED,
         **{theirs: getattr(options, ours) for ours, theirs in SHARED.items()},
@@ -83,7 +84,7 @@ def to_config(
     return config
 
 
-def to_arguments(config: Dict[str, Any], source: str) -> List[str]:
+def to_arguments(config: dict[str, Any], source: str) -> list[str]:
     """fairseq-train's options for the model that a ``config.json`` describes.
 
     Raises:

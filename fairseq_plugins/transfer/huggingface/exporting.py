@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any
 
 import torch
 
@@ -26,11 +26,11 @@ from .tokenizer import read_dictionary, write_tokenizer
 def export_huggingface(
     source: PathLike,
     target: PathLike,
-    head: Optional[str] = None,
+    head: str | None = None,
     masked_lm: bool = False,
-    dictionary: Optional[PathLike] = None,
-    bpe_dir: Optional[PathLike] = None,
-) -> List[str]:
+    dictionary: PathLike | None = None,
+    bpe_dir: PathLike | None = None,
+) -> list[str]:
     """Write a RoBERTa as ``RobertaForMaskedLM`` or ``RobertaForSequenceClassification``.
 
     Args:
@@ -61,10 +61,10 @@ class RobertaExporter:
     """See :class:`~fairseq_plugins.transfer.exporter.Exporter`; the arguments are :func:`export_huggingface`'s."""
 
     checkpoint: Checkpoint
-    wanted: Optional[str]
+    wanted: str | None
     masked_lm: bool
-    dictionary: Optional[PathLike]
-    bpe_dir: Optional[PathLike]
+    dictionary: PathLike | None
+    bpe_dir: PathLike | None
     #: the head to export, empty for none: set by :meth:`obstacles`
     head: str = field(init=False)
     #: what was written: set by :meth:`write`
@@ -83,7 +83,7 @@ class RobertaExporter:
     def steps(self) -> Steps:
         return steps_of(self.exported)
 
-    def obstacles(self, model: Any) -> List[str]:
+    def obstacles(self, model: Any) -> list[str]:
         if building.family(type(model)) != "roberta":
             return [f"it is a {self.checkpoint.architecture}: only RoBERTa models can be exported"]
         heads = list(model.classification_heads)
@@ -99,7 +99,7 @@ class RobertaExporter:
             found += without_place(weights, len(model.encoder.sentence_encoder.layers), self.head)
         return found
 
-    def write(self, folder: Path) -> List[str]:
+    def write(self, folder: Path) -> list[str]:
         checkpoint, source = self.checkpoint.model_part(), self.checkpoint.name
         notes = _fold(checkpoint)
         model = building.load(checkpoint)
@@ -150,7 +150,7 @@ def to_huggingface(weights: Weights, layers: int, head: str) -> Weights:
     return exported
 
 
-def without_place(weights: Weights, layers: int, head: str) -> List[str]:
+def without_place(weights: Weights, layers: int, head: str) -> list[str]:
     """What Hugging Face's RoBERTa has no place for: parameters, but for the heads that are not exported, and widths."""
     names = correspondence(layers, head)
     left_out = ("encoder.lm_head.", "classification_heads.")
@@ -165,14 +165,14 @@ def without_place(weights: Weights, layers: int, head: str) -> List[str]:
     return found
 
 
-def _fold(checkpoint: Checkpoint) -> List[str]:
+def _fold(checkpoint: Checkpoint) -> list[str]:
     """Fold a model of this plugin; a stock one is ready."""
     if not is_ours(checkpoint.architecture):
         return []
     return [note for note in fold(checkpoint) if "optimizer" not in note]
 
 
-def _wrong_head(heads: List[str], wanted: Optional[str]) -> List[str]:
+def _wrong_head(heads: list[str], wanted: str | None) -> list[str]:
     if wanted is not None and wanted not in heads:
         return [f"no classification head {wanted}; it has {', '.join(heads) or 'none'}"]
     if wanted is None and len(heads) > 1:

@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator
+from typing import Any
 
 from fairseq_plugins.checkpoints import CheckpointError, PathLike, Weights, safe_load
 
@@ -71,7 +72,7 @@ def _read_safetensors(path: Path) -> Weights:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
 
 
-def read_json(path: Path) -> Dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """A JSON file that holds an object.
 
     Raises:

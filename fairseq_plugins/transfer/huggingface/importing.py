@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -22,7 +23,7 @@ from .tokenizer import SPECIAL, dictionary_text, read_dictionary, read_vocabular
 HEAD = "sentence_classification_head"
 
 
-def import_huggingface(source: PathLike, target: PathLike, to: str = "baseline", seed: int = 1) -> List[str]:
+def import_huggingface(source: PathLike, target: PathLike, to: str = "baseline", seed: int = 1) -> list[str]:
     """Write a RoBERTa of ``transformers`` as a checkpoint, with its dictionary and BPE beside.
 
     Hugging Face adds a token-type embedding to every position; with the only type that RoBERTa uses it is the same
@@ -52,7 +53,7 @@ def import_huggingface(source: PathLike, target: PathLike, to: str = "baseline",
     if EMBEDDINGS not in weights:
         raise CheckpointError(f"{folder}: no parameter {EMBEDDINGS} in its weights")
     words = weights[EMBEDDINGS]
-    notes: List[str] = []
+    notes: list[str] = []
     cfg = training_config(arch, to_arguments(config, str(folder / CONFIG)), str(target.parent))
     files = _dictionary_files(folder, words.size(0), notes)
     options = cfg["model"]
@@ -87,7 +88,7 @@ def _check(folder: Path, weights: Weights, checkpoint: Checkpoint, arch: str) ->
     ours.check({name: theirs}, str(folder), result)
 
 
-def _write_beside(target: Path, files: Dict[str, str]) -> None:
+def _write_beside(target: Path, files: dict[str, str]) -> None:
     """Write the dictionary's and the BPE's files, but over no others."""
     for name, content in files.items():
         path = target.with_name(name)
@@ -97,7 +98,7 @@ def _write_beside(target: Path, files: Dict[str, str]) -> None:
         write_whole(target.with_name(name), content.encode("utf-8"))
 
 
-def training_config(arch: str, arguments: Sequence[str], data: str) -> Dict[str, Any]:
+def training_config(arch: str, arguments: Sequence[str], data: str) -> dict[str, Any]:
     """The configuration that a masked-LM training of an architecture would save."""
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
@@ -108,7 +109,7 @@ def training_config(arch: str, arguments: Sequence[str], data: str) -> Dict[str,
     return cfg
 
 
-def _load(model: Any, weights: Weights, folder: Path, notes: List[str]) -> None:
+def _load(model: Any, weights: Weights, folder: Path, notes: list[str]) -> None:
     """Set the model's parameters, and note what was initialised or has no place."""
     head = HEAD if "classifier.out_proj.weight" in weights else ""
     pairs = correspondence(len(model.encoder.sentence_encoder.layers), head)
@@ -137,7 +138,7 @@ def _load(model: Any, weights: Weights, folder: Path, notes: List[str]) -> None:
         notes.append(f"left out, as fairseq's RoBERTa has none: {', '.join(left)}")
 
 
-def _dictionary_files(folder: Path, rows: int, notes: List[str]) -> Dict[str, str]:
+def _dictionary_files(folder: Path, rows: int, notes: list[str]) -> dict[str, str]:
     """File name -> content of the dictionary, and of the BPE if the folder has a tokenizer."""
     vocabulary = read_vocabulary(folder)
     known = folder / "dict.txt"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -27,7 +28,7 @@ TEXT_MODELS = ("source.spm", "target.spm")
 NEVER = -1e4
 
 
-def import_marian(source: PathLike, target: PathLike) -> List[str]:
+def import_marian(source: PathLike, target: PathLike) -> list[str]:
     """Write a ``MarianMTModel`` as a checkpoint of ``transformer_baseline`` that computes the same.
 
     Marian begins a translation with ``<pad>``: here ``<s>`` has that row for the decoder's input and is never
@@ -69,7 +70,7 @@ def import_marian(source: PathLike, target: PathLike) -> List[str]:
     return _notes(config, vocabulary, list(files))
 
 
-def _check(folder: Path, weights: Weights, checkpoint: Checkpoint, rows: List[int]) -> None:
+def _check(folder: Path, weights: Weights, checkpoint: Checkpoint, rows: list[int]) -> None:
     """Check that fairseq computes what transformers computes from a folder, for all symbols but ``<s>``.
 
     ``rows`` has Marian's row for each of ours.
@@ -78,7 +79,7 @@ def _check(folder: Path, weights: Weights, checkpoint: Checkpoint, rows: List[in
     imported = building.load(checkpoint.called(f"{folder}: {result}"))
     probe = probe_of(imported)
 
-    def words(model: Any) -> Dict[str, Tensor]:
+    def words(model: Any) -> dict[str, Tensor]:
         return {LOGITS: outputs(model, probe, f"{folder}: {result}")[LOGITS][:, BOS + 1 :]}
 
     ours = Expected.of(imported, words, steps_of(checkpoint.weights))
@@ -92,7 +93,7 @@ def _check(folder: Path, weights: Weights, checkpoint: Checkpoint, rows: List[in
     ours.check({LOGITS: theirs}, str(folder), result)
 
 
-def training_config(arguments: Sequence[str], data: str) -> Dict[str, Any]:
+def training_config(arguments: Sequence[str], data: str) -> dict[str, Any]:
     """The configuration that a translation training with these model options would save."""
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
@@ -134,7 +135,7 @@ def _given(weights: Weights, name: str, folder: Path) -> Tensor:
     return weights[name]
 
 
-def _write_beside(target: Path, files: Dict[str, bytes]) -> None:
+def _write_beside(target: Path, files: dict[str, bytes]) -> None:
     """Write the dictionary and the SentencePiece models, but over no others."""
     for name, content in files.items():
         path = target.with_name(name)
@@ -144,7 +145,7 @@ def _write_beside(target: Path, files: Dict[str, bytes]) -> None:
         write_whole(target.with_name(name), content)
 
 
-def _notes(config: Dict[str, Any], vocabulary: MarianVocabulary, files: List[str]) -> List[str]:
+def _notes(config: dict[str, Any], vocabulary: MarianVocabulary, files: list[str]) -> list[str]:
     notes = [f"architecture {ARCHITECTURE} of {config['encoder_layers']} + {config['decoder_layers']} layers"]
     if vocabulary.unwritable:
         pieces = f"{len(vocabulary.unwritable)} pieces, such as {vocabulary.unwritable[0]!r}"

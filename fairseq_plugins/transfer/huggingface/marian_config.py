@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any
 
 from fairseq_plugins.checkpoints import CheckpointError
 
@@ -42,7 +42,7 @@ CONVENTIONS = (
 )
 
 
-def to_arguments(config: Dict[str, Any], source: str) -> List[str]:
+def to_arguments(config: dict[str, Any], source: str) -> list[str]:
     """fairseq-train's model options for the model that a ``config.json`` describes.
 
     Raises:

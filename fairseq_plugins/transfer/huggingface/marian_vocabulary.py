@@ -6,7 +6,7 @@ with ``<s>``, a copy of that row.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, NamedTuple
 
 from fairseq_plugins.checkpoints import CheckpointError
 
@@ -24,16 +24,16 @@ class MarianVocabulary(NamedTuple):
         unwritable: pieces that cannot stand in fairseq's text, and are ``<unk>`` there.
     """
 
-    symbols: List[str]
-    rows: List[int]
-    unwritable: List[str]
+    symbols: list[str]
+    rows: list[int]
+    unwritable: list[str]
 
     def dictionary(self) -> str:
         """The ``dict.txt``."""
         return dictionary_text(self.symbols)
 
 
-def marian_vocabulary(pieces: Dict[str, int], config: Dict[str, Any], size: int, source: str) -> MarianVocabulary:
+def marian_vocabulary(pieces: dict[str, int], config: dict[str, Any], size: int, source: str) -> MarianVocabulary:
     """The dictionary of a model with ``size`` rows.
 
     A row without a piece, or whose piece fairseq's text cannot carry (white space in it, or a name that fairseq has for

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Dict
 
 from fairseq_plugins.checkpoints import Weights
 
@@ -38,7 +37,7 @@ CLASSIFIER = {
 TOKEN_TYPES = "roberta.embeddings.token_type_embeddings.weight"
 
 
-def correspondence(layers: int, head: str = "") -> Dict[str, str]:
+def correspondence(layers: int, head: str = "") -> dict[str, str]:
     """fairseq's parameters -> Hugging Face's, of a classifier if ``head`` names one and of a masked LM otherwise."""
     inner = {
         f"encoder.sentence_encoder.layers.{n}.{ours}": f"roberta.encoder.layer.{n}.{theirs}"
@@ -46,7 +45,7 @@ def correspondence(layers: int, head: str = "") -> Dict[str, str]:
         for ours, theirs in LAYER.items()
     }
     outer = {ours.format(head=head): theirs for ours, theirs in (CLASSIFIER if head else MASKED_LM).items()}
-    pairs: Dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for ours, theirs in {**MODEL, **inner, **outer}.items():
         single = ours.endswith((".weight", ".bias"))
         pairs.update({ours: theirs} if single else {f"{ours}.{k}": f"{theirs}.{k}" for k in ("weight", "bias")})

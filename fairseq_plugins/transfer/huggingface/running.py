@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any
 
 from torch import Tensor
 
@@ -33,7 +34,7 @@ def transformers_package() -> Any:
     return transformers
 
 
-def load(folder: Path, kind: str, name: str, weights: Optional[Weights] = None) -> Any:
+def load(folder: Path, kind: str, name: str, weights: Weights | None = None) -> Any:
     """The model of a folder, in evaluation mode and float64.
 
     Args:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, NamedTuple
 
 from fairseq_plugins.byte_bpe import ENCODER, MERGES
 from fairseq_plugins.checkpoints import CheckpointError, PathLike
@@ -28,11 +29,11 @@ PADDING = re.compile(r"madeupword\d+")
 class Vocabulary(NamedTuple):
     """A BPE with rows: token -> row, and the merges, best first."""
 
-    rows: Dict[str, int]
-    merges: List[Tuple[str, str]]
+    rows: dict[str, int]
+    merges: list[tuple[str, str]]
 
 
-def read_dictionary(path: PathLike, rows: int) -> List[str]:
+def read_dictionary(path: PathLike, rows: int) -> list[str]:
     """The symbols of a ``dict.txt`` in the order of their rows, the special ones and ``<mask>`` included.
 
     Raises:
@@ -65,7 +66,7 @@ def write_tokenizer(folder: Path, bpe_dir: PathLike, symbols: Sequence[str], pos
     lines = ["#version: 0.2", *(" ".join(pair) for pair in vocabulary.merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     names = {"bos": "<s>", "eos": "</s>", "unk": "<unk>", "sep": "</s>", "pad": "<pad>", "cls": "<s>"}
-    special: Dict[str, Any] = {f"{role}_token": token for role, token in names.items()}
+    special: dict[str, Any] = {f"{role}_token": token for role, token in names.items()}
     mask = {"content": MASK, "lstrip": True, "normalized": False, "rstrip": False, "single_word": False}
     write_json({**special, "mask_token": mask}, folder / "special_tokens_map.json")
     settings = {
@@ -117,7 +118,7 @@ def _whole_tokenizer(vocabulary: Vocabulary) -> str:
     return made.to_str(pretty=True)
 
 
-def read_vocabulary(folder: Path) -> Optional[Vocabulary]:
+def read_vocabulary(folder: Path) -> Vocabulary | None:
     """The BPE of a folder, from ``vocab.json`` and ``merges.txt`` or from ``tokenizer.json``; None if it has neither.
 
     Raises:
@@ -144,7 +145,7 @@ def read_vocabulary(folder: Path) -> Optional[Vocabulary]:
     return found
 
 
-def to_fairseq(vocabulary: Vocabulary, symbols: Optional[Sequence[str]] = None) -> Dict[str, str]:
+def to_fairseq(vocabulary: Vocabulary, symbols: Sequence[str] | None = None) -> dict[str, str]:
     """File name -> content of ``dict.txt``, ``encoder.json`` and ``vocab.bpe`` for a Hugging Face vocabulary.
 
     Args:
@@ -171,7 +172,7 @@ def dictionary_text(names: Sequence[str]) -> str:
     return "".join(f"{name} 1\n" for name in names)
 
 
-def read_merges(path: Path) -> List[Tuple[str, str]]:
+def read_merges(path: Path) -> list[tuple[str, str]]:
     """The pairs of a ``vocab.bpe`` or ``merges.txt``, best first.
 
     Raises:
