@@ -46,5 +46,5 @@ generate_corpus() {
 parse_options "$@"
 use_python
 prepare_start sacremoses subword-nmt fairseq-preprocess
-stage raw raw "seed=$TOY_SEED $TRAIN $VALID $TEST" generate_corpus "$ROOT/fairseq_plugins/toy.py"
+stage raw raw "seed=$TOY_SEED $TRAIN $VALID $TEST" generate_corpus "$ROOT/fairseq_plugins/text/toy.py"
 text_stages

@@ -15,8 +15,8 @@ try:
 except ImportError as error:
     sys.exit(f"random_huggingface.py: error: no package {error.name}; run: pip install 'fairseq_plugins[huggingface]'")
 
-from fairseq_plugins import byte_bpe
-from fairseq_plugins.toy import generate
+from fairseq_plugins.text import byte_bpe
+from fairseq_plugins.text.toy import generate
 from fairseq_plugins.transfer.huggingface.files import whole_folder
 from fairseq_plugins.transfer.huggingface.tokenizer import MASK, SPECIAL
 

@@ -29,28 +29,33 @@ torch.set_num_threads(1)  # whatever fresh processes have: with OpenMP's threads
 tqdm.tqdm.monitor_interval = 0  # its thread could hold a lock when a test forks
 
 
-#: files whose tests run whole pipelines, train, or start many processes: what scripts/test.sh --fast leaves out
+#: folder -> files whose tests run whole pipelines, train, or start many processes: what scripts/test.sh --fast omits
 SLOW = {
-    *("against_stock/test_against_stock.py", "analysis/test_analyse_attention.py", "benchmark/test_benchmark.py"),
-    *("benchmark/test_generation.py", "benchmark/test_startup.py", "compat/test_contracts.py"),
-    *("compat/test_context_window.py", "compat/test_left_out.py", "compat/test_levenshtein.py"),
-    *("compat/test_lines.py", "compat/test_user_dir.py", "compat/test_workers.py"),
-    *("criterions/test_fused_in_processes.py", "criterions/test_fused_training.py", "glue/test_glue_evaluate.py"),
-    *("glue/test_glue_scripts.py", "models/test_guided_alignment.py", "models/test_monte_carlo_dropout.py"),
-    *("compat/test_layer_pruning.py", "models/test_pruned_roberta.py", "models/test_transformer_lm.py"),
-    *("parsing/test_parsing_scripts.py", "test_compat.py", "test_fairseq_commands.py", "test_front_door.py"),
-    *("test_mixing_recipes.py", "test_opus_mt_recipe.py", "test_override_attention.py", "test_pipeline.py"),
-    *("test_plan.py", "test_prepare_iwslt14.py", "test_prepare_scripts.py", "test_prepare_wikitext.py"),
-    *("test_prepare_wmt14.py", "test_preset.py", "test_pretrain_recipes.py", "test_readme.py", "test_recipes.py"),
-    *("test_scale.py", "test_setup.py", "test_slurm.py", "test_text_of_scripts.py", "test_toy_corpus.py"),
-    *("test_transformer_recipes.py", "transfer/test_ctranslate2.py", "transfer/test_huggingface.py"),
-    *("transfer/test_marian.py", "transfer/test_probe.py", "transfer/test_warm_start.py"),
+    "against_stock": "against_stock",
+    "analysis": "analyse_attention",
+    "benchmark": "benchmark generation startup",
+    "checkpoints": "override_attention",
+    "compat": "compat context_window contracts layer_pruning left_out levenshtein lines user_dir workers",
+    "criterions": "fused_in_processes fused_training",
+    "docs": "readme",
+    "examples": "mixing_recipes opus_mt_recipe pretrain_recipes recipes transformer_recipes",
+    "glue": "glue_evaluate glue_scripts",
+    "models": "fairseq_commands guided_alignment monte_carlo_dropout pruned_roberta transformer_lm",
+    "parsing": "parsing_scripts",
+    "scripts": "pipeline plan prepare_iwslt14 prepare_scripts prepare_wikitext prepare_wmt14 preset scale setup slurm "
+    "text_of_scripts",
+    "": "front_door",
+    "text": "toy_corpus",
+    "transfer": "ctranslate2 huggingface marian probe warm_start",
 }
 
 
 def pytest_collection_modifyitems(items):
+    slow = {ROOT / "tests" / folder / f"test_{name}.py" for folder, names in SLOW.items() for name in names.split()}
+    gone = [str(path) for path in slow if not path.is_file()]
+    assert not gone, f"SLOW names files that are not there: {gone}"
     for item in items:
-        if item.path.relative_to(ROOT / "tests").as_posix() in SLOW:
+        if item.path in slow:
             item.add_marker("slow")
 
 

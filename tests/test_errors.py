@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support.hostile import Hostile
+from hostile import Hostile
 
 from fairseq_plugins import cli
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.report.plots import new_figure, save
 from fairseq_plugins.report.tables import as_csv
 from fairseq_plugins.report.tables import markdown as table_of
+from fairseq_plugins.runtime.durable import write_whole
 
 from .evaluate import perplexity
 from .sweep import DENSE, mean_error

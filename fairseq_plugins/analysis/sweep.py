@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fairseq_plugins.attention.stages import Mixing
-from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.errors import UserError
+from fairseq_plugins.runtime.durable import write_whole
 
 from .evaluate import Evaluation
 from .measure import ErrorOfMixing, Place, Weights, build_mixing, mixed, places

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 import torch
 
-from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.report.plots import new_figure, save
 from fairseq_plugins.report.tables import as_csv
 from fairseq_plugins.report.tables import markdown as table_of
+from fairseq_plugins.runtime.durable import write_whole
 
 from . import generation
 from . import training as updates

@@ -16,8 +16,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from fairseq_plugins.byte_bpe import ByteBPE, dictionary, encode_lines, read_lines
-from fairseq_plugins.corpus import CorpusError, whole_files, write_whole
+from fairseq_plugins.lines import CorpusError
+from fairseq_plugins.runtime.durable import whole_files, write_whole
+from fairseq_plugins.text.byte_bpe import ByteBPE, dictionary, encode_lines, read_lines
 
 #: lines between two lines of progress
 REPORT = 250_000

@@ -16,9 +16,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from fairseq_plugins.byte_bpe import read_lines
-from fairseq_plugins.corpus import CorpusError, write_whole
 from fairseq_plugins.dictionary import read_entries
+from fairseq_plugins.lines import CorpusError
+from fairseq_plugins.runtime.durable import write_whole
+from fairseq_plugins.text.byte_bpe import read_lines
 
 UNK = "<unk>"
 

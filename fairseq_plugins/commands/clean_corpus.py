@@ -16,16 +16,10 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from fairseq_plugins.corpus import (
-    CleaningReport,
-    CorpusError,
-    HeldOut,
-    aligned,
-    stream_clean,
-    stream_corpus,
-    whole_files,
-    write_whole,
-)
+from fairseq_plugins.lines import CorpusError
+from fairseq_plugins.runtime.durable import whole_files, write_whole
+from fairseq_plugins.text.cleaning import CleaningReport, HeldOut, aligned, stream_clean
+from fairseq_plugins.text.reading import stream_corpus
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
-from fairseq_plugins.byte_bpe import BYTES, ENCODER, MERGES, learn, read_lines, write_model
+from fairseq_plugins.text.byte_bpe import BYTES, ENCODER, MERGES, learn, read_lines, write_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

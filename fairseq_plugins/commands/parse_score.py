@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.parsing.score import describe, score_sequences, score_trees
 from fairseq_plugins.parsing.trees import bracketed
+from fairseq_plugins.runtime.durable import write_whole
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -22,7 +22,10 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
-from fairseq_plugins.corpus import LAYOUTS, CorpusError, aligned, stream_corpus, whole_files
+from fairseq_plugins.lines import CorpusError
+from fairseq_plugins.runtime.durable import whole_files
+from fairseq_plugins.text.cleaning import aligned
+from fairseq_plugins.text.reading import LAYOUTS, stream_corpus
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,8 +13,8 @@ import re
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.lines import read_lines
+from fairseq_plugins.runtime.durable import write_whole
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -14,8 +14,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from fairseq_plugins.corpus import CorpusError, write_whole
-from fairseq_plugins.toy import generate
+from fairseq_plugins.lines import CorpusError
+from fairseq_plugins.runtime.durable import write_whole
+from fairseq_plugins.text.toy import generate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

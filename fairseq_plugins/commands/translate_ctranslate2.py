@@ -41,7 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from fairseq.data.data_utils import post_process
 
-    from fairseq_plugins.byte_bpe import read_lines
+    from fairseq_plugins.text.byte_bpe import read_lines
     from fairseq_plugins.transfer.ctranslate2.search import load_translator, translate
 
     sentences = [line.split() for line in read_lines(args.source)]

@@ -18,10 +18,11 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from fairseq_plugins.corpus import CorpusError, write_whole
+from fairseq_plugins.lines import CorpusError
 from fairseq_plugins.parsing.linearise import linearise
 from fairseq_plugins.parsing.treebank import read_treebank
 from fairseq_plugins.parsing.trees import bracketed, words
+from fairseq_plugins.runtime.durable import write_whole
 
 SMOKE_TREES = {"train": 200, "valid": 30, "test": 30}
 

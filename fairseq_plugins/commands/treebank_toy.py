@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.parsing import toy
+from fairseq_plugins.runtime.durable import write_whole
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -17,10 +17,9 @@ from typing import Any
 import torch
 from fairseq.data import Dictionary, indexed_dataset
 
-from fairseq_plugins.byte_bpe import encode_lines
-from fairseq_plugins.corpus import CorpusError
 from fairseq_plugins.dictionary import load_dictionary
-from fairseq_plugins.lines import PathLike
+from fairseq_plugins.lines import CorpusError, PathLike
+from fairseq_plugins.text.byte_bpe import encode_lines
 
 from .readers import Example, find_file, read_examples
 from .tasks import STS_B_RANGE, Task

@@ -10,10 +10,10 @@ import torch
 from fairseq import checkpoint_utils, utils
 
 import fairseq_plugins.models  # noqa: F401  first: its repairs and registration
-from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.left_out import LeftOut
 from fairseq_plugins.lines import PathLike
+from fairseq_plugins.runtime.durable import write_whole
 
 from .metrics import Label, score
 from .tasks import STS_B_RANGE, Task, find_task

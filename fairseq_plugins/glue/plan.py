@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fairseq_plugins.corpus import CorpusError, write_whole
-from fairseq_plugins.lines import PathLike
+from fairseq_plugins.lines import CorpusError, PathLike
+from fairseq_plugins.runtime.durable import write_whole
 
 from .pretrained import Pretrained
 from .tasks import TASKS, Task, find_task

@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from fairseq_plugins.corpus import CorpusError, decode_lines, read_bytes
-from fairseq_plugins.lines import PathLike
+from fairseq_plugins.lines import CorpusError, PathLike
+from fairseq_plugins.text.reading import decode_lines, read_bytes
 
 from .tasks import STS_B_RANGE, Task
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
 
-from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.lines import PathLike
+from fairseq_plugins.runtime.durable import write_whole
 
 ROWS = {"train": 30, "dev": 12}
 _NOUNS = ("dog", "child", "bird", "teacher", "farmer", "cat")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fairseq_plugins.corpus import CorpusError, PathLike
+from fairseq_plugins.lines import CorpusError, PathLike
 
 from .linearise import simplify
 from .trees import Tree, read_trees

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from fairseq_plugins.corpus import CorpusError, PathLike, decode_lines, read_bytes
+from fairseq_plugins.lines import CorpusError, PathLike
+from fairseq_plugins.text.reading import decode_lines, read_bytes
 
 #: the label of the outermost bracket, which the treebank leaves empty
 TOP = "TOP"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from fairseq_plugins.corpus import write_whole
+from fairseq_plugins.runtime.durable import write_whole
 
 
 def add_output_arguments(parser: argparse.ArgumentParser, everything: str, lines: str, picture: str) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fairseq_plugins.corpus import write_whole
 from fairseq_plugins.lines import PathLike
+from fairseq_plugins.runtime.durable import write_whole
 
 
 def new_figure(*args: Any, **kwargs: Any) -> tuple[Any, Any]:

@@ -9,6 +9,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
+from fairseq_plugins.errors import UserError
+from fairseq_plugins.lines import PathLike
+
 #: what the system says when there is no room: the disk is full, the quota used up, the file too large
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -71,6 +74,27 @@ def replacing(path: str) -> Iterator[BinaryIO]:
             f"{free / 1e6:.1f} MB are free now; earlier checkpoints are untouched: make room (or keep fewer of them) "
             "and go on from the last"
         ) from error
+
+
+@contextlib.contextmanager
+def whole_files(names: Sequence[PathLike]) -> Iterator[list[BinaryIO]]:
+    """:func:`whole` for files that a user has named.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    try:
+        with whole(list(map(str, names)), f".{os.getpid()}.part") as files:
+            yield files
+    except OSError as error:
+        listed = ", ".join(map(str, names))
+        raise UserError(f"{listed}: cannot be written ({error.strerror}); check folder and free space") from None
+
+
+def write_whole(name: PathLike, data: bytes) -> None:
+    """Write a file so that it exists whole or not at all."""
+    with whole_files([name]) as (file,):
+        file.write(data)
 
 
 def copy_durably(source: str, target: str) -> str:

@@ -31,7 +31,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PLUGIN = HERE.parent.parent / "fairseq_plugins"
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from settings import COMMON, DEFAULTS, GENERATIONS, KINDS, LONG_WAY, MODELS, REPAIRED, SUITE, TRAININGS  # noqa: E402

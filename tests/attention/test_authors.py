@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from authors import AUTHORS, load_authors_attention
 
 from fairseq_plugins.attention import CAUSAL
-from fairseq_plugins.interop import AUTHORS, load_authors_attention
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from argparse import Namespace
 
 import pytest
 import torch
-from support.precision import half_products
+from precision import half_products
 
 from fairseq_plugins.attention import AttentionConfig
 from fairseq_plugins.attention.masks import AttentionMask

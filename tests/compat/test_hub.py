@@ -11,7 +11,7 @@ from fairseq.data.encoders.gpt2_bpe import GPT2BPEConfig
 from fairseq.models.transformer import TransformerModel
 from fairseq.models.transformer_lm import TransformerLanguageModel
 
-from fairseq_plugins import byte_bpe
+from fairseq_plugins.text import byte_bpe
 
 LONG = "w3 " * 40
 URL = "https://files.example/encoder.json"

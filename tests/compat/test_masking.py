@@ -11,7 +11,7 @@ from fairseq.models.roberta import RobertaModel
 from fairseq_cli import preprocess
 from running import forked
 
-from fairseq_plugins import byte_bpe
+from fairseq_plugins.text import byte_bpe
 
 TEXT = ["hello worldly hello", "another sentence of uncommonly lengthy words", "hello sentence, worldly words"] * 8
 MODEL = "--encoder-layers 1 --encoder-embed-dim 16 --encoder-ffn-embed-dim 16 --encoder-attention-heads 2"

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_loss
-from support.precision import half_products
+from precision import half_products
 
 from fairseq_plugins.criterions import linear_cross_entropy as module
 from fairseq_plugins.criterions.linear_cross_entropy import default_chunk_size, linear_cross_entropy

@@ -10,11 +10,11 @@ from fairseq.tasks.sentence_prediction import SentencePredictionConfig, Sentence
 from running import forked
 
 from fairseq_plugins import cli
-from fairseq_plugins.corpus import CorpusError
 from fairseq_plugins.glue import binarise
 from fairseq_plugins.glue.binarise import prepare_task, truncate
 from fairseq_plugins.glue.readers import find_file, read_examples
 from fairseq_plugins.glue.tasks import TASKS
+from fairseq_plugins.lines import CorpusError
 
 
 def fairseq_task(data, regression=False):

@@ -16,9 +16,9 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from fairseq_plugins import cli
 from fairseq_plugins.checkpoints import CheckpointError
 from fairseq_plugins.checkpoints.safe_load import load_checkpoint
-from fairseq_plugins.corpus import CorpusError
 from fairseq_plugins.glue.plan import Settings, keep_settings, plan
 from fairseq_plugins.glue.pretrained import Pretrained
+from fairseq_plugins.lines import CorpusError
 
 SIZES = ("--encoder-layers", "3", "--encoder-embed-dim", "24", "--encoder-attention-heads", "4")
 #: architecture -> options of its pretraining that are not its own

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from glue_files import TEXTS, write_mnli, write_tsv
 
-from fairseq_plugins.corpus import CorpusError
 from fairseq_plugins.glue.readers import find_file, read_examples
 from fairseq_plugins.glue.tasks import DEV_SETS, TASKS
+from fairseq_plugins.lines import CorpusError
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "glue"
 #: rows of train and dev as the data's own README counts them

@@ -187,7 +187,7 @@ def reloaded(tmp_path_factory, root):
             torch.save((model.state_dict(), run(model)[0]), folder / f"{case}.pt")
     program = f"""
 import sys, torch
-sys.path[:0] = [{str(root)!r}, {str(root / "tests")!r}]
+sys.path[:0] = [{str(root)!r}, {str(root / "tests" / "support")!r}]
 import fairseq_plugins.models
 from builders import build, run
 for case in sys.argv[1:]:

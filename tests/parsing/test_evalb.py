@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nltk
 import pytest
-from test_trees import as_nltk, read
+from treebank_files import as_nltk, read
 
 from fairseq_plugins.parsing.evalb import COLLINS, Counts, Parameters, count, evaluate, summarise
 from fairseq_plugins.parsing.linearise import linearise, simplify

@@ -1,7 +1,7 @@
 """Trees as sequences and back, exactly."""
 
 import pytest
-from test_trees import QUIRKS, read
+from treebank_files import QUIRKS, read
 
 from fairseq_plugins.parsing.linearise import category, delinearise, delinearise_all, linearise, linearise_all, simplify
 from fairseq_plugins.parsing.toy import generate

@@ -8,7 +8,7 @@ import pytest
 from fairseq import options
 from fairseq.data import Dictionary
 from pipeline_tools import script, snapshot
-from test_treebank import command, write
+from treebank_files import command, write
 
 from fairseq_plugins.commands import parse_score
 from fairseq_plugins.parsing.linearise import linearise, simplify

@@ -1,12 +1,10 @@
 """Where the trees lie and how they are split; the toy treebank; and the command that writes them as text."""
 
-import gzip
-
 import pytest
+from treebank_files import command, write
 
-from fairseq_plugins import cli
 from fairseq_plugins.commands import treebank_prepare, treebank_toy
-from fairseq_plugins.corpus import CorpusError
+from fairseq_plugins.lines import CorpusError
 from fairseq_plugins.parsing.linearise import delinearise, simplify
 from fairseq_plugins.parsing.toy import generate, layout
 from fairseq_plugins.parsing.treebank import read_treebank
@@ -14,16 +12,6 @@ from fairseq_plugins.parsing.trees import Tree, leaves, read_tree_lines, read_tr
 
 TREES = generate(1, 60)
 SIMPLE = [simplify(tree) for tree in TREES]
-
-
-def write(path, trees, compress=False):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "\n".join(map(layout, trees)).encode()
-    path.write_bytes(gzip.compress(text) if compress else text)
-
-
-def command(module, *words):
-    return cli.main([module.__name__.rpartition(".")[2].replace("_", "-"), *map(str, words)])
 
 
 def write_sections(folder, pattern, sections):

@@ -4,8 +4,9 @@ import gzip
 
 import nltk
 import pytest
+from treebank_files import QUIRKS, as_nltk, read
 
-from fairseq_plugins.corpus import CorpusError
+from fairseq_plugins.lines import CorpusError
 from fairseq_plugins.parsing.toy import generate, layout
 from fairseq_plugins.parsing.trees import (
     CLOSE,
@@ -14,34 +15,11 @@ from fairseq_plugins.parsing.trees import (
     Tree,
     bracketed,
     leaves,
-    parse,
     read_tree_lines,
     read_trees,
     walk,
     words,
 )
-
-QUIRKS = r"""
-( (S
-    (NP-SBJ-1
-      (NP (NNP Mr.) (NNP S&P) )
-      (PRN (-LRB- -LRB-) (NP (CD 1\/2) (NN %)) (-RRB- -RRB-)))
-    (VP (VBD gave)
-      (NP=2 (-NONE- *T*-1) )
-      (PRT|ADVP (RP up) ) (SBAR (-NONE- 0) (S (-NONE- *?*))))
-    (. .) ))
-( (NP (NP (NP (NN oil) ) )) )( (FRAG (: --) (`` ``) ('' '')) )
-(TOP (S (NNP Yes)))
-"""
-
-
-def read(text):
-    return list(parse(text.split("\n"), "some.mrg"))
-
-
-def as_nltk(tree):
-    """The same tree of NLTK's."""
-    return nltk.Tree(tree.label, [tree.word] if tree.word else [as_nltk(child) for child in tree.children])
 
 
 def test_quirks():

@@ -1,4 +1,4 @@
-"""A plugin of pytest (``-p support.no_fairseq``): whoever imports fairseq gets an ImportError."""
+"""A plugin of pytest (``-p no_fairseq``): whoever imports fairseq gets an ImportError."""
 
 import sys
 

@@ -16,11 +16,12 @@ from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
 from fairseq.data.encoders.gpt2_bpe import GPT2BPE, GPT2BPEConfig
 from fairseq.models.roberta import RobertaModel
+from hostile import Hostile
 from running import forked
-from support.hostile import Hostile
 
-from fairseq_plugins import byte_bpe, cli
+from fairseq_plugins import cli
 from fairseq_plugins.checkpoints import safe_load
+from fairseq_plugins.text import byte_bpe
 
 transformers = pytest.importorskip("transformers")
 safetensors = pytest.importorskip("safetensors.torch")

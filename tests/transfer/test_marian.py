@@ -18,7 +18,7 @@ from fairseq_plugins import cli
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.checkpoints import Checkpoint, building, safe_load
 from fairseq_plugins.models.conventions import MarianPositionalEmbedding
-from fairseq_plugins.toy import generate
+from fairseq_plugins.text.toy import generate
 
 transformers = pytest.importorskip("transformers")
 safetensors = pytest.importorskip("safetensors.torch")

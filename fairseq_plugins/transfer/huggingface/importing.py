@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, Weights, building
 from fairseq_plugins.checkpoints.probe import FEATURES, LOGITS, Expected, of_head, outputs, probe_of, steps_of
-from fairseq_plugins.corpus import write_whole
+from fairseq_plugins.runtime.durable import write_whole
 
 from .config import to_arguments
 from .files import CONFIG, is_pickle, read_json, read_weights

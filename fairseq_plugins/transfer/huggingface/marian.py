@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, Weights, building
 from fairseq_plugins.checkpoints.probe import BOS, LOGITS, PAD, Expected, outputs, padded, probe_of, steps_of
-from fairseq_plugins.corpus import write_whole
+from fairseq_plugins.runtime.durable import write_whole
 
 from .files import CONFIG, is_pickle, read_json, read_weights
 from .marian_config import to_arguments

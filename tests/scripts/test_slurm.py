@@ -6,10 +6,9 @@ import sys
 import time
 
 import pytest
-from pipeline_tools import ROOT
+from pipeline_tools import ROOT, newest_updates
+from several_processes import UPDATES, assert_equal_parameters, command, finish, start
 from slurm_cluster import cluster, missing
-from test_pipeline import data, newest_updates  # noqa: F401  data is a fixture
-from test_scale import UPDATES, assert_equal_parameters, command, finish, start
 
 SCRIPTS = ["scripts/slurm/train.sbatch", "scripts/slurm/sweep.sbatch"]
 
@@ -70,7 +69,7 @@ def test_slurm_accepts(slurm, name):
     assert "to start at" in slurm("sbatch", "--test-only", "--nodes", 2, name, "scripts/train.sh")
 
 
-def test_a_job_on_two_nodes_is_told_to_stop_and_comes_back(slurm, data, tmp_path):  # noqa: F811
+def test_a_job_on_two_nodes_is_told_to_stop_and_comes_back(slurm, data, tmp_path):
     """What Slurm does before the time limit: the job saves, goes back to the queue, and ends as if undisturbed."""
     save_dir, output = tmp_path / "run", tmp_path / "out.txt"
     words = [str(word) for word in command(data, save_dir, 1)][2:]
@@ -94,7 +93,7 @@ def test_a_job_on_two_nodes_is_told_to_stop_and_comes_back(slurm, data, tmp_path
     assert_equal_parameters(tmp_path / "one", save_dir, tolerance=1e-4)
 
 
-def test_a_cancelled_job_saves_and_stays_away(slurm, data, tmp_path):  # noqa: F811
+def test_a_cancelled_job_saves_and_stays_away(slurm, data, tmp_path):
     save_dir, output = tmp_path / "run", tmp_path / "out.txt"
     words = [str(word) for word in command(data, save_dir, 1)][2:]
     words[words.index("--max-update") + 1] = "100000"  # it has not ended of itself when it is cancelled

@@ -4,8 +4,8 @@ import hashlib
 import shutil
 
 import pytest
+from preparation import prepare, refused, succeeded, tree
 from releases import iwslt14, pack, write_unpacked
-from test_prepare_scripts import prepare, refused, succeeded, tree
 
 SMALL = ("--bpe", 90)
 PARTS = ("TED.dev2010", "TEDX.dev2012", "TED.tst2010", "TED.tst2011", "TED.tst2012")

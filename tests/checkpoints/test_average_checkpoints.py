@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from builders import masked_lm_task
-from support.hostile import Hostile
+from hostile import Hostile
 
 from fairseq_plugins import cli
 from fairseq_plugins.checkpoints import safe_load

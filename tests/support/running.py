@@ -11,7 +11,7 @@ import time
 import traceback
 from pathlib import Path
 
-from support.zygote import quick_python
+from zygote import quick_python
 
 #: options that make a translation model small enough for a test
 SIZES = [

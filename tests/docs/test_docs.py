@@ -14,17 +14,17 @@ import fairseq
 import pytest
 import torch
 from builders import batch, build
+from documents import blocks, commands
 from fairseq import options
 from pipeline_tools import benchmark_script
 from running import SIZES, forked
 from running import fairseq as fresh
-from support.documents import blocks, commands
 
 from fairseq_plugins import cli
 from fairseq_plugins.attention import AttentionConfig, stages
 from fairseq_plugins.attention import __all__ as public_names
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     str(path.relative_to(ROOT))
     for pattern in ("*.md", "docs/*.md", "examples/*/README.md")

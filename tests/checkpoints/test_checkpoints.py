@@ -11,7 +11,7 @@ import pytest
 import tiny_training
 import torch
 from fairseq import checkpoint_utils
-from support.hostile import Hostile
+from hostile import Hostile
 
 from fairseq_plugins import cli
 from fairseq_plugins.checkpoints import CheckpointError, safe_load

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SETUP = ROOT / "scripts" / "setup.sh"
 WHEELHOUSE = ROOT / "scripts" / "build_wheelhouse.sh"
 INSPECT = ROOT / "scripts" / "inspect_env.py"

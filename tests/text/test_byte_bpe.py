@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pipeline_tools import ROOT, sentences
 
-from fairseq_plugins import byte_bpe
-from fairseq_plugins.byte_bpe import ByteBPE
 from fairseq_plugins.cli import main
+from fairseq_plugins.text import byte_bpe
+from fairseq_plugins.text.byte_bpe import ByteBPE
 
 tokenizers = pytest.importorskip("tokenizers")
 

@@ -14,32 +14,20 @@ import time
 import pytest
 import torch
 from fairseq import checkpoint_utils, options
-from pipeline_tools import ROOT, environment, script, sentences, snapshot, write_pair
-
-ARCH = "transformer_neuralqkv_tiny"
-TINY = [
-    *("--encoder-layers", "1", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "16"),
-    *("--decoder-layers", "1", "--decoder-embed-dim", "16", "--decoder-ffn-embed-dim", "16"),
-    *("--share-all-embeddings", "--lr", "0.01", "--warmup-updates", "5", "--dropout", "0.1"),
-]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """A folder with a space in its name: raw/ and the bin/ that fairseq-preprocess makes of it."""
-    folder = tmp_path_factory.mktemp("some data")
-    for seed, (subset, count) in enumerate((("train", 400), ("valid", 30), ("test", 41))):
-        write_pair(folder / "raw" / subset, sentences(count, seed))
-    prefixes = [word for s in ("train", "valid", "test") for word in (f"--{s}pref", folder / "raw" / s)]
-    command = [sys.executable, "-m", "fairseq_cli.preprocess", "-s", "de", "-t", "en", "--joined-dictionary"]
-    command += [*map(str, prefixes), "--destdir", str(folder / "bin")]
-    subprocess.run(command, check=True, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
-    return folder
-
-
-def train_arguments(data, save_dir, updates=24):
-    options = ["--arch", ARCH, "--save-dir", save_dir, "--cpu", "--max-update", updates, "--max-tokens", 200]
-    return [data / "bin", *options, "--save-every", 4, "--log-interval", 1]
+from pipeline_tools import (
+    ARCH,
+    ROOT,
+    TINY,
+    environment,
+    newest_updates,
+    parameters,
+    script,
+    sentences,
+    snapshot,
+    train_arguments,
+    wait_for,
+    write_pair,
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,25 +36,6 @@ def undisturbed(data, tmp_path_factory):
     save_dir = tmp_path_factory.mktemp("runs") / "plain run"
     output = script("scripts/train.sh", *train_arguments(data, save_dir), "--", *TINY)
     return save_dir, output
-
-
-def parameters(path):
-    model = checkpoint_utils.load_checkpoint_to_cpu(str(path))["model"]
-    # fairseq keeps a buffer of uninitialised memory, which only carries a type
-    return {name: value for name, value in model.items() if not name.endswith("_float_tensor")}
-
-
-def newest_updates(save_dir):
-    state = checkpoint_utils.load_checkpoint_to_cpu(str(save_dir / "checkpoint_last.pt"))
-    return state["optimizer_history"][-1]["num_updates"]
-
-
-def wait_for(path, process, limit=120):
-    deadline = time.monotonic() + limit
-    while not path.exists():
-        assert process.poll() is None, f"ended with {process.returncode} before {path} was there"
-        assert time.monotonic() < deadline, f"no {path} after {limit} s"
-        time.sleep(0.02)
 
 
 def test_progress_says_how_far_and_how_long(undisturbed):

@@ -35,7 +35,7 @@ from fairseq_plugins.checkpoints import safe_load
 from fairseq_plugins.checkpoints.safe_load import TRUST_VARIABLE, UntrustedCheckpointError
 from fairseq_plugins.compat.encoder_layer import DUPLICATE_PARAMETERS
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def run_stock(*arguments, **kwargs):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .attention import AttentionConfig, StagedMultiheadAttention
+from fairseq_plugins.attention import AttentionConfig, StagedMultiheadAttention
 
 #: prefix -> how its parameters are called there, and which choices they are
 AUTHORS: dict[str, dict[str, Any]] = {

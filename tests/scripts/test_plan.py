@@ -4,8 +4,7 @@ import re
 
 import pytest
 import torch
-from pipeline_tools import ROOT, script, snapshot
-from test_pipeline import TINY, data, train_arguments  # noqa: F401  data is a fixture
+from pipeline_tools import ROOT, TINY, script, snapshot, train_arguments
 
 from fairseq_plugins import planning
 from fairseq_plugins.checkpoints.building import Vocabularies, build
@@ -24,7 +23,7 @@ def plan(arch, *more, corpus=None, machine=None, tokens="512"):
     return planning.make_plan(planning.parse_training(words), corpus, machine or planning.Machine(1))
 
 
-def test_plan_counts_what_training_counts(data, tmp_path):  # noqa: F811
+def test_plan_counts_what_training_counts(data, tmp_path):
     arguments = train_arguments(data, tmp_path / "run", updates=2)
     shown = script("scripts/train.sh", *arguments, "--plan", "--", *TINY)
     assert snapshot(tmp_path) == []

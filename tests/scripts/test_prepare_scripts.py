@@ -10,7 +10,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Callable
@@ -18,47 +17,17 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import pytest
+from pipeline_tools import environment
+from preparation import library, prepare, refused, stub, stub_environment, succeeded, tree
 
-from fairseq_plugins.toy import Pair, generate
+from fairseq_plugins.text.toy import Pair, generate
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ("multi30k", "iwslt17", "toy")
 STAGES = ("raw", "tokenise", "clean", "codes", "bpe", "binarise")
 OUTPUTS = ("raw", "tok", "clean", "bpe.codes", "bpe", "bin")
 SIZES = {"train": 150, "val": 12, "test_2016_flickr": 10}
 SMALL_TOY = ("--train", "150", "--valid", "10", "--test", "10")
-
-
-def _environment(**extra: str) -> dict[str, str]:
-    return {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **extra}
-
-
-def prepare(name: str, *options: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
-    """Run scripts/prepare_NAME.sh."""
-    command = ["bash", str(ROOT / "scripts" / f"prepare_{name}.sh"), *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, env=env or _environment(), timeout=300)
-
-
-def tree(folder: Path) -> dict[str, str]:
-    """Names and checksums of all files under a folder."""
-    return {
-        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
-        for p in sorted(folder.rglob("*"))
-        if p.is_file()
-    }
-
-
-def succeeded(result: subprocess.CompletedProcess) -> None:
-    assert result.returncode == 0, result.stdout + result.stderr
-
-
-def refused(result: subprocess.CompletedProcess, *said: str) -> None:
-    """The script failed, said why in plain words, and showed no traceback."""
-    assert result.returncode not in (0, 127), result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
-    assert "error: " in result.stderr
-    for words in said:
-        assert words in result.stderr, result.stderr
 
 
 def write(path: Path, text: str, compress: bool = False) -> Path:
@@ -95,24 +64,6 @@ def prepared(captions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copied(captions: Path, tmp_path: Path) -> Path:
     """A copy of the made captions to spoil."""
     return Path(shutil.copytree(captions, tmp_path / "data"))
-
-
-@pytest.fixture
-def stubs(tmp_path: Path) -> Path:
-    """A Python without the tools beside it, to which a test adds its own."""
-    folder = tmp_path / "stubs"
-    folder.mkdir()
-    stub(folder, "python", f'exec {shlex.quote(sys.executable)} "$@"')
-    return folder
-
-
-def stub(folder: Path, name: str, body: str) -> None:
-    (folder / name).write_text(f"#!/bin/bash\n{body}\n")
-    (folder / name).chmod(0o755)
-
-
-def stub_environment(stubs: Path) -> dict[str, str]:
-    return _environment(PYTHON=str(stubs / "python"), PATH="/usr/bin:/bin")
 
 
 # ------------------------------------------------------------------ whole runs
@@ -420,7 +371,7 @@ def _start_and_stop(options: list[str], appears: Path, number: int) -> int:
     """Start the script, send it a signal as soon as a path appears, return its exit status."""
     command = ["bash", str(ROOT / "scripts" / "prepare_multi30k.sh"), *options]
     process = subprocess.Popen(
-        command, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     deadline = time.monotonic() + 120
     while not appears.exists():
@@ -450,17 +401,6 @@ def test_interrupted_runs_end_in_the_same_bytes(captions: Path, prepared: Path, 
 
 
 # ------------------------------------------------------------------ workers
-
-
-def library(tmp_path: Path, body: str, **variables: object) -> subprocess.CompletedProcess:
-    """Run shell code with the scripts' library loaded, as one of them."""
-    settings = "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in variables.items())
-    script = tmp_path / "harness.sh"
-    script.write_text(
-        f"source {shlex.quote(str(ROOT))}/scripts/lib.sh\nsource {shlex.quote(str(ROOT))}/scripts/prepare_lib.sh\n"
-        f"{settings}use_python\nprepare_start\n{body}\n"
-    )
-    return subprocess.run(["bash", str(script)], capture_output=True, text=True, env=_environment(), timeout=60)
 
 
 def test_a_stage_that_fills_the_disk_says_so(tmp_path: Path) -> None:

@@ -5,10 +5,8 @@ import os
 import shlex
 
 import pytest
+from preparation import library, prepare, refused, stub, stub_environment, succeeded, tree
 from releases import LEAKED, SIZES, pack, wmt14, write_unpacked
-from test_prepare_scripts import library, prepare, refused, stub, stub_environment, stubs, succeeded, tree
-
-__all__ = ["stubs"]  # a fixture
 
 STAGES = ("unpack", "raw", "tokenise", "clean", "codes", "bpe", "binarise")
 SMALL = ("--bpe", 90, "--disk", 0)

@@ -4,8 +4,8 @@ import re
 import subprocess
 
 import pytest
+from documents import commands
 from running import SIZES, fairseq
-from support.documents import commands
 
 
 @pytest.fixture(scope="module")

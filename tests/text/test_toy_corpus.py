@@ -8,7 +8,7 @@ import re
 import pytest
 
 from fairseq_plugins import cli
-from fairseq_plugins.toy import NOUNS, PRONOUNS, VERBS, Clause, Pair, Phrase, english, generate, german
+from fairseq_plugins.text.toy import NOUNS, PRONOUNS, VERBS, Clause, Pair, Phrase, english, generate, german
 
 # fairseq-plugins toy-corpus --out toy && cat toy/{train,valid,test}.{de,en} | sha256sum
 GOLDEN = "290102e552174f57a9e9bd4cc2b15d3445ed77cb2cee81b03d91344e93612a1d"

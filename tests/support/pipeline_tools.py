@@ -6,11 +6,13 @@ import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-from support.zygote import quick_python
+from fairseq import checkpoint_utils
+from zygote import quick_python
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 NOUNS = [("Hund", "dog"), ("Mann", "man"), ("Ball", "ball"), ("Baum", "tree"), ("Wagen", "car"), ("Tisch", "table")]
 VERBS = [("gesehen", "seen"), ("gefunden", "found"), ("gekauft", "bought"), ("gemalt", "painted")]
@@ -66,3 +68,37 @@ def write_pair(prefix, pairs):
 def snapshot(folder):
     """Every path below a folder: a dry run must leave it as it was."""
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
+
+
+ARCH = "transformer_neuralqkv_tiny"
+
+
+TINY = [
+    *("--encoder-layers", "1", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "16"),
+    *("--decoder-layers", "1", "--decoder-embed-dim", "16", "--decoder-ffn-embed-dim", "16"),
+    *("--share-all-embeddings", "--lr", "0.01", "--warmup-updates", "5", "--dropout", "0.1"),
+]
+
+
+def train_arguments(data, save_dir, updates=24):
+    options = ["--arch", ARCH, "--save-dir", save_dir, "--cpu", "--max-update", updates, "--max-tokens", 200]
+    return [data / "bin", *options, "--save-every", 4, "--log-interval", 1]
+
+
+def parameters(path):
+    model = checkpoint_utils.load_checkpoint_to_cpu(str(path))["model"]
+    # fairseq keeps a buffer of uninitialised memory, which only carries a type
+    return {name: value for name, value in model.items() if not name.endswith("_float_tensor")}
+
+
+def newest_updates(save_dir):
+    state = checkpoint_utils.load_checkpoint_to_cpu(str(save_dir / "checkpoint_last.pt"))
+    return state["optimizer_history"][-1]["num_updates"]
+
+
+def wait_for(path, process, limit=120):
+    deadline = time.monotonic() + limit
+    while not path.exists():
+        assert process.poll() is None, f"ended with {process.returncode} before {path} was there"
+        assert time.monotonic() < deadline, f"no {path} after {limit} s"
+        time.sleep(0.02)

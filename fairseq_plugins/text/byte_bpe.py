@@ -18,7 +18,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from fairseq_plugins import lines
-from fairseq_plugins.corpus import CorpusError, PathLike, write_whole
+from fairseq_plugins.lines import CorpusError, PathLike
+from fairseq_plugins.runtime.durable import write_whole
 
 ENCODER, MERGES = "encoder.json", "vocab.bpe"
 UNK = "<unk>"

@@ -11,38 +11,8 @@ import sys
 import uuid
 
 import pytest
-import torch
-from pipeline_tools import ROOT, environment, script
-from test_pipeline import data, newest_updates, parameters, wait_for  # noqa: F401  data is a fixture
-
-UPDATES = 24
-SIZES = [
-    *("--encoder-layers", "1", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "16"),
-    *("--decoder-layers", "1", "--decoder-embed-dim", "16", "--decoder-ffn-embed-dim", "16"),
-    *("--share-all-embeddings", "--lr", "0.01", "--warmup-updates", "5"),
-]
-
-
-def command(data, save_dir, processes, *more, dropout=0.0):  # noqa: F811
-    """Updates of 400 tokens in batches of 100, whatever the number of processes."""
-    options = ["--arch", "transformer_neuralqkv_tiny", "--save-dir", save_dir, "--cpu", "--processes", processes]
-    limits = ["--max-update", UPDATES, "--max-tokens", 100, "--batch-tokens", 400, "--save-every", 4]
-    return [
-        *("bash", ROOT / "scripts/train.sh", data / "bin", *options, *limits, "--log-interval", 1, *more),
-        *("--", *SIZES, "--dropout", dropout, "--attention-dropout", dropout),
-    ]
-
-
-def start(words, **variables):
-    words = [str(word) for word in words]
-    env = {**environment(), "OMP_NUM_THREADS": "1", **variables}
-    return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def finish(process, status=0):
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == status, output[-4000:]
-    return output
+from pipeline_tools import ROOT, newest_updates, script, wait_for
+from several_processes import UPDATES, assert_equal_parameters, command, finish, start
 
 
 def losses(save_dir):
@@ -54,13 +24,6 @@ def losses(save_dir):
             stats = json.loads(record[1])
             found[int(stats["num_updates"])] = float(stats["loss"])
     return found
-
-
-def assert_equal_parameters(first, second, tolerance=0.0):
-    expected, found = (parameters(folder / "checkpoint_last.pt") for folder in (first, second))
-    assert expected.keys() == found.keys()
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=0, atol=tolerance, msg=name)
 
 
 def ranks(process):
@@ -82,7 +45,7 @@ def ranks(process):
 
 
 @pytest.fixture(scope="module")
-def one(data, tmp_path_factory):  # noqa: F811
+def one(data, tmp_path_factory):
     """One process, from start to end in one go."""
     save_dir = tmp_path_factory.mktemp("one") / "run"
     output = finish(start(command(data, save_dir, 1)))
@@ -92,7 +55,7 @@ def one(data, tmp_path_factory):  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def two(data, tmp_path_factory):  # noqa: F811
+def two(data, tmp_path_factory):
     """Two processes, from start to end in one go, with dropout."""
     save_dir = tmp_path_factory.mktemp("two") / "run"
     finish(start(command(data, save_dir, 2, dropout=0.1)))
@@ -100,7 +63,7 @@ def two(data, tmp_path_factory):  # noqa: F811
 
 
 @pytest.mark.parametrize("processes", [2, 4])
-def test_processes_make_the_updates_of_one(data, one, processes, tmp_path):  # noqa: F811
+def test_processes_make_the_updates_of_one(data, one, processes, tmp_path):
     output = finish(start(command(data, tmp_path, processes, "--resume")))
     kind = f"100 tokens x {processes} CPU process(es) x update-freq {4 // processes} = 400 tokens an update"
     assert kind in output
@@ -108,7 +71,7 @@ def test_processes_make_the_updates_of_one(data, one, processes, tmp_path):  # n
     assert_equal_parameters(one, tmp_path, tolerance=1e-4)
 
 
-def test_a_killed_process_and_a_preemption_lose_nothing(data, two, tmp_path):  # noqa: F811
+def test_a_killed_process_and_a_preemption_lose_nothing(data, two, tmp_path):
     """SIGKILL to one rank ends all in an error; SIGTERM to every process, as Slurm sends it, saves; both resume."""
     save_dir = tmp_path / "run"
     words = command(data, save_dir, 2, "--resume", dropout=0.1)
@@ -137,7 +100,7 @@ def test_a_killed_process_and_a_preemption_lose_nothing(data, two, tmp_path):  #
     assert_equal_parameters(two, save_dir)
 
 
-def test_a_hung_process_ends_in_an_error_that_shows_where(data, tmp_path):  # noqa: F811
+def test_a_hung_process_ends_in_an_error_that_shows_where(data, tmp_path):
     save_dir = tmp_path / "run"
     process = start([*command(data, save_dir, 2, "--hang-timeout", 20)])
     wait_for(save_dir / "checkpoint_1_4.pt", process)
@@ -152,7 +115,7 @@ def test_a_hung_process_ends_in_an_error_that_shows_where(data, tmp_path):  # no
     assert newest_updates(save_dir) >= 4
 
 
-def test_a_full_disk_ends_in_an_error_and_spares_the_last_checkpoint(data, tmp_path):  # noqa: F811
+def test_a_full_disk_ends_in_an_error_and_spares_the_last_checkpoint(data, tmp_path):
     save_dir = tmp_path / "run"
     words = [str(word) for word in command(data, save_dir, 1)]
     process = start(words)
@@ -199,7 +162,7 @@ def hosts():
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
 
-def on_hosts(hosts, data, save_dir, processes, *more):  # noqa: F811
+def on_hosts(hosts, data, save_dir, processes, *more):
     """Start the same training on every host."""
     meet = f"{hosts[0][1]}:29517"
     started = []
@@ -209,7 +172,7 @@ def on_hosts(hosts, data, save_dir, processes, *more):  # noqa: F811
     return started
 
 
-def test_two_hosts_make_the_updates_of_one(data, one, hosts, tmp_path):  # noqa: F811
+def test_two_hosts_make_the_updates_of_one(data, one, hosts, tmp_path):
     save_dir = tmp_path / "hosts"
     outputs = [finish(process) for process in on_hosts(hosts, data, save_dir, 1)]
     assert "100 tokens x 2 CPU process(es) on 2 machines x update-freq 2 = 400 tokens an update" in outputs[0]
@@ -219,7 +182,7 @@ def test_two_hosts_make_the_updates_of_one(data, one, hosts, tmp_path):  # noqa:
     assert_equal_parameters(one, save_dir, tolerance=1e-4)
 
 
-def test_a_lost_host_ends_the_run_and_it_resumes(data, one, hosts, tmp_path):  # noqa: F811
+def test_a_lost_host_ends_the_run_and_it_resumes(data, one, hosts, tmp_path):
     """A cut cable: neither host can know what became of the other, and both end."""
     save_dir = tmp_path / "hosts"
     started = on_hosts(hosts, data, save_dir, 1, "--resume", "--hang-timeout", 15)
@@ -246,12 +209,12 @@ def test_a_lost_host_ends_the_run_and_it_resumes(data, one, hosts, tmp_path):  #
         (["--nodes", "0"], "--nodes needs a number"),
     ],
 )
-def test_nodes_are_checked(data, tmp_path, options, message):  # noqa: F811
+def test_nodes_are_checked(data, tmp_path, options, message):
     words = [*command(data, tmp_path / "run", 1)[2:10], *options]
     assert message in script("scripts/train.sh", *words, status=2)
 
 
-def test_several_machines_dry(data, tmp_path):  # noqa: F811
+def test_several_machines_dry(data, tmp_path):
     """What each machine would run: torchrun with fixed ranks, and the effective batch over all GPUs."""
     common = [data / "bin", "--arch", "transformer_baseline", "--save-dir", tmp_path, "--gpus", 8, "--dry-run"]
     nodes = ["--nodes", 4, "--node-rank", 3, "--rendezvous", "node-a:29500", "--batch-tokens", 65536]

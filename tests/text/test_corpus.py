@@ -15,24 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairseq_plugins import cli
-from fairseq_plugins.corpus import (
-    CleaningReport,
-    CorpusError,
-    HeldOut,
-    Sentence,
-    aligned,
-    check_parallel,
-    clean,
-    decode_lines,
-    overlap,
-    read_corpus,
-    stream_clean,
-    stream_corpus,
-    whole_files,
-    write_whole,
-)
+from fairseq_plugins.lines import CorpusError
+from fairseq_plugins.text.cleaning import CleaningReport, HeldOut, aligned, stream_clean
+from fairseq_plugins.text.reading import Sentence, decode_lines, stream_corpus
 
-DEVTEST = Path(__file__).resolve().parents[2] / "shared" / "data" / "iwslt17-en-de-devtest"
+DEVTEST = Path(__file__).resolve().parents[3] / "shared" / "data" / "iwslt17-en-de-devtest"
 
 _TAGS = """<url>http://example.org/talks/one</url>
 <keywords>talks, gardens</keywords>
@@ -46,6 +33,26 @@ _TAGS = """<url>http://example.org/talks/one</url>
 <talkid>2</talkid>
 Fünf &amp; sechs.
 """
+
+
+def read_corpus(path, *arguments, **options):
+    return list(stream_corpus(path, *arguments, **options))
+
+
+def check_parallel(*sides):
+    for _ in aligned(*sides):
+        pass
+
+
+def clean(pairs, *arguments, **options):
+    report = CleaningReport()
+    return list(stream_clean(pairs, report, *arguments, **options)), report
+
+
+def overlap(train, held_out):
+    held = HeldOut(held_out)
+    list(stream_clean(train, CleaningReport(), held_out=[held]))
+    return held.counts()
 
 
 def _tags(extra: str = "") -> str:
@@ -309,18 +316,6 @@ def test_overlap() -> None:
     assert overlap(train, [("a", "A"), ("b", "Y"), ("z", "X"), ("q", "Q")]) == {"source": 2, "target": 2, "pair": 1}
 
 
-def test_write_whole_leaves_nothing_on_failure(tmp_path: Path) -> None:
-    write_whole(tmp_path / "a", b"one")
-    write_whole(tmp_path / "a", b"two")
-    assert (tmp_path / "a").read_bytes() == b"two"
-    with pytest.raises(CorpusError, match="cannot be written"):
-        write_whole(tmp_path / "no" / "a", b"x")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(CorpusError, match="cannot be written"):
-        write_whole(tmp_path / "folder", b"x")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "folder"]
-
-
 # ------------------------------------------------------------------ commands
 
 
@@ -481,20 +476,6 @@ def test_held_out_pairs_are_counted_and_dropped(
     assert kept == [pair for pair in whole if not (drop_from and leaked(pair))]
     assert report.dropped.get("in a held-out set", 0) == len(whole) - len(kept)
     assert ("in a held-out set" in report.dropped) == bool(drop_from)
-
-
-def test_whole_files_come_together_or_not_at_all(tmp_path: Path) -> None:
-    names = [tmp_path / "a", tmp_path / "b"]
-    with pytest.raises(ZeroDivisionError), whole_files(names) as files:
-        files[0].write(b"%d" % (1 // 0))
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(CorpusError, match="cannot be written"), whole_files([names[0], tmp_path / "no" / "b"]):
-        pass
-    assert list(tmp_path.iterdir()) == []
-    with whole_files(names) as files:
-        for number, file in enumerate(files):
-            file.write(b"%d" % number)
-    assert [name.read_bytes() for name in names] == [b"0", b"1"]
 
 
 def test_read_corpus_command_joins_training_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

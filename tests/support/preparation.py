@@ -1,0 +1,58 @@
+"""Running the scripts that prepare data."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import subprocess
+from pathlib import Path
+
+from pipeline_tools import ROOT, environment
+
+
+def prepare(name: str, *options: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    """Run scripts/prepare_NAME.sh."""
+    command = ["bash", str(ROOT / "scripts" / f"prepare_{name}.sh"), *map(str, options)]
+    return subprocess.run(command, capture_output=True, text=True, env=env or environment(), timeout=300)
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Names and checksums of all files under a folder."""
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+
+
+def succeeded(result: subprocess.CompletedProcess) -> None:
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def refused(result: subprocess.CompletedProcess, *said: str) -> None:
+    """The script failed, said why in plain words, and showed no traceback."""
+    assert result.returncode not in (0, 127), result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    assert "error: " in result.stderr
+    for words in said:
+        assert words in result.stderr, result.stderr
+
+
+def stub(folder: Path, name: str, body: str) -> None:
+    (folder / name).write_text(f"#!/bin/bash\n{body}\n")
+    (folder / name).chmod(0o755)
+
+
+def stub_environment(stubs: Path) -> dict[str, str]:
+    return environment(PYTHON=str(stubs / "python"), PATH="/usr/bin:/bin")
+
+
+def library(tmp_path: Path, body: str, **variables: object) -> subprocess.CompletedProcess:
+    """Run shell code with the scripts' library loaded, as one of them."""
+    settings = "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in variables.items())
+    script = tmp_path / "harness.sh"
+    script.write_text(
+        f"source {shlex.quote(str(ROOT))}/scripts/lib.sh\nsource {shlex.quote(str(ROOT))}/scripts/prepare_lib.sh\n"
+        f"{settings}use_python\nprepare_start\n{body}\n"
+    )
+    return subprocess.run(["bash", str(script)], capture_output=True, text=True, env=environment(), timeout=60)
