@@ -35,6 +35,7 @@ STATUS = 128 + signal.SIGTERM
 logger = logging.getLogger(__name__)
 _asked = threading.Event()
 _beat_at = float("-inf")
+_held = threading.local()
 #: what SIGTERM did before this process listened; nothing while it does not listen
 _before: list[Any] = []
 
@@ -54,9 +55,26 @@ def stop_listening() -> None:
         signal.signal(signal.SIGTERM, _before.pop() or signal.SIG_DFL)
 
 
-# a pool of processes ends its workers by SIGTERM, and waits for ever for those that only take note of it
+def _hold() -> None:
+    if _before:
+        _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _let_go() -> None:
+    mask = vars(_held).pop("mask", None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _start_as_child() -> None:
+    stop_listening()
+    _let_go()
+
+
+# A pool of processes ends its workers by SIGTERM, and waits for ever for those that only take note of it; none comes
+# before a child has forgotten how its parent takes it.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=stop_listening)
+    os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_start_as_child)
 
 
 def asked() -> bool:
