@@ -1,7 +1,8 @@
 """``fairseq-plugins``: one console command, a subcommand per tool.
 
 A subcommand is a module of :mod:`fairseq_plugins.commands` with a docstring (its ``--help``; the first line
-is its summary), ``add_arguments(parser)`` and ``run(args) -> int``; it is imported only when it is called.
+is its summary), ``add_arguments(parser)`` and ``run(args) -> int``; it is imported only when it is called. Options that
+no help shows and that take long to find come by ``add_hidden_arguments(parser)``.
 """
 
 from __future__ import annotations
@@ -77,6 +78,8 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(command)
+    if hasattr(module, "add_hidden_arguments") and not {"-h", "--help"} & set(argv):
+        module.add_hidden_arguments(command)
     args = command.parse_args(argv[1:])
     try:
         return module.run(args) or 0

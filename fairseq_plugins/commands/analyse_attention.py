@@ -20,21 +20,18 @@ import os
 import sys
 from pathlib import Path
 
-from fairseq_plugins.attention.config import SITES
-from fairseq_plugins.attention.stages import MIXING
 from fairseq_plugins.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    sparse = [name for name in MIXING.choices if name != "dense"]
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="trained model")
     parser.add_argument("data", metavar="DATA", help="folder of fairseq-preprocess with the model's dictionary")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
     parser.add_argument("--split", default="valid", help="of the data (default: valid)")
-    parser.add_argument("--mixings", default=",".join(sparse), metavar="A,B", help=f"default: {','.join(sparse)}")
+    parser.add_argument("--mixings", metavar="A,B", help="default: all of --attention-mixing but dense")
     parser.add_argument("--r", default="1,2,4,8,16,32", metavar="N,N,...", help="keys a query (default: 1,2,4,8,16,32)")
-    parser.add_argument("--sites", metavar="A,B", help=f"of {','.join(SITES)}; the others stay dense (default: all)")
+    parser.add_argument("--sites", metavar="A,B", help="of encoder,decoder,cross; the others stay dense (default: all)")
     parser.add_argument("--max-tokens", type=int, default=2048, metavar="N", help="of a batch (default: 2048)")
     parser.add_argument("--batches", type=int, metavar="N", help="only the first N batches (default: all)")
     parser.add_argument(
@@ -112,11 +109,14 @@ def chosen(args: argparse.Namespace) -> tuple:
     Raises:
         UserError: one is not known; the message names the option.
     """
-    mixings = args.mixings.split(",")
+    from fairseq_plugins.attention.stages import MIXING
+    from fairseq_plugins.attention.config import SITES
+
+    sparse = [name for name in MIXING.choices if name != "dense"]
+    mixings = args.mixings.split(",") if args.mixings else sparse
     for name in mixings:
-        if name not in MIXING.choices or name == "dense":
-            known = ", ".join(known for known in MIXING.choices if known != "dense")
-            raise UserError(f"--mixings {args.mixings}: {name!r} is unknown; known: {known}")
+        if name not in sparse:
+            raise UserError(f"--mixings {args.mixings}: {name!r} is unknown; known: {', '.join(sparse)}")
     if not all(part.isdecimal() and int(part) > 0 for part in args.r.split(",")):
         raise UserError(f"--r {args.r}: give positive integers separated by commas, such as 1,2,4,8")
     sites = args.sites.split(",") if args.sites else None

@@ -52,13 +52,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of everything random (default: 1)")
     parser.add_argument("--dict", metavar="FILE", help="dict.txt of the data to go on with: must be PRETRAINED's")
     parser.add_argument("--json", metavar="FILE", help="write the table, every parameter on its own, and all figures")
-    group = parser.add_argument_group(
-        "model options", "as fairseq-train takes them; 'fairseq-train --arch ARCH --help'"
-    )
+    parser.add_argument_group("model options", "as fairseq-train takes them; 'fairseq-train --arch ARCH --help'")
+
+
+def add_hidden_arguments(parser: argparse.ArgumentParser) -> None:
+    from fairseq_plugins.checkpoints import building
+
     for action in building.every_model_option():
         if not set(action.option_strings) & set(parser._option_string_actions):
             action.default = action.help = argparse.SUPPRESS
-            group._add_action(action)
+            parser._add_action(action)
 
 
 def run(args: argparse.Namespace) -> int:
