@@ -24,6 +24,12 @@ def largest(weights: Tensor, r: int) -> tuple[Tensor, Tensor]:
     return kept[..., :r], indices[..., :r]
 
 
+def renormalised(weights: Tensor) -> Tensor:
+    """Weights (..., r) divided by their sum, where it is not 0."""
+    total = weights.sum(dim=-1, keepdim=True)
+    return weights / total.masked_fill(total == 0, 1.0)
+
+
 def largest_one(x: Tensor) -> tuple[Tensor, Tensor]:
     """The largest of x (..., S) and its index, of equal ones the first."""
     if x.device.type != "cpu" or _compiling():

@@ -12,7 +12,15 @@ from torch import Tensor
 
 
 class _Causal:
-    """Stands where fairseq passes a dense triangle: query t sees the keys 0..t."""
+    """Stands where fairseq passes a dense triangle: query t sees the keys 0..t.
+
+    Examples:
+        >>> attention = AttentionConfig().build("decoder", embed_dim=16, num_heads=2, self_attention=True)
+        >>> x = torch.randn(3, 1, 16)
+        >>> _, weights = attention(x, x, x, attn_mask=CAUSAL)
+        >>> weights[0, 0]
+        tensor([1., 0., 0.], grad_fn=<SelectBackward0>)
+    """
 
     def __repr__(self) -> str:
         return "CAUSAL"
@@ -105,7 +113,7 @@ class AttentionMask:
             allowed = finite if allowed is None else allowed & finite
         return allowed
 
-    def additive_bias(self, dtype: torch.dtype) -> Tensor | None:
+    def finite_bias(self, dtype: torch.dtype) -> Tensor | None:
         """The finite part of the bias, 0 where a key is excluded."""
         if self.bias is None:
             return None
@@ -118,19 +126,19 @@ class AttentionMask:
 
     def biased(self, scores: Tensor) -> Tensor:
         """Scores (B, H, T, S) with the finite part of the bias added."""
-        bias = self.additive_bias(scores.dtype)
+        bias = self.finite_bias(scores.dtype)
         return scores if bias is None else scores + bias
 
     def adds_to_scores(self) -> bool:
         """The bias does more than exclude keys."""
-        bias = None if self.bias is None else self.additive_bias(self.bias.dtype)
+        bias = None if self.bias is None else self.finite_bias(self.bias.dtype)
         return bias is not None and bool(bias.ne(0).any())
 
-    def safe(self, queries: int, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
+    def opened(self, queries: int, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
         """``allowed`` with rows that allow nothing opened, and those rows: (allowed, dead).
 
-        A softmax over such a row would be NaN; its result is to be set to 0 with ``masked_fill(dead, 0)``.
-        ``dead`` (broadcastable to (B, H, T, 1)) is None where no row can be dead.
+        A softmax over such a row would be NaN; whatever comes of it is to be set to 0. ``dead`` (broadcastable to
+        (B, H, T, 1)) is None where no row can be dead.
         """
         allowed = self.allowed(queries, device)
         if allowed is None or (self.causal and self.key_padding is None and self.bias is None):

@@ -206,7 +206,8 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
     def _project_out(self, out: Tensor) -> Tensor:
         """(B, H, T, D) -> (T, B, C)."""
         batch, _, queries, _ = out.shape
-        return self.out_proj(out.permute(2, 0, 1, 3).reshape(queries, batch, self.embed_dim))
+        projected: Tensor = self.out_proj(out.permute(2, 0, 1, 3).reshape(queries, batch, self.embed_dim))
+        return projected
 
     def _masked_scores(self, q: Tensor, k: Tensor, mask: AttentionMask, beam: int) -> Tensor:
         """Scores (B * H, T, S) with -inf at excluded keys."""

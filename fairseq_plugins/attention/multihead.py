@@ -126,7 +126,7 @@ class MultiheadAttention(nn.Module):
             mask = torch.ones(queries, keys, dtype=torch.bool, device=padding.device).triu(1)
         if mask.dtype == torch.bool:
             mask = torch.zeros_like(mask, dtype=padding.dtype).masked_fill(mask, float("-inf"))
-        return added + mask
+        return torch.add(added, mask)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         """A state of torch's module has q, k and v in one matrix where their inputs are equally wide."""

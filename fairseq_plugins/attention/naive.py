@@ -5,39 +5,18 @@ The specification that the fast forms are tested against; nothing in the models 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-
-def scaled_score(q: Tensor, k: Tensor) -> Tensor:
-    """``<q, k> / sqrt(D)`` of q (D,) and k (D,)."""
-    return (q * k).sum() / math.sqrt(q.numel())
+from .stages import Kernel
 
 
-def elu1(q: Tensor, k: Tensor) -> Tensor:
-    """``<elu(q) + 1, elu(k) + 1>``."""
-    return ((F.elu(q) + 1) * (F.elu(k) + 1)).sum()
-
-
-#: kappa by name, of one query (D,) and one key (D,)
-KERNELS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "exp": lambda q, k: scaled_score(q, k).exp(),
-    "relu": lambda q, k: scaled_score(q, k).clamp(min=0),
-    "poly": lambda q, k: scaled_score(q, k) ** 2,
-    "elu1": elu1,
-}
-
-
-def naive_attention(q: Tensor, k: Tensor, v: Tensor, kernel: str = "exp", allowed: Tensor | None = None) -> Tensor:
+def naive_attention(q: Tensor, k: Tensor, v: Tensor, kernel: Kernel, allowed: Tensor | None = None) -> Tensor:
     """``o = sum_i kappa(q, k_i) v_i / sum_i kappa(q, k_i)``, query by query; uniform where every kappa is 0.
 
     Args:
         q, k, v: (B, H, T, D), (B, H, S, D), (B, H, S, D).
-        kernel: a name in :data:`KERNELS`; ``poly`` is the square.
+        kernel: whose :meth:`.stages.Kernel.kappa` it is.
         allowed: bool, broadcastable to (B, H, T, S).
 
     Returns:
@@ -55,7 +34,7 @@ def naive_attention(q: Tensor, k: Tensor, v: Tensor, kernel: str = "exp", allowe
                 if not seen:
                     rows.append(torch.zeros(width, dtype=v.dtype))
                     continue
-                kappa = torch.stack([KERNELS[kernel](q[b, h, t], k[b, h, s]) for s in seen])
+                kappa = torch.stack([kernel.kappa(q[b, h, t], k[b, h, s]) for s in seen])
                 alpha = kappa / kappa.sum() if kappa.sum() > 0 else torch.full_like(kappa, 1 / len(seen))
-                rows.append(sum(weight * v[b, h, s] for weight, s in zip(alpha, seen)))
+                rows.append(alpha @ v[b, h, seen])
     return torch.stack(rows).view(batch, heads, queries, width)

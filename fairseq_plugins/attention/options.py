@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
-Options = TypeVar("Options")
+
+class Dataclass(Protocol):
+    """What makes a class one for :mod:`dataclasses`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Options = TypeVar("Options", bound=Dataclass)
 
 
 def read_options(cls: type[Options], given: Any) -> Options:
@@ -15,7 +22,7 @@ def read_options(cls: type[Options], given: Any) -> Options:
         ValueError: a value is none of the ``choices`` in a field's metadata; the message names the option.
     """
     options = cls()
-    for item in fields(cls):  # type: ignore[arg-type]  # every class that is read here is a dataclass
+    for item in fields(cls):
         value = getattr(given, item.name, None)
         if value is not None:
             setattr(options, item.name, value)

@@ -5,6 +5,7 @@ Shapes, here and in every choice: B batch, H heads, T queries, S keys, D width o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .decode.cache import Buffer
-from .largest import largest
+from .largest import largest, renormalised
 from .masks import AttentionMask
 
 Choice = TypeVar("Choice", bound=type)
@@ -96,16 +97,25 @@ class Kernel(nn.Module):
     def __init__(self, options: Any) -> None:
         super().__init__()
 
+    def kappa(self, q: Tensor, k: Tensor) -> Tensor:
+        """The kernel as the paper writes it, of one query (D,) and one key (D,): what :mod:`.naive` adds up."""
+        raise NotImplementedError
+
     def weights(self, q: Tensor, k: Tensor, mask: AttentionMask) -> Tensor:
         """(B, H, T, S), at least float32; each row sums to 1, or is 0 where a query has no allowed key."""
         raise NotImplementedError
 
-    def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Tensor | None:
-        """The mixture of all values (B, H, T, D) without materialised weights, or None where there is no such form."""
+    def fused(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout_p: float) -> Tensor | None:
+        """The mixture of all values (B, H, T, D) without the matrix of weights; None: there is no such form.
+
+        ``dropout_p`` is the probability with which a weight is dropped.
+        """
         return None
 
-    def dropped(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, masks: DropoutMasks) -> Tensor | None:
-        """:meth:`dense` with dropout whose masks are drawn part by part, or None where there is no such form."""
+    def fused_with_dropout(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, keep: DropoutMasks
+    ) -> Tensor | None:
+        """As :meth:`fused`, with dropout that draws part by part what it keeps; None: there is no such form."""
         return None
 
     def largest(self, q: Tensor, k: Tensor, mask: AttentionMask, r: int) -> tuple[Tensor, Tensor]:
@@ -113,9 +123,8 @@ class Kernel(nn.Module):
 
         The weights are at least float32; excluded keys have weight 0, as all have where a query has no allowed key.
         """
-        kept, indices = largest(self.weights(q, k, mask), r)
-        total = kept.sum(dim=-1, keepdim=True)
-        return kept / total.masked_fill(total == 0, 1.0), indices
+        weights, indices = largest(self.weights(q, k, mask), r)
+        return renormalised(weights), indices
 
     def recurrent(self) -> RecurrentForm | None:
         """How causal self-attention over all keys is decoded with a state of constant size; None: it is not.
@@ -142,6 +151,8 @@ class Mixing(nn.Module):
     Options: type | None = None
     #: every key takes part, with the kernel's own weights: the kernel's recurrent form may be used
     uses_all_keys = False
+    #: how far it has to compute depends on the values: no one graph of ``torch.compile`` or ``torch.jit`` holds it
+    searches = False
 
     def __init__(self, options: Any) -> None:
         super().__init__()
@@ -172,7 +183,14 @@ class Mixing(nn.Module):
 
 
 class Stage:
-    """One stage's registry: the name of a choice -> its class, in the order of registration."""
+    """One stage's registry: the name of a choice -> its class, in the order of registration.
+
+    Examples:
+        >>> [stage.name for stage in STAGES]
+        ['projection', 'compatibility', 'kernel', 'mixing']
+        >>> STAGES[2]["elu1"].__name__
+        'Elu1Kernel'
+    """
 
     def __init__(self, name: str, contract: type) -> None:
         self.name, self.contract = name, contract
@@ -216,6 +234,11 @@ def init_normal(linear: nn.Linear) -> None:
     nn.init.normal_(linear.weight, mean=0.0, std=0.02)
     if linear.bias is not None:
         nn.init.zeros_(linear.bias)
+
+
+def scaled_score(q: Tensor, k: Tensor) -> Tensor:
+    """<q, k> / sqrt(D) of one query (D,) and one key (D,)."""
+    return (q * k).sum() / math.sqrt(q.numel())
 
 
 def scaled_scores(q: Tensor, k: Tensor) -> Tensor:

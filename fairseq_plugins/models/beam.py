@@ -55,7 +55,7 @@ class ReorderedEncoderOut(Mapping):
         return len(self._select())
 
 
-def keys_to_read(decoder: Any, encoder_out: ReorderedEncoderOut, incremental_state: Any) -> Any:
+def encoder_out_to_read(decoder: Any, encoder_out: ReorderedEncoderOut, incremental_state: Any) -> Any:
     """The encoder's output as the decoder's attention needs it: keys once a sentence, and none once they are cached."""
     layer = _attending_layer(decoder)
     if layer is None or layer.encoder_attn is None or decoder.cross_self_attention:

@@ -40,7 +40,7 @@ class FastDropout(FairseqDropout):
         strides = torch.empty_like(x, device="meta").stride()
         return _ScaleKept.apply(x, pack(masks.draw(x.numel())), strides, masks.scale)
 
-    def masks(self, x: Tensor, elements: int) -> KeptMasks | None:
+    def masks(self, x: Tensor, elements: int) -> SeededMasks | None:
         """The masks of a call for so many elements on x's device, or None where the call drops as ``F.dropout``."""
         dropped = round(self.p * STEPS)
         if (
@@ -51,7 +51,7 @@ class FastDropout(FairseqDropout):
             or elements < LEAST_ELEMENTS
         ):
             return None
-        return KeptMasks(int(torch.randint(1 << 62, (), device="cpu")), dropped)
+        return SeededMasks(int(torch.randint(1 << 62, (), device="cpu")), dropped)
 
 
 def set_dropout(stack: Any) -> None:
@@ -64,7 +64,7 @@ def set_dropout(stack: Any) -> None:
                 setattr(parent, name, FastDropout(child.p, child.module_name))
 
 
-class KeptMasks:
+class SeededMasks:
     """The masks of one call; the seed decides them.
 
     Args:

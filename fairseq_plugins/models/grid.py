@@ -103,7 +103,7 @@ OWN_SIZES: dict[tuple[str, str], dict[str, int | bool]] = {
 }
 
 
-def preset(family: str, variant: str) -> dict[str, str]:
+def variant_options(family: str, variant: str) -> dict[str, str]:
     """The option defaults of a variant in a family."""
     return {**VARIANTS[variant], **FAMILY_OPTIONS.get((family, variant), {})}
 
@@ -148,7 +148,7 @@ def architecture(family: str, variant: str, size: str) -> Callable[[Any], None]:
             args[name] = value
 
     def apply(args: Any) -> None:
-        for name, value in {**preset(family, variant), **OWN_SIZES.get((family, size), {})}.items():
+        for name, value in {**variant_options(family, variant), **OWN_SIZES.get((family, size), {})}.items():
             if getattr(args, name, None) is None:
                 setattr(args, name, value)
         pre_norm = getattr(args, "decoder_normalize_before", None)
@@ -157,7 +157,7 @@ def architecture(family: str, variant: str, size: str) -> Callable[[Any], None]:
             args.decoder_normalize_before = pre_norm
 
     fill.__name__ = architecture_name(family, variant, size)
-    fill.__doc__ = f"{stock_name(family, size)} with {preset(family, variant) or 'vanilla attention'}."
+    fill.__doc__ = f"{stock_name(family, size)} with {variant_options(family, variant) or 'vanilla attention'}."
     return fill
 
 

@@ -9,7 +9,7 @@ import torch
 
 from fairseq_plugins.attention import AttentionConfig
 
-from .grid import FAMILY_SITES, VARIANTS, preset
+from .grid import FAMILY_SITES, VARIANTS, variant_options
 
 
 def match_parameters(cfg: Any, family: str, variant: str) -> None:
@@ -26,7 +26,7 @@ def match_parameters(cfg: Any, family: str, variant: str) -> None:
     given = {
         name: value for name, value in vars(cfg).items() if not name.startswith("attention_") and value is not None
     }
-    target = AttentionConfig.from_options(Namespace(**{**preset(family, variant), **given}))
+    target = AttentionConfig.from_options(Namespace(**{**variant_options(family, variant), **given}))
 
     sites = set(FAMILY_SITES[family])
     if cfg.no_cross_attention:

@@ -15,7 +15,7 @@ from fairseq_plugins.attention.options import read_options
 
 from .alignment import AlignmentOptions, add_alignment_args, read_alignment
 from .attention import FairseqAttention
-from .beam import ReorderedEncoderOut, keys_to_read, reordering_of
+from .beam import ReorderedEncoderOut, encoder_out_to_read, reordering_of
 from .conventions import ConventionOptions, add_convention_args, set_activation, set_positions
 from .fast_dropout import set_dropout
 from .fast_inference import prepare_for_inference
@@ -89,7 +89,7 @@ class TransformerDecoder(TransformerDecoderBase):
             if not (self.trains_attention if self.training else self.returns_attention):
                 alignment_layer = -1  # no layer: nobody reads attention weights, and without them attention is fused
         if incremental_state is not None and isinstance(encoder_out, ReorderedEncoderOut):
-            encoder_out = keys_to_read(self, encoder_out, incremental_state)
+            encoder_out = encoder_out_to_read(self, encoder_out, incremental_state)
         if self.starts_with_bos:
             begins = prev_output_tokens.eq(self.dictionary.eos())  # nothing follows a </s> that ends a sentence
             prev_output_tokens = prev_output_tokens.masked_fill(begins, self.dictionary.bos())

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_contract import CHOICES, FUSED, WIDTH, attention
+from small_attention import CHOICES, FUSED, WIDTH, attention
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairseq_plugins.attention import CAUSAL
@@ -51,14 +51,14 @@ def test_training_reaches_the_flash_kernel(name, causal):
 
 def test_dropout_goes_round_torchs_own_way():
     """torch would draw its masks within an unfused form of its own."""
-    assert kernels("linear", 9, dropout=0.1) == ["_softmax"]
+    assert kernels("plain", 9, dropout=0.1) == ["_softmax"]
 
 
 def test_a_step_of_many_hypotheses_takes_plain_products():
     rows = MANY_HEADS  # of two heads each: twice as many as are needed
     with torch.no_grad():
-        assert kernels("linear", 1, rows=rows) == ["_softmax"]
-        assert kernels("linear", FEW_QUERIES, rows=rows) == ["_softmax"]
-        assert kernels("linear", FEW_QUERIES + 1, rows=rows) == [FLASH]
-        assert kernels("linear", 1, rows=2) == [FLASH]
-    assert kernels("linear", 1, rows=rows) == [FLASH], "while training, the number of queries decides nothing"
+        assert kernels("plain", 1, rows=rows) == ["_softmax"]
+        assert kernels("plain", FEW_QUERIES, rows=rows) == ["_softmax"]
+        assert kernels("plain", FEW_QUERIES + 1, rows=rows) == [FLASH]
+        assert kernels("plain", 1, rows=2) == [FLASH]
+    assert kernels("plain", 1, rows=rows) == [FLASH], "while training, the number of queries decides nothing"

@@ -1,55 +1,21 @@
 """fairseq's attention contract: masks, weights, caches, beams, precision, SDPA and compilation, for every choice."""
 
-from argparse import Namespace
-
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_attention import CHOICES, FUSED, HEADS, WIDTH, attention
 
-from fairseq_plugins.attention import CAUSAL, AttentionConfig
+from fairseq_plugins.attention import CAUSAL
 from fairseq_plugins.attention.decode.reordering import Reordering
 from fairseq_plugins.attention.masks import AttentionMask
 from fairseq_plugins.attention.naive import naive_attention
-
-HEADS, WIDTH = 2, 10
-#: every choice of a stage, each alone; a new choice is added here and nowhere else
-CHOICES = {
-    "linear": {},
-    "marian": {"attention_projection": "neural"},
-    "roberta": {"attention_projection": "neural", "neural_qkv_shape": "roberta"},
-    "all_roles": {
-        "attention_projection": "neural",
-        "neural_qkv_projections": "q,k,v,out",
-        "neural_qkv_norm": "none",
-        "neural_qkv_activation": "gelu",
-        "neural_qkv_expansion": 1.5,
-    },
-    "symmetric": {"attention_compatibility": "symmetric"},
-    "pairwise": {"attention_compatibility": "pairwise"},
-    "pairwise_neural": {"attention_compatibility": "pairwise", "attention_projection": "neural"},
-    "relu": {"attention_kernel": "relu"},
-    "poly": {"attention_kernel": "poly"},
-    "elu1": {"attention_kernel": "elu1"},
-    "top_r": {"attention_mixing": "top-r", "attention_r": "3"},
-    "top_r_shifted": {"attention_mixing": "top-r-shifted", "attention_r": "3"},
-    "value_aware": {"attention_mixing": "value-aware-r", "attention_r": "3"},
-    "value_aware_by_head": {"attention_mixing": "value-aware-r", "attention_r": "2:6", "attention_kernel": "poly"},
-    "elu1_pairwise": {"attention_kernel": "elu1", "attention_compatibility": "pairwise"},
-}
-FUSED = [name for name, options in CHOICES.items() if not {"attention_kernel", "attention_mixing"} & set(options)]
-DENSE = [name for name, options in CHOICES.items() if "attention_mixing" not in options]
 
 
 @pytest.fixture(params=sorted(CHOICES))
 def options(request):
     return CHOICES[request.param]
-
-
-def attention(options, **kwargs):
-    config = AttentionConfig.from_options(Namespace(**{"attention_init": "xavier", **options}))
-    return config.build("encoder", WIDTH, HEADS, **kwargs)
 
 
 def random(*shape, dtype=torch.float64):
@@ -78,11 +44,11 @@ def test_random_masks_equal_the_naive_form(batch, time, causal, masks, name):
     allowed = AttentionMask(causal, pad).allowed(time, x.device).expand(batch, 1, time, time)
     k_proj = module.q_proj if module.k_proj is None else module.k_proj
     q, k, v = (module._split_heads(p(x)) for p in (module.q_proj, k_proj, module.v_proj))
-    if name in DENSE:
-        kernel = CHOICES[name].get("attention_kernel", "exp")
-        expected = naive_attention(*module.compatibility.fold(q, k), v, kernel, allowed)
+    if module.mixing.uses_all_keys:
+        expected = naive_attention(*module.compatibility.fold(q, k), v, module.kernel, allowed)
     else:  # what sparse weights are is proven in test_top_r.py and test_value_aware.py
         expected = weights.transpose(0, 1) @ v
+    if "attention_r" in CHOICES[name]:
         most = [int(r) for r in CHOICES[name]["attention_r"].split(":")]
         kept = (weights > 0).sum(-1)
         assert all((kept[head] <= most[head % len(most)]).all() for head in range(HEADS))
@@ -260,12 +226,11 @@ def test_sdpa_is_reached(name, monkeypatch, kind, causal, masked):
 
 
 @pytest.mark.skipif(not hasattr(torch, "compile"), reason="torch < 2.0 does not compile")
-@pytest.mark.parametrize("name", [name for name in CHOICES if "value_aware" not in name])
+@pytest.mark.parametrize("name", [name for name in CHOICES if not attention(CHOICES[name]).mixing.searches])
 def test_compiles_without_graph_breaks(name):
-    """``fullgraph=True`` raises at a graph break; how far value-aware mixing has to search depends on the data."""
-    options = CHOICES[name]
+    """``fullgraph=True`` raises at a graph break."""
     torch._dynamo.reset()
-    module = attention(options, self_attention=True).eval()
+    module = attention(CHOICES[name], self_attention=True).eval()
     x, pad = random(6, 2, WIDTH).float(), torch.tensor([[False] * 6, [False] * 4 + [True] * 2])
     for call in ({"attn_mask": CAUSAL}, {"key_padding_mask": pad}, {"key_padding_mask": pad, "need_weights": True}):
         call = {"need_weights": False, **call}

@@ -4,6 +4,7 @@ from argparse import Namespace
 
 import pytest
 import torch
+from choices import KERNELS
 from precision import half_products
 
 from fairseq_plugins.attention import AttentionConfig
@@ -12,13 +13,22 @@ from fairseq_plugins.attention.naive import naive_attention
 from fairseq_plugins.attention.normalise.elu1 import linear_attention
 from fairseq_plugins.attention.stages import KERNEL
 
-OTHERS = ["relu", "poly", "elu1"]
+OTHERS = [name for name in KERNELS if name != "exp"]
 WIDTH = 5
 
 
 def kernel(name, **options):
     cls = KERNEL[name]
     return cls(cls.Options(**options) if cls.Options else None)
+
+
+#: kernels, and a query's entries with which they are 0 at every key, as scores of 0 and features that underflow do
+ZEROS = [
+    (name, entry)
+    for name in KERNELS
+    for entry in (0.0, -1e4)
+    if all(kernel(name).kappa(torch.full((WIDTH,), entry), torch.full((WIDTH,), key)) == 0 for key in (-1.0, 1.0))
+]
 
 
 def random(*shape, dtype=torch.float64, requires_grad=True):
@@ -46,12 +56,12 @@ def assert_same(actual, expected, inputs, atol=1e-10):
 
 @pytest.mark.parametrize("side", ["none", "left", "right"])
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("name", ["exp", *OTHERS])
+@pytest.mark.parametrize("name", KERNELS)
 def test_weights_are_the_formula_with_gradients(name, causal, side):
     q, k, v = (random(2, 3, 7, WIDTH) for _ in range(3))
     mask = AttentionMask(causal, padding(2, 7, side))
     actual = torch.matmul(kernel(name).weights(q, k, mask), v)
-    expected = naive_attention(q, k, v, name, mask.allowed(7, q.device))
+    expected = naive_attention(q, k, v, kernel(name), mask.allowed(7, q.device))
     assert_same(actual, expected, (q, k, v))
 
 
@@ -70,11 +80,15 @@ def test_odd_powers_are_refused(degree):
         kernel("poly", attention_poly_degree=degree)
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_a_row_of_zeros_is_uniform_over_its_allowed_keys(name):
-    """relu and poly of scores that are 0; elu1 of features that underflow."""
-    q = torch.full((1, 1, 2, WIDTH), -1e4) if name == "elu1" else torch.zeros(1, 1, 2, WIDTH)
-    q.requires_grad_()
+def test_the_kernels_that_may_be_zero():
+    """relu and poly of scores that are 0; elu1 of features that underflow; never exp."""
+    assert {("relu", 0.0), ("poly", 0.0), ("elu1", -1e4)} <= set(ZEROS)
+    assert "exp" not in dict(ZEROS)
+
+
+@pytest.mark.parametrize(("name", "entry"), ZEROS)
+def test_a_row_of_zeros_is_uniform_over_its_allowed_keys(name, entry):
+    q = torch.full((1, 1, 2, WIDTH), entry).requires_grad_()
     k = random(1, 1, 4, WIDTH, dtype=torch.float32)
     pad = torch.tensor([[True, False, False, False]])
     weights = kernel(name).weights(q, k, AttentionMask(key_padding=pad))
@@ -85,8 +99,10 @@ def test_a_row_of_zeros_is_uniform_over_its_allowed_keys(name):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("name", ["exp", *OTHERS])
-def test_scores_of_ten_thousand_stay_finite(name, dtype):
+@pytest.mark.parametrize(
+    ("name", "options"), [*((name, {}) for name in KERNELS), ("poly", {"attention_poly_degree": 8})]
+)
+def test_scores_of_ten_thousand_stay_finite(name, options, dtype):
     """Queries and keys of either sign, so that <q, k> / sqrt(D) is +-1e4; forward, weights and gradients."""
     if dtype == torch.float16 and name == "exp" and not half_products():
         pytest.skip("this torch has no products of float16 on CPUs")
@@ -95,13 +111,11 @@ def test_scores_of_ten_thousand_stay_finite(name, dtype):
     q = (signs * size).to(dtype).view(1, 1, 3, WIDTH).clone().requires_grad_()
     k = (signs.flip(0) * size).to(dtype).view(1, 1, 3, WIDTH).clone().requires_grad_()
     v = random(1, 1, 3, WIDTH, dtype=torch.float32).to(dtype)
-    for degree in (2, 8) if name == "poly" else (None,):
-        chosen = kernel(name) if degree is None else kernel(name, attention_poly_degree=degree)
-        weights = chosen.weights(q, k, AttentionMask(causal=True))
-        assert weights.dtype == torch.float32
-        torch.testing.assert_close(weights.sum(-1), torch.ones(1, 1, 3))
-        grads = torch.autograd.grad((torch.matmul(weights, v.float()) ** 2).sum(), (q, k))
-        assert all(g.isfinite().all() for g in grads)
+    weights = kernel(name, **options).weights(q, k, AttentionMask(causal=True))
+    assert weights.dtype == torch.float32
+    torch.testing.assert_close(weights.sum(-1), torch.ones(1, 1, 3))
+    grads = torch.autograd.grad((torch.matmul(weights, v.float()) ** 2).sum(), (q, k))
+    assert all(g.isfinite().all() for g in grads)
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -128,9 +142,9 @@ def test_the_linear_form_is_the_quadratic_form(causal, side, chunk):
 def test_the_linear_form_is_taken_for_long_sequences_only():
     long, short = random(1, 1, 40, WIDTH), random(1, 1, 6, WIDTH)
     elu1 = kernel("elu1")
-    assert elu1.dense(long, long, long, AttentionMask(causal=True), 0.0) is not None
-    assert elu1.dense(short, short, short, AttentionMask(causal=True), 0.0) is None
-    assert elu1.dense(long, long, long, AttentionMask(causal=True), 0.1) is None, "dropout needs the weights"
+    assert elu1.fused(long, long, long, AttentionMask(causal=True), 0.0) is not None
+    assert elu1.fused(short, short, short, AttentionMask(causal=True), 0.0) is None
+    assert elu1.fused(long, long, long, AttentionMask(causal=True), 0.1) is None, "dropout needs the weights"
 
 
 def test_the_linear_form_takes_linear_work():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fairseq_plugins import attention
-from fairseq_plugins.attention import AttentionConfig, AttentionMask, MultiheadAttention, config, multihead, stages
+from fairseq_plugins.attention import AttentionConfig, AttentionMask, MultiheadAttention, stages
 
 HEADS, WIDTH, T, S, B = 3, 15, 5, 7, 4
 
@@ -121,13 +121,17 @@ def test_an_unknown_option_is_named_with_the_nearest():
     assert AttentionConfig(r=3).options == AttentionConfig(attention_r=3).options
 
 
-def test_every_public_name_has_an_example_that_runs():
-    for name in attention.__all__:
-        public = getattr(attention, name)
-        assert ">>>" in (public.__doc__ or "") or not callable(public), name
+@pytest.mark.parametrize("name", attention.__all__)
+def test_every_public_name_has_an_example_that_runs(name):
+    public = getattr(attention, name)
+    if isinstance(public, tuple):
+        public = public[0]
+    described = public if isinstance(public, type) else type(public)
     names = {"torch": torch, **vars(attention)}
-    for module in (attention, config, multihead, attention.masks, attention.module, attention.stages):
-        assert doctest.testmod(module, extraglobs=names, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    examples = doctest.DocTestFinder(recurse=False).find(described, globs=names)
+    assert sum(runner.run(example).attempted for example in examples) > 0
+    assert runner.failures == 0
 
 
 @pytest.mark.parametrize("padded", [False, True])
@@ -148,6 +152,6 @@ def test_causal_padding_and_bias_together(kernel, padded):
     expected = torch.where(total > 0, values / total.clamp(min=1e-300), uniform)
     mask = AttentionMask(True, pad, bias)
     torch.testing.assert_close(module.weights(q, k, mask), expected.expand(B, HEADS, T, T), rtol=0, atol=1e-12)
-    dense = module.dense(q, k, v, mask, 0.0)
-    if dense is not None:
-        torch.testing.assert_close(dense, expected @ v, rtol=0, atol=1e-12)
+    fused = module.fused(q, k, v, mask, 0.0)
+    if fused is not None:
+        torch.testing.assert_close(fused, expected @ v, rtol=0, atol=1e-12)

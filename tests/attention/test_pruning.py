@@ -5,6 +5,7 @@ from argparse import Namespace
 
 import pytest
 import torch
+from choices import each_choice
 from torch import nn
 
 from fairseq_plugins.attention import CAUSAL, AttentionConfig
@@ -12,16 +13,13 @@ from fairseq_plugins.attention import CAUSAL, AttentionConfig
 HEADS, WIDTH = 3, 12
 CHOICES = {
     "plain": {},
+    **each_choice(r="2"),
     "roberta_networks": {"attention_projection": "neural", "neural_qkv_shape": "roberta"},
     "all_networks": {"attention_projection": "neural", "neural_qkv_projections": "q,k,v,out"},
-    "symmetric": {"attention_compatibility": "symmetric"},
-    "pairwise": {"attention_compatibility": "pairwise"},
     "pairwise_networks": {"attention_compatibility": "pairwise", "attention_projection": "neural"},
-    "elu1": {"attention_kernel": "elu1"},
-    "value_aware": {"attention_mixing": "value-aware-r", "attention_r": "2"},
 }
-#: parameters that belong to heads and count in their size, beside the linear case's
-LAST = {"roberta_networks": "2", "all_networks": "3", "pairwise_networks": "3"}
+#: the last linear map of a network, by its name
+LAST = {"projection-neural": "3", "roberta_networks": "2", "all_networks": "3", "pairwise_networks": "3"}
 
 
 def attention(name, **options):
@@ -68,7 +66,7 @@ def test_what_is_left_reads_nothing_of_the_pruned(name):
     assert all(parameter.grad is not None for parameter in made.parameters())
 
 
-@pytest.mark.parametrize("name", CHOICES)
+@pytest.mark.parametrize("name", ["plain", "compatibility-symmetric", "compatibility-pairwise", *LAST])
 def test_sizes_are_those_of_what_makes_a_head(name):
     made = attention(name)
     expected = torch.zeros(HEADS, dtype=torch.float64)
@@ -82,7 +80,7 @@ def test_sizes_are_those_of_what_makes_a_head(name):
 
 
 def test_frozen_parameters_stay_frozen():
-    made = attention("pairwise")
+    made = attention("compatibility-pairwise")
     made.q_proj.weight.requires_grad_(False)
     made.keep_heads([1])
     assert [n for n, p in made.named_parameters() if not p.requires_grad] == ["q_proj.weight"]

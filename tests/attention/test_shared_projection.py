@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from choices import SHARED
 
 from fairseq_plugins.attention import CAUSAL, AttentionConfig
 
 HEADS, WIDTH = 2, 12
-SHARED = ("symmetric", "pairwise")
 
 
 def attention(compatibility, init="xavier", **options):
@@ -82,7 +82,7 @@ def test_work_of_a_layer():
     counter = pytest.importorskip("torch.utils.flop_counter", reason="torch < 2.1 counts no operations").FlopCounterMode
     tokens, work = 3 * 5, {}
     x = torch.randn(5, 3, WIDTH, dtype=torch.float64)
-    for compatibility in ("dot", *SHARED):
+    for compatibility in ("dot", "symmetric", "pairwise"):
         module = attention(compatibility, self_attention=True)
         with counter(display=False) as counted:
             module(x, x, x, need_weights=False)[0].sum().backward()
@@ -97,9 +97,8 @@ def test_work_of_a_layer():
 def test_no_key_projection_exists(compatibility):
     """A layer has d^2 + d parameters less, and d * D more with S; the cache holds the shared projection."""
     module = attention(compatibility, self_attention=True)
-    extra = WIDTH * WIDTH // HEADS if compatibility == "pairwise" else 0
-    dot = attention("dot")
-    assert size(dot) - size(module) == WIDTH**2 + WIDTH - extra
+    own = {"pairwise": WIDTH * WIDTH // HEADS, "symmetric": 0}.get(compatibility, size(module.compatibility))
+    assert size(attention("dot")) - size(module) == WIDTH**2 + WIDTH - own
     assert not any(name.startswith("k_proj") for name in module.state_dict())
     x, state = torch.randn(1, 2, WIDTH, dtype=torch.float64), {}
     module(x, x, x, buffer=state)

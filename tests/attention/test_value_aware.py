@@ -5,7 +5,6 @@ import torch
 from brute_force import affine_weights, best_errors, random_weights
 
 from fairseq_plugins.attention.masks import AttentionMask
-from fairseq_plugins.attention.mix import top_r as mixing_top_r  # noqa: F401  registers
 from fairseq_plugins.attention.mix.caratheodory import exact_support
 from fairseq_plugins.attention.mix.sparse import SparseOptions
 from fairseq_plugins.attention.mix.support_search import value_aware_support

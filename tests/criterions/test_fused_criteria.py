@@ -145,7 +145,9 @@ def test_a_batch_of_padding_only():
 
 
 @needs_bf16
-@pytest.mark.parametrize("case", ["transformer_baseline_tiny", "transformer_lm_baseline_tiny", "transformer_elu1"])
+@pytest.mark.parametrize(
+    "case", ["transformer_baseline_tiny", "transformer_lm_baseline_tiny", "transformer_kernel-elu1"]
+)
 def test_autocast_is_near_and_in_training_only(case):
     model = build(case)
     given = sample(model)

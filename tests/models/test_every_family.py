@@ -8,6 +8,7 @@ from argparse import Namespace
 import pytest
 import torch
 from builders import CASES, SMALL, batch, build, family_of, run, run_alone
+from choices import KERNELS, SPARSE
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
 from fairseq_plugins.attention import StagedMultiheadAttention
@@ -16,9 +17,9 @@ from fairseq_plugins.models.grid import (
     SIZES,
     VARIANTS,
     architecture_name,
-    preset,
     register_family,
     stock_name,
+    variant_options,
 )
 from fairseq_plugins.models.roberta import StagedRobertaModel
 from fairseq_plugins.models.transformer import StagedTransformerModel
@@ -46,7 +47,7 @@ def test_every_name_has_its_meaning(family, variant, size):
     ARCH_CONFIG_REGISTRY[architecture_name(family, variant, size)](ours)
     ARCH_CONFIG_REGISTRY[stock_name(family, size)](stock)
     extra = {name: value for name, value in vars(ours).items() if name not in vars(stock)}
-    assert extra == preset(family, variant)
+    assert extra == variant_options(family, variant)
     assert {name: getattr(ours, name) for name in vars(stock)} == vars(stock)
 
 
@@ -159,7 +160,7 @@ def test_traced_it_computes_the_same(arch):
     given, longer = inputs_of(model.model), inputs_of(model.model, (9, 5, 2), (8, 3, 5))
     with torch.no_grad():
         traced = torch.jit.trace(model, given, check_trace=False)
-        for inputs in (given, longer)[: 1 if "valueaware" in arch else 2]:
+        for inputs in (given, longer)[: 1 if "attention_r" in CASES[arch] else 2]:
             text = inputs[-1] != 1
             torch.testing.assert_close(traced(*inputs)[text], model(*inputs)[text])
 
@@ -246,8 +247,8 @@ def test_activation_checkpointing_changes_no_gradient(case):
         torch.testing.assert_close(plain, checkpointed)
 
 
-@pytest.mark.parametrize("mixing", ["top-r", "top-r-shifted", "value-aware-r"])
-@pytest.mark.parametrize("kernel", ["exp", "elu1", "relu", "poly"])
+@pytest.mark.parametrize("mixing", SPARSE)
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("family", SMALL)
 def test_as_many_keys_as_there_are_is_dense_exactly(family, kernel, mixing):
     models = []

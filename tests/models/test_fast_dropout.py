@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from fairseq_plugins.models import fast_dropout
-from fairseq_plugins.models.fast_dropout import LEAST_ELEMENTS, FastDropout, KeptMasks
+from fairseq_plugins.models.fast_dropout import LEAST_ELEMENTS, FastDropout, SeededMasks
 
 #: odd, and large enough for the fast masks
 SHAPE = (5, 7, 1009)
@@ -228,8 +228,8 @@ def test_every_dropout_of_a_model(family, monkeypatch):
     assert {module.p for module in dropouts[1].values()} == {0.1, 0.2, 0.3}
 
     calls = []
-    original = KeptMasks.draw
-    monkeypatch.setattr(KeptMasks, "draw", lambda masks, size: calls.append(masks.scale) or original(masks, size))
+    original = SeededMasks.draw
+    monkeypatch.setattr(SeededMasks, "draw", lambda masks, size: calls.append(masks.scale) or original(masks, size))
     run(fast.train())
     assert set(calls) == {65536 / (65536 - round(p * 65536)) for p in (0.1, 0.2, 0.3)}
     assert torch.equal(run(fast.eval())[0], run(plain.eval())[0])

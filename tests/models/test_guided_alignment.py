@@ -133,7 +133,7 @@ def test_a_loss_of_ones_own_has_the_weights_that_the_options_name(options):
 
 def test_guided_training_of_our_own_choices():
     task = translation_task(load_alignments=True)
-    for case in ("transformer_pairwise_neural_everywhere", "transformer_elu1"):
+    for case in ("transformer_pairwise_neural_everywhere", "transformer_kernel-elu1"):
         found = losses(task, build(case, task, alignment_heads=1), updates=15)
         assert found.isfinite().all()
         assert found[-5:, 1].mean() < found[:5, 1].mean()

@@ -10,7 +10,7 @@ from fairseq.sequence_generator import SequenceGenerator
 from fairseq_plugins.models.grid import stock_name
 
 #: besides the variants, what evaluates by a road of its own
-SHORTCUTS = ["transformer_elu1", "transformer_top_r", "transformer_lm_elu1"]
+SHORTCUTS = ["transformer_kernel-elu1", "transformer_mixing-top-r", "transformer_lm_elu1"]
 BASELINES = [name for name in CASES if "_baseline_" in name]
 DROPOUT = {"dropout": 0.4, "attention_dropout": 0.5, "activation_dropout": 0.3}
 

@@ -12,7 +12,7 @@ from fairseq.models.transformer_lm import TransformerLanguageModelConfig
 from omegaconf import OmegaConf
 
 from fairseq_plugins.checkpoints.convert import convert_checkpoint
-from fairseq_plugins.models.grid import preset
+from fairseq_plugins.models.grid import variant_options
 from fairseq_plugins.models.scales import SCALES
 
 #: family -> stock's architecture of a size
@@ -51,7 +51,7 @@ def left(arch, family, extra, hydra):
 def test_the_callers_options_are_left_as_stock_leaves_them(family, extra, hydra):
     ours = SIZED[family].replace(family, f"{family}_pairwise", 1)
     expected = left(SIZED[family], family, extra, hydra)
-    assert left(ours, family, extra, hydra) == {**expected, **preset(family, "pairwise")}
+    assert left(ours, family, extra, hydra) == {**expected, **variant_options(family, "pairwise")}
     assert expected["max_target_positions" if family == "transformer_lm" else "max_source_positions"]
 
 

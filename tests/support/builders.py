@@ -3,23 +3,32 @@
 from argparse import Namespace
 
 import torch
+from choices import each_choice, with_r
 from fairseq.data import Dictionary
 from fairseq.models import ARCH_CONFIG_REGISTRY, build_model
 from fairseq.tasks.language_modeling import LanguageModelingConfig, LanguageModelingTask
 from fairseq.tasks.masked_lm import MaskedLMConfig, MaskedLMTask
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
-from fairseq_plugins.models.grid import FAMILY_SITES, VARIANTS, architecture_name
+from fairseq_plugins.models.grid import FAMILY_SITES, VARIANTS, architecture_name, variant_options
 
-#: every variant of every family by its architecture, and combinations that no preset names
+#: fewer than a test's keys
+R = "2"
+NAMED = {option for options in VARIANTS.values() for option in options.items()}
+#: every variant of every family by its architecture, every choice that no variant names, and more combinations
 CASES = {
     **{
         architecture_name(family, variant, "tiny"): {
             "arch": architecture_name(family, variant, "tiny"),
-            **({"attention_r": "2"} if variant == "valueaware" else {}),  # fewer than a test's keys
+            **with_r(variant_options(family, variant), R),
         }
         for family in FAMILY_SITES
         for variant in VARIANTS
+    },
+    **{
+        f"transformer_{name}": {"arch": "transformer_baseline_tiny", **options}
+        for name, options in each_choice(R).items()
+        if not options.items() & NAMED
     },
     "transformer_symmetric_everywhere": {
         "arch": "transformer_symmetric_tiny",
@@ -31,10 +40,7 @@ CASES = {
         "attention_projection": "neural",
     },
     "roberta_pairwise_neural": {"arch": "roberta_pairwise_tiny", "attention_projection": "neural"},
-    "transformer_elu1": {"arch": "transformer_baseline_tiny", "attention_kernel": "elu1"},
-    "transformer_relu": {"arch": "transformer_baseline_tiny", "attention_kernel": "relu"},
-    "roberta_poly": {"arch": "roberta_baseline_tiny", "attention_kernel": "poly"},
-    "transformer_top_r": {
+    "transformer_top_r_by_layer": {
         "arch": "transformer_baseline_tiny",
         "attention_mixing": "top-r",
         "attention_r": "2,3",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 #: share of the past beyond which all of it is copied: finding what differs then saves nothing
-MOST = 0.5
+MOVED_AT_MOST = 0.5
 
 
 class Reordering:
@@ -67,7 +67,7 @@ class Reordering:
         if origin is None or origin.size(1) != steps or origin.size(0) != self.rows.numel():
             return None
         row, step = origin.index_select(0, self.rows).ne(origin).nonzero(as_tuple=True)
-        if row.numel() > MOST * origin.numel():
+        if row.numel() > MOVED_AT_MOST * origin.numel():
             return None
         head = torch.arange(heads, device=row.device)[:, None]
         target = (row * heads + head) * room + step

@@ -79,6 +79,7 @@ def _without(basis: Tensor, row: Tensor) -> Tensor:
     """The vectors of the span of basis (N, n, m) that are 0 at one entry; ``row`` (N, m) is the basis there."""
     reflector = row.clone()
     reflector[:, 0] += torch.copysign(row.norm(dim=1), row[:, 0])
-    reflector = reflector / reflector.norm(dim=1, keepdim=True)
+    length: Tensor = reflector.norm(dim=1, keepdim=True)
+    reflector = reflector / length
     along = torch.matmul(basis, reflector[:, :, None])
     return basis[:, :, 1:] - 2 * along * reflector[:, None, 1:]

@@ -21,11 +21,11 @@ class DenseMixing(Mixing):
         self, kernel: Kernel, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: Dropout, need_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
         if not need_weights:
-            masks = dropout_masks(dropout, q, k)
-            if masks is not None:
-                out = kernel.dropped(q, k, v, mask, masks)
+            keep = dropout_masks(dropout, q, k)
+            if keep is not None:
+                out = kernel.fused_with_dropout(q, k, v, mask, keep)
             else:
-                out = kernel.dense(q, k, v, mask, dropped_share(dropout))
+                out = kernel.fused(q, k, v, mask, dropped_share(dropout))
             if out is not None:
                 return out, None
         return super().attend(kernel, q, k, v, mask, dropout, need_weights)
@@ -41,7 +41,7 @@ def dropout_masks(dropout: Dropout, q: Tensor, k: Tensor) -> DropoutMasks | None
 
     It should where a query has more weights than a head is wide: fewer take less memory than its values do.
     """
-    draw = getattr(dropout, "masks", None)
+    draw: Callable[[Tensor, int], DropoutMasks | None] | None = getattr(dropout, "masks", None)
     if draw is None or k.size(2) <= q.size(3):
         return None
     return draw(q, q.numel() // q.size(3) * k.size(2))

@@ -189,4 +189,5 @@ def line_search_gain(slope: Tensor, squares: Tensor, error: Tensor) -> Tensor:
 
 def squared_norm(x: Tensor) -> Tensor:
     """(..., D) -> (...); not ``x.square().sum()``, which writes a tensor of x's size."""
-    return torch.linalg.vector_norm(x, dim=-1).square()
+    norm: Tensor = torch.linalg.vector_norm(x, dim=-1)
+    return norm.square()

@@ -62,13 +62,15 @@ class SparseMixing(Mixing):
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
-        self.text, self.layer_rs = options.attention_r, parse_r(options.attention_r)
+        self.r_option, self.layer_rs = options.attention_r, parse_r(options.attention_r)
         self.layer = 0 if len(self.layer_rs) == 1 else None
         self.dense = DenseMixing(None)
 
     def place(self, layer: int, layers: int) -> None:
         if len(self.layer_rs) not in (1, layers):
-            raise ValueError(f"--attention-r {self.text}: {len(self.layer_rs)} layers given, the model has {layers}")
+            raise ValueError(
+                f"--attention-r {self.r_option}: {len(self.layer_rs)} layers given, the model has {layers}"
+            )
         self.layer = layer if len(self.layer_rs) == layers else 0
 
     def treats_heads_alike(self) -> bool:
@@ -77,10 +79,10 @@ class SparseMixing(Mixing):
     def rs(self, heads: int) -> list[int]:
         """r of each head."""
         if self.layer is None:
-            raise ValueError(f"--attention-r {self.text}: no layer was told its place; give one r for all layers")
+            raise ValueError(f"--attention-r {self.r_option}: no layer was told its place; give one r for all layers")
         rs = self.layer_rs[self.layer]
         if len(rs) not in (1, heads):
-            raise ValueError(f"--attention-r {self.text}: {len(rs)} heads given, the model has {heads}")
+            raise ValueError(f"--attention-r {self.r_option}: {len(rs)} heads given, the model has {heads}")
         return rs * heads if len(rs) == 1 else rs
 
     def attend(

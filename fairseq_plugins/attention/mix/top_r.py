@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..largest import largest
+from ..largest import largest, renormalised
 from ..masks import AttentionMask
 from ..stages import MIXING, Kernel
 from .sparse import SparseMixing, mix_few
@@ -60,9 +60,3 @@ def first(weights: Tensor, rs: list[int]) -> Tensor:
         return weights
     limit = torch.tensor(rs, device=weights.device).view(-1, 1, 1)
     return weights.masked_fill(torch.arange(weights.size(-1), device=weights.device) >= limit, 0.0)
-
-
-def renormalised(weights: Tensor) -> Tensor:
-    """Weights (..., r) divided by their sum, where it is not 0."""
-    total = weights.sum(dim=-1, keepdim=True)
-    return weights / total.masked_fill(total == 0, 1.0)

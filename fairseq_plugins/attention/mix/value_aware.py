@@ -32,6 +32,8 @@ class ValueAware(SparseMixing):
         ValueError: an option has no meaning; the message names it.
     """
 
+    searches = True
+
     def __init__(self, options: Any) -> None:
         super().__init__(options)
         self.swaps, self.chunk = options.attention_value_aware_swaps, options.attention_value_aware_chunk

@@ -27,6 +27,9 @@ class Elu1Kernel(Kernel):
         ValueError: a mask adds to the scores: this kernel has none to add to.
     """
 
+    def kappa(self, q: Tensor, k: Tensor) -> Tensor:
+        return ((F.elu(q) + 1) * (F.elu(k) + 1)).sum()
+
     def weights(self, q: Tensor, k: Tensor, mask: AttentionMask) -> Tensor:
         if mask.adds_to_scores():
             raise ValueError("--attention-kernel elu1 has no scores that an additive attn_mask could change")
@@ -34,9 +37,9 @@ class Elu1Kernel(Kernel):
             kappa = torch.matmul(query_features(q), key_features(k).transpose(-2, -1))
         return normalise(kappa, mask.allowed(q.size(2), q.device))
 
-    def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Tensor | None:
+    def fused(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout_p: float) -> Tensor | None:
         queries, keys, width = q.size(2), k.size(2), q.size(3)
-        if dropout > 0 or mask.bias is not None or queries * keys <= (queries + keys) * width:
+        if dropout_p > 0 or mask.bias is not None or queries * keys <= (queries + keys) * width:
             return None
         with full_precision(q):
             return linear_attention(q, k, v, mask.causal, mask.key_padding)
@@ -78,7 +81,7 @@ def linear_attention(
     chunks = -(-time // chunk)
     behind = chunks * chunk - time
     queries, keys, padded = (
-        F.pad(x, (0, 0, 0, behind)).unflatten(2, (chunks, chunk)) for x in (queries, keys, values)
+        F.pad(x, (0, 0, 0, behind)).view(*x.shape[:2], chunks, chunk, -1) for x in (queries, keys, values)
     )  # (B, H, chunks, chunk, D or D + 1)
     of_chunk = torch.matmul(keys.transpose(-2, -1), padded)
     earlier = of_chunk.cumsum(dim=2) - of_chunk

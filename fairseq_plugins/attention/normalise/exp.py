@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..masks import AttentionMask
-from ..stages import KERNEL, DropoutMasks, Kernel, scaled_scores
-from .dropped import dropped_attention
+from ..stages import KERNEL, DropoutMasks, Kernel, scaled_score, scaled_scores
+from .blockwise import blockwise_attention
+from .softmax import masked_softmax
 
 #: torch < 2.0 has no fused attention
 HAS_SDPA = hasattr(F, "scaled_dot_product_attention")
@@ -20,35 +21,36 @@ FEW_QUERIES, MANY_HEADS = 8, 64
 class ExpKernel(Kernel):
     """``kappa(q, k) = exp(<q, k> / sqrt(D))``."""
 
+    def kappa(self, q: Tensor, k: Tensor) -> Tensor:
+        return scaled_score(q, k).exp()
+
     def weights(self, q: Tensor, k: Tensor, mask: AttentionMask) -> Tensor:
-        allowed, dead = mask.safe(q.size(2), q.device)
-        scores = mask.apply(scaled_scores(q, k), allowed)
-        # as fairseq: the softmax of half precision scores is taken in float32
-        weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
-        return weights if dead is None else weights.masked_fill(dead, 0.0)
+        allowed, dead = mask.opened(q.size(2), q.device)
+        return masked_softmax(mask.apply(scaled_scores(q, k), allowed), dead)
 
     def largest(self, q: Tensor, k: Tensor, mask: AttentionMask, r: int) -> tuple[Tensor, Tensor]:
-        allowed, dead = mask.safe(q.size(2), q.device)
+        allowed, dead = mask.opened(q.size(2), q.device)
         scores, indices = mask.apply(scaled_scores(q, k), allowed).topk(r, dim=-1)
-        weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
-        return (weights if dead is None else weights.masked_fill(dead, 0.0)), indices
+        return masked_softmax(scores, dead), indices
 
-    def dense(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: float) -> Tensor | None:
-        if not HAS_SDPA or (q.device.type == "cpu" and (dropout > 0 or _few_queries(q))):
+    def fused(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout_p: float) -> Tensor | None:
+        if not HAS_SDPA or (q.device.type == "cpu" and (dropout_p > 0 or _few_queries(q))):
             return None  # with dropout, torch's CPU attention takes its unfused path
         if mask.causal and mask.key_padding is None and mask.bias is None:
-            return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
-        allowed, dead = mask.safe(q.size(2), q.device)
-        bias = mask.additive_bias(q.dtype)
+            return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, is_causal=True)
+        allowed, dead = mask.opened(q.size(2), q.device)
+        bias = mask.finite_bias(q.dtype)
         if bias is not None and allowed is not None:
             allowed = bias.masked_fill(~allowed, float("-inf"))
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout_p)
         return out if dead is None else out.masked_fill(dead, 0.0)
 
-    def dropped(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, masks: DropoutMasks) -> Tensor | None:
+    def fused_with_dropout(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, keep: DropoutMasks
+    ) -> Tensor | None:
         if mask.bias is not None and mask.bias.requires_grad:
             return None
-        return dropped_attention(q, k, v, mask, masks)
+        return blockwise_attention(q, k, v, mask, keep)
 
 
 def _few_queries(q: Tensor) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from ..masks import AttentionMask
-from ..stages import KERNEL, Kernel, scaled_scores
+from ..stages import KERNEL, Kernel, scaled_score, scaled_scores
 from .weights import at_least_float32, full_precision, normalise
 
 
@@ -38,6 +38,9 @@ class PolyKernel(Kernel):
             raise ValueError(
                 f"--attention-poly-degree {self.degree}: an even power of 2 and more keeps weights positive"
             )
+
+    def kappa(self, q: Tensor, k: Tensor) -> Tensor:
+        return scaled_score(q, k) ** self.degree
 
     def weights(self, q: Tensor, k: Tensor, mask: AttentionMask) -> Tensor:
         allowed = mask.allowed(q.size(2), q.device)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..masks import AttentionMask
-from ..stages import KERNEL, Kernel, scaled_scores
+from ..stages import KERNEL, Kernel, scaled_score, scaled_scores
 from .weights import at_least_float32, full_precision, normalise
 
 
@@ -18,6 +18,9 @@ class ReluKernel(Kernel):
     """
 
     ignores_keys = True
+
+    def kappa(self, q: Tensor, k: Tensor) -> Tensor:
+        return scaled_score(q, k).clamp(min=0)
 
     def weights(self, q: Tensor, k: Tensor, mask: AttentionMask) -> Tensor:
         with full_precision(q):

@@ -20,7 +20,7 @@ def init_xavier(role: str, linear: nn.Linear, same_width: bool) -> None:
 class LinearProjection(Projection):
     """``x W^T + b``. Initialisation: ``paper`` and ``xavier`` are fairseq's own, ``normal`` is N(0, 0.02^2)."""
 
-    def build(self, role: str, in_features: int, out_features: int) -> nn.Linear:
+    def build(self, role: str, in_features: int, out_features: int) -> nn.Module:
         return nn.Linear(in_features, out_features)
 
     def reset_parameters(self, role: str, module: nn.Module, same_width: bool) -> None:

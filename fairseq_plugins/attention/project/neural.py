@@ -92,7 +92,7 @@ class NeuralProjection(LinearProjection):
         if not options.neural_qkv_expansion > 0:
             raise ValueError(f"--neural-qkv-expansion {options.neural_qkv_expansion}: must be positive")
 
-    def build(self, role: str, in_features: int, out_features: int) -> nn.Module:  # type: ignore[override]
+    def build(self, role: str, in_features: int, out_features: int) -> nn.Module:
         if role not in self.roles:
             return super().build(role, in_features, out_features)
         hidden = max(1, round(self.options.neural_qkv_expansion * out_features))

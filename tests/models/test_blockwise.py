@@ -7,18 +7,18 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from fairseq_plugins.attention.masks import AttentionMask
 from fairseq_plugins.attention.mix.dense import DenseMixing
-from fairseq_plugins.attention.normalise import dropped
-from fairseq_plugins.attention.normalise.dropped import dropped_attention
+from fairseq_plugins.attention.normalise import blockwise
+from fairseq_plugins.attention.normalise.blockwise import blockwise_attention
 from fairseq_plugins.attention.normalise.exp import ExpKernel
 from fairseq_plugins.models import fast_dropout
-from fairseq_plugins.models.fast_dropout import FastDropout, KeptMasks
+from fairseq_plugins.models.fast_dropout import FastDropout, SeededMasks
 
 B, H, T, S, D = 3, 4, 7, 9, 5
 
 
 def masks(seed=17):
     """A fifth of the weights is dropped."""
-    return KeptMasks(seed, dropped=13107)
+    return SeededMasks(seed, dropped=13107)
 
 
 def inputs(queries=T, keys=S, dtype=torch.float64):
@@ -41,7 +41,7 @@ def padding(side, keys):
 def kept(shape):
     """The mask of all weights, put together from its blocks."""
     whole, drawn = torch.empty(shape, dtype=torch.float64), masks()
-    for place in dropped._places(shape):
+    for place in blockwise._places(shape):
         whole[place] = drawn.draw(whole[place].numel()).view(whole[place].shape).double()
     return whole * drawn.scale
 
@@ -64,13 +64,13 @@ def assert_same(actual, expected, leaves, **tolerance):
 @pytest.mark.parametrize("side", ["none", "left", "right", "all of a sentence"])
 @pytest.mark.parametrize("kind", ["cross", "causal", "bias"])
 def test_outputs_and_gradients(kind, side, block, monkeypatch):
-    monkeypatch.setattr(dropped, "BLOCK", block)
+    monkeypatch.setattr(blockwise, "BLOCK", block)
     keys = T if kind == "causal" else S
     bias = torch.randn(B, H, T, keys).masked_fill(torch.rand(B, H, T, keys) < 0.3, float("-inf")).double()
     mask = AttentionMask(kind == "causal", padding(side, keys), bias if kind == "bias" else None)
     q, k, v = inputs(keys=keys)
-    assert len(list(dropped._places((B, H, T, keys)))) == {1: B * H, 190: 2 * B, 520: 2}.get(block, 1)
-    out = dropped_attention(q, k, v, mask, masks())
+    assert len(list(blockwise._places((B, H, T, keys)))) == {1: B * H, 190: 2 * B, 520: 2}.get(block, 1)
+    out = blockwise_attention(q, k, v, mask, masks())
     assert_same(out, with_all_weights(q, k, v, mask), (q, k, v), rtol=0, atol=1e-12)
     assert out.permute(2, 0, 1, 3).is_contiguous()
 
@@ -79,7 +79,9 @@ def test_shared_queries_and_keys():
     """As symmetric attention has them: the gradients of both add up."""
     q, _, v = inputs(keys=T)
     mask = AttentionMask(causal=True)
-    assert_same(dropped_attention(q, q, v, mask, masks()), with_all_weights(q, q, v, mask), (q, v), rtol=0, atol=1e-12)
+    assert_same(
+        blockwise_attention(q, q, v, mask, masks()), with_all_weights(q, q, v, mask), (q, v), rtol=0, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("autocast", [False, True])
@@ -88,7 +90,7 @@ def test_half_precision(autocast):
     q, k, v = inputs(dtype=torch.bfloat16)
     mask = AttentionMask(key_padding=padding("left", S))
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        out = dropped_attention(q, k, v, mask, masks())
+        out = blockwise_attention(q, k, v, mask, masks())
         assert out.dtype == torch.bfloat16
         exact = with_all_weights(*(x.double() for x in (q, k, v)), mask)
         assert_same(out.double(), exact, (q, k, v), rtol=0.05, atol=0.05)
@@ -102,7 +104,7 @@ def test_no_weights_are_kept():
         q, k, v = inputs(length, length, torch.float32)
         with saved_tensors_hooks(lambda x: sizes.append(x.numel() * x.element_size()) or x, lambda x: x):
             if fast:
-                dropped_attention(q, k, v, AttentionMask(), masks())
+                blockwise_attention(q, k, v, AttentionMask(), masks())
             else:
                 with_all_weights(q, k, v, AttentionMask())
         return sum(sizes)
@@ -117,8 +119,8 @@ def test_it_is_reached_where_it_saves_memory(keys, training, monkeypatch):
     """By --fast-dropout's module while it drops; not if somebody wants the weights, or where values take more."""
     monkeypatch.setattr(fast_dropout, "LEAST_ELEMENTS", 1)
     calls = []
-    original = dropped._DroppedAttention.apply
-    monkeypatch.setattr(dropped._DroppedAttention, "apply", lambda *a: calls.append(a) or original(*a))
+    original = blockwise._BlockwiseAttention.apply
+    monkeypatch.setattr(blockwise._BlockwiseAttention, "apply", lambda *a: calls.append(a) or original(*a))
     q, k, v = inputs(keys=keys)
     dropout = FastDropout(0.2).train(training)
     for need_weights in (False, True):
@@ -140,8 +142,8 @@ def test_a_trained_bias_keeps_its_gradient(monkeypatch):
 def test_a_model_has_as_many_attentions_in_blocks(family, monkeypatch):
     monkeypatch.setattr(fast_dropout, "LEAST_ELEMENTS", 1)
     calls = []
-    original = dropped._DroppedAttention.apply
-    monkeypatch.setattr(dropped._DroppedAttention, "apply", lambda *a: calls.append(a) or original(*a))
+    original = blockwise._BlockwiseAttention.apply
+    monkeypatch.setattr(blockwise._BlockwiseAttention, "apply", lambda *a: calls.append(a) or original(*a))
     heads = {f"{side}_attention_heads": 8 for side in ("encoder", "decoder")}  # of width 3
     model = build(f"{family}_pairwise_tiny", fast_dropout=True, attention_dropout=0.2, **heads).train()
     run(model)[0].square().mean().backward()
@@ -153,7 +155,7 @@ def test_the_expectation_is_attention_without_dropout():
     """The mean of 2,000 draws, in standard deviations of the mean."""
     q, k, v = (x.detach() for x in inputs())
     exact = torch.matmul(ExpKernel(None).weights(q, k, AttentionMask()), v)
-    draws = torch.stack([dropped_attention(q, k, v, AttentionMask(), masks(seed)) for seed in range(2000)])
+    draws = torch.stack([blockwise_attention(q, k, v, AttentionMask(), masks(seed)) for seed in range(2000)])
     z = (draws.mean(dim=0) - exact) / (draws.std(dim=0) / 2000**0.5)
     assert abs(z.mean().item()) < 0.3
     assert z.abs().max() < 5

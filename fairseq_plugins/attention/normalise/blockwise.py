@@ -5,7 +5,7 @@ As in FlashAttention (Dao et al. 2022, arXiv 2205.14135), except that a block ho
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -15,40 +15,42 @@ from torch.autograd.function import once_differentiable
 from ..bits import pack, unpack
 from ..masks import AttentionMask
 from ..stages import DropoutMasks, scaled_scores
+from .softmax import masked_softmax
 from .weights import at_least_float32, full_precision
 
 #: a block has about so many weights: as float32 they stay in the processor's caches
 BLOCK = 1 << 20
 
 
-def dropped_attention(q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, masks: DropoutMasks) -> Tensor:
+def blockwise_attention(q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, keep: DropoutMasks) -> Tensor:
     """``dropout(softmax(q k^T / sqrt(D))) v``.
 
     Args:
         q, k, v: (B, H, T, D), (B, H, S, D), (B, H, S, D) of one type.
         mask: its bias takes no gradient.
-        masks: of dropout.
+        keep: which weights dropout keeps.
 
     Returns:
         (B, H, T, D), in memory (T, B, H, D); 0 for a query without an allowed key. It can be differentiated once.
     """
-    return _DroppedAttention.apply(q, k, v, mask, masks)
+    apply: Callable[..., Tensor] = _BlockwiseAttention.apply
+    return apply(q, k, v, mask, keep)
 
 
-class _DroppedAttention(torch.autograd.Function):
+class _BlockwiseAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, masks: DropoutMasks) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, keep: DropoutMasks) -> Tensor:
         out = _like(v, q.size(2))
         bits = []
         with full_precision(q):
             for place, weights in _blocks(q, k, mask):
-                kept = masks.draw(weights.numel())
+                kept = keep.draw(weights.numel())
                 bits.append(pack(kept))
                 weights = weights.to(v.dtype).mul_(kept.view(weights.shape).to(v.dtype))
                 out[place] = torch.matmul(weights, v[place])
-            out.mul_(masks.scale)
+            out.mul_(keep.scale)
         ctx.save_for_backward(q, k, v, out, *bits)
-        ctx.mask, ctx.scale = mask, masks.scale
+        ctx.mask, ctx.scale = mask, keep.scale
         return out
 
     @staticmethod
@@ -83,20 +85,18 @@ def _blocks(q: Tensor, k: Tensor, mask: AttentionMask) -> Iterator[tuple[tuple[s
     """
     batch, heads, queries, _ = q.shape
     shape = (batch, heads, queries, k.size(2))
-    allowed, dead = mask.safe(queries, q.device)
+    allowed, dead = mask.opened(queries, q.device)
     excluded = None if allowed is None else (~allowed).expand(shape)
-    bias = mask.additive_bias(q.dtype)
+    bias = mask.finite_bias(q.dtype)
     bias = None if bias is None else bias.expand(shape)
+    dead = None if dead is None else dead.expand(batch, heads, queries, 1)
     for place in _places(shape):
         scores = scaled_scores(q[place], k[place])
         if bias is not None:
             scores += bias[place]
         if excluded is not None:
             scores.masked_fill_(excluded[place], float("-inf"))
-        weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
-        if dead is not None:
-            weights.masked_fill_(dead.expand(batch, heads, queries, 1)[place], 0.0)
-        yield place, weights
+        yield place, masked_softmax(scores, None if dead is None else dead[place])
 
 
 def _places(shape: tuple[int, int, int, int]) -> Iterator[tuple[slice, slice]]:
