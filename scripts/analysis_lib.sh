@@ -4,6 +4,13 @@
 # shellcheck source=scripts/pretrain_lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/pretrain_lib.sh"
 
+# The kernels that are registered, the default first.
+# shellcheck disable=SC2034 # read by recipes
+mapfile -t KERNELS < <(
+    echo exp
+    sed -n 's/^@KERNEL.register("\(.*\)")$/\1/p' "$ROOT"/fairseq_plugins/attention/normalise/*.py | grep -vx exp
+)
+
 # analyse: the analysis of this run's best checkpoint, or with --table those of all finished runs.
 #
 # Reads DATA, RUNS, VARIANT, SEED, and ANALYSIS (options of fairseq-plugins analyse-attention).

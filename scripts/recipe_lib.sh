@@ -6,8 +6,9 @@
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+# What the grid of architectures names, in its order: to import it would take seconds.
 # shellcheck disable=SC2034 # read by recipes
-ALL_VARIANTS=(baseline neuralqkv symmetric pairwise valueaware matched)
+mapfile -t ALL_VARIANTS < <(sed -n '/^VARIANTS/,/^}/s/^    "\(.*\)": {.*/\1/p' "$ROOT/fairseq_plugins/models/grid.py")
 VARIANTS=(neuralqkv baseline matched) # those of the recipe, which may set others; the first is its default
 VARIANT=""
 FROM=""

@@ -27,7 +27,7 @@
 # shellcheck source=scripts/recipe_lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/recipe_lib.sh"
 
-VARIANTS=(baseline neuralqkv symmetric pairwise matched valueaware)
+VARIANTS=("${ALL_VARIANTS[@]}")
 SIZE=paper
 MAX_UPDATE=""
 

@@ -28,7 +28,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/analysis_lib.sh"
 
 NAME=wikitext-103-mixing
 CORPUS=103
-VARIANTS=(exp elu1 relu poly)
+VARIANTS=("${KERNELS[@]}")
 TASK=language_modeling
 MAX_UPDATE=50000
 pretrain_options "$@"

@@ -30,7 +30,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/analysis_lib.sh"
 
 NAME=wikitext-2-mixing
 CORPUS=2
-VARIANTS=({lm,mlm}-{exp,elu1,relu,poly})
+VARIANTS=("${KERNELS[@]/#/lm-}" "${KERNELS[@]/#/mlm-}")
 MAX_UPDATE=4000
 pretrain_options "$@"
 

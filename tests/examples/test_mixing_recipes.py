@@ -4,6 +4,7 @@ import json
 import shlex
 
 import pytest
+from choices import KERNELS, SPARSE
 from fairseq import options
 from pipeline_tools import ROOT, script, snapshot
 
@@ -12,7 +13,6 @@ pytest.importorskip("matplotlib")
 
 WIKITEXT2 = "examples/value_aware/wikitext2.sh"
 WIKITEXT103 = "examples/value_aware/wikitext103.sh"
-KERNELS = ["exp", "elu1", "relu", "poly"]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_smoke_goes_from_raw_text_to_the_curves(variant, data, tmp_path):
     content = json.loads((analysis / "analysis.json").read_text())
     assert [(part["mixing"], part["r"]) for part in content["results"]] == [
         ("dense", 0),
-        *((name, r) for r in (1, 4) for name in ("top-r", "top-r-shifted", "value-aware-r")),
+        *((name, r) for r in (1, 4) for name in SPARSE),
     ]
     again = script(WIKITEXT2, *arguments, "--resume")
     assert "nothing to do" in again
@@ -91,9 +91,11 @@ def test_wikitext103_smoke(data, tmp_path):
     assert "| all (dense) |" in output
 
 
-@pytest.mark.parametrize("recipe", [WIKITEXT2, WIKITEXT103])
-def test_help_and_unknown_variants(recipe):
+@pytest.mark.parametrize(("recipe", "families"), [(WIKITEXT2, ("lm-", "mlm-")), (WIKITEXT103, ("",))])
+def test_help_and_unknown_variants(recipe, families):
     text = script(recipe, "--help")
     for option in ("--variant", "--from", "--data-dir", "--runs", "--table", "--smoke", "--resume", "Examples:"):
         assert option in text
-    assert "--variant best: choose one of" in script(recipe, "--variant", "best", status=2)
+    known = script(recipe, "--variant", "best", status=2).partition("--variant best: choose one of ")[2].split()
+    assert sorted(known) == sorted(f"{family}{kernel}" for family in families for kernel in KERNELS)
+    assert known[0] == f"{families[0]}exp", "the default"

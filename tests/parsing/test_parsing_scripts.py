@@ -11,13 +11,13 @@ from pipeline_tools import script, snapshot
 from treebank_files import command, write
 
 from fairseq_plugins.commands import parse_score
+from fairseq_plugins.models.grid import VARIANTS
 from fairseq_plugins.parsing.linearise import linearise, simplify
 from fairseq_plugins.parsing.toy import generate
 from fairseq_plugins.parsing.trees import bracketed, read_tree_lines, words
 
 PREPARE = "scripts/prepare_treebank.sh"
 RECIPE = "examples/attention_is_all_you_need/parsing.sh"
-VARIANTS = ["baseline", "neuralqkv", "symmetric", "pairwise", "matched", "valueaware"]
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ def test_table(tmp_path):
     [
         (["--size", "huge"], "--size huge: choose paper or sample"),
         (["--size"], "--size needs a value"),
-        (["--variant", "best"], "choose one of baseline neuralqkv symmetric pairwise matched valueaware"),
+        (["--variant", "best"], f"choose one of {' '.join(VARIANTS)}"),
         (["--cpu", "--data-dir", "none"], "where is the treebank? Give --from"),
     ],
 )
