@@ -4,6 +4,7 @@ import functools
 import importlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import types
@@ -23,6 +24,7 @@ from running import fairseq as fresh
 from fairseq_plugins import cli
 from fairseq_plugins.attention import AttentionConfig, stages
 from fairseq_plugins.attention import __all__ as public_names
+from fairseq_plugins.models.grid import FAMILY_SITES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -252,6 +254,7 @@ def test_every_command_is_listed():
 def cosine(monkeypatch):
     """The worked example's two blocks, executed as written; its registration is taken back afterwards."""
     module = types.ModuleType("cosine")
+    module.__package__ = "fairseq_plugins.attention.compare"
     monkeypatch.setitem(sys.modules, module.__name__, module)  # where dataclasses look their types up
     monkeypatch.setattr(stages.COMPATIBILITY, "choices", dict(stages.COMPATIBILITY.choices))
     for block in blocks(read("docs/adding-a-variant.md"), "python"):
@@ -282,6 +285,66 @@ def test_worked_example(cosine):
     plain, weights = attention(x, x, x, need_weights=True)
     torch.testing.assert_close(fused, plain)
     assert weights is not None
+
+
+#: a choice with which queries see each other, later ones too: the proofs must refuse it
+LEAKING = """
+from ..stages import COMPATIBILITY, Compatibility
+
+
+@COMPATIBILITY.register("leaking")
+class Leaking(Compatibility):
+    def fold(self, q, k):
+        return q - q.mean(dim=2, keepdim=True), k
+"""
+CONTRACT, MODELS = "tests/attention/test_contract.py", "tests/models/test_every_family.py"
+
+
+def insert(path, text, after):
+    before = path.read_text(encoding="utf-8")
+    assert before.count(after) == 1
+    path.write_text(before.replace(after, after + text), encoding="utf-8")
+
+
+def pytest_in(folder, *arguments):
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--tb=no", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=500).stdout
+
+
+def proofs_of(case, file, collected):
+    return sorted(re.findall(rf"^{file}::(\w+)\[.*{case}.*\]$", collected, flags=re.M))
+
+
+def test_one_file_and_one_line_bring_every_proof(tmp_path):
+    """In a copy: the worked example's choice is collected wherever a known one is, and passes; a wrong one does not."""
+    for folder in ("fairseq_plugins", "tests"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    room = tmp_path / "fairseq_plugins" / "attention" / "compare"
+    (room / "cosine.py").write_text(blocks(read("docs/adding-a-variant.md"), "python")[0], encoding="utf-8")
+    (room / "leaking.py").write_text(LEAKING, encoding="utf-8")
+    insert(room / "__init__.py", "cosine, leaking, ", after="from . import ")
+
+    collected = pytest_in(tmp_path, "--collect-only", CONTRACT, MODELS)
+    for case, known, file in (
+        ("compatibility-cosine", "compatibility-symmetric", CONTRACT),
+        ("transformer_compatibility-cosine", "transformer_kernel-relu", MODELS),
+    ):
+        assert proofs_of(case, file, collected) == proofs_of(known, file, collected)
+        assert len(proofs_of(case, file, collected)) > 5
+
+    proofs = "(future_keys or reordered_beams or padding_changes_nothing) and (cosine or leaking)"
+    said = pytest_in(tmp_path, "-rpf", "-k", proofs, CONTRACT, MODELS)
+    outcomes = re.findall(r"^(PASSED|FAILED) \S+\[(?:.*compatibility-)?(cosine|leaking)", said, flags=re.M)
+    assert set(outcomes) == {("PASSED", "cosine"), ("FAILED", "leaking")}, said
+    assert len(outcomes) == 2 * len(set(re.findall(r"::(\S+cosine\S*)", said))), said
+
+    line = blocks(read("docs/adding-a-variant.md"), "py")[0]
+    insert(tmp_path / "fairseq_plugins" / "models" / "grid.py", line, after='"match_parameters_of": "neuralqkv"},\n')
+    collected = pytest_in(tmp_path, "--collect-only", MODELS)
+    for family in FAMILY_SITES:
+        new, known = (proofs_of(f"{family}_{variant}_tiny", MODELS, collected) for variant in ("cosine", "pairwise"))
+        assert new == known != []
 
 
 ANOTHER_PLUGIN = """
