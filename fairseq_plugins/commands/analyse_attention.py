@@ -109,8 +109,8 @@ def chosen(args: argparse.Namespace) -> tuple:
     Raises:
         UserError: one is not known; the message names the option.
     """
-    from fairseq_plugins.attention.stages import MIXING
     from fairseq_plugins.attention.config import SITES
+    from fairseq_plugins.attention.stages import MIXING
 
     sparse = [name for name in MIXING.choices if name != "dense"]
     mixings = args.mixings.split(",") if args.mixings else sparse
