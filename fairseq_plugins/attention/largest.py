@@ -15,7 +15,7 @@ def largest(weights: Tensor, r: int) -> tuple[Tensor, Tensor]:
     """
     keys = weights.size(-1)
     kept, indices = weights.topk(min(r + 1, keys), dim=-1)
-    if r < keys and not _compiling():
+    if r < keys and not torch.compiler.is_compiling():  # which cannot follow a choice that depends on data
         tied = (kept[..., r - 1] == kept[..., r]) & (kept[..., r] > 0)
         if tied.any():
             again, places = weights[tied].sort(dim=-1, descending=True, stable=True)
@@ -32,14 +32,8 @@ def renormalised(weights: Tensor) -> Tensor:
 
 def largest_one(x: Tensor) -> tuple[Tensor, Tensor]:
     """The largest of x (..., S) and its index, of equal ones the first."""
-    if x.device.type != "cpu" or _compiling():
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
         return x.max(dim=-1)
     # on one core numpy takes a sixth of torch's time, which has no vector instructions for it
     index = torch.from_numpy(np.asarray(x.detach().numpy().argmax(axis=-1)))
     return x.gather(-1, index[..., None])[..., 0], index
-
-
-def _compiling() -> bool:
-    """``torch.compile`` cannot follow a choice that depends on data."""
-    compiler = getattr(torch, "compiler", None)
-    return bool(getattr(compiler, "is_compiling", lambda: False)())

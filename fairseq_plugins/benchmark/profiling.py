@@ -33,7 +33,7 @@ def profile(step: Callable[[], Any], device: str, synchronise: Callable[[], None
     operators: dict[str, float] = {}
     for event in recorded.key_averages():
         if is_operator(event.key):
-            taken = device_microseconds(event) if gpu else event.self_cpu_time_total
+            taken = event.self_device_time_total if gpu else event.self_cpu_time_total
             operators[event.key] = operators.get(event.key, 0.0) + taken / 1e6
     return {"seconds": seconds, "operators": operators}
 
@@ -42,12 +42,6 @@ def is_operator(name: str) -> bool:
     """``aten::mm``, but neither a node of autograd, nor a range that fairseq names, nor a kernel of a GPU."""
     namespace, colons, rest = name.partition("::")
     return bool(colons) and namespace.isidentifier() and rest.isidentifier() and namespace != "autograd"
-
-
-def device_microseconds(event: Any) -> float:
-    """Of an operator's own kernels; torch 2.4 renamed the attribute."""
-    renamed = hasattr(event, "self_device_time_total")
-    return event.self_device_time_total if renamed else event.self_cuda_time_total
 
 
 def breakdown(profiles: Mapping[str, Mapping[str, Any]], number: int) -> list[tuple[str, dict[str, float]]]:

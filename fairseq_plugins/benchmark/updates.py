@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from .authors import replace_attention
 from .sizes import write_dictionaries
@@ -100,12 +101,8 @@ class Training(Stepping):
         }
 
     def flops(self) -> dict[str, float]:
-        """Floating-point operations of the matrix products of one update, by torch's counter; NaN before torch 2.1."""
+        """Floating-point operations of the matrix products of one update, by torch's counter."""
         tokens = self.batches[0]["ntokens"]
-        try:
-            from torch.utils.flop_counter import FlopCounterMode
-        except ImportError:
-            return {"flops": float("nan"), "tokens": tokens}
         counter = FlopCounterMode(display=False)
         with counter:
             self.trainer.train_step([self.batches[0]])

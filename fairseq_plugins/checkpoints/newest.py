@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
-
-import torch
 
 from .reading import CheckpointError, PathLike, check_archive, load_state
 
@@ -32,13 +29,13 @@ class Progress(NamedTuple):
 
 
 def read_progress(path: PathLike) -> Progress:
-    """How far a checkpoint's training was, from its metadata; weights are not read where torch can skip them.
+    """How far a checkpoint's training was, from its metadata; an archive's weights are not read.
 
     Raises:
         CheckpointError: no complete fairseq training checkpoint.
     """
     check_archive(path, whole=False)
-    state = load_state(path, map_location="meta" if _can_skip_weights(path) else "cpu")
+    state = load_state(path, map_location="meta" if zipfile.is_zipfile(path) else "cpu")
     try:
         updates = int(state["optimizer_history"][-1]["num_updates"])
         iterator = state["extra_state"]["train_iterator"]
@@ -92,8 +89,3 @@ def latest_checkpoint(
     if broken:
         raise CheckpointError(f"{folder}: none of its {broken} checkpoints can be read")
     raise CheckpointError(f"{folder}: no checkpoint in it")
-
-
-def _can_skip_weights(path: PathLike) -> bool:
-    """torch >= 2.1 leaves an archive's tensors for the meta device unread; ``mmap`` came with it."""
-    return "mmap" in inspect.signature(torch.load).parameters and zipfile.is_zipfile(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import os
 import sys
@@ -69,8 +68,6 @@ def _refusal(cfg: Any, trains: bool) -> str | None:
         if common.bf16 and on_cpu:
             return _without_gpu("--bf16", common)
         return "--tpu needs torch_xla, which is not installed: install it, or leave --tpu out"
-    if common.fp16 and on_cpu and not _multiplies_halves():
-        return f"--fp16: torch {torch.__version__} has no products of float16 on a CPU: leave --fp16 out"
     # What keeps the parameters in one piece asks CUDA for the current device.
     apart = common.memory_efficient_fp16 or common.fp16_no_flatten_grads
     if trains and common.fp16 and not (apart or cfg.distributed_training.ddp_backend == "fully_sharded"):
@@ -79,16 +76,11 @@ def _refusal(cfg: Any, trains: bool) -> str | None:
 
 
 def _without_gpu(option: str, common: Any) -> str:
-    from fairseq_plugins.criterions.bf16 import trains_on_cpus
-
     why = "--cpu is given" if common.cpu else "none was found"
-    sentence = f"{option} trains on GPUs, and {why}: leave {option} out"
-    if not trains_on_cpus():
-        return sentence
     return (
-        f"{sentence}, or train in bfloat16 on the CPU with --autocast-bf16 and --criterion fused_cross_entropy or "
-        "fused_label_smoothed_cross_entropy (scripts/train.sh --preset fast-bf16 sets both), or for a masked language "
-        "model with --criterion autocast_masked_lm"
+        f"{option} trains on GPUs, and {why}: leave {option} out, or train in bfloat16 on the CPU with --autocast-bf16 "
+        "and --criterion fused_cross_entropy or fused_label_smoothed_cross_entropy (scripts/train.sh --preset "
+        "fast-bf16 sets both), or for a masked language model with --criterion autocast_masked_lm"
     )
 
 
@@ -100,13 +92,3 @@ def _has_xla() -> bool:
     from fairseq import utils
 
     return getattr(utils, "xm", None) is not None
-
-
-@functools.cache
-def _multiplies_halves() -> bool:
-    """Whether this torch multiplies matrices of float16 on CPUs: 1.12 does not."""
-    try:
-        torch.mm(*torch.ones(2, 1, 1, dtype=torch.float16))
-    except RuntimeError:
-        return False
-    return True

@@ -15,8 +15,6 @@ from fairseq_plugins.attention.bits import pack, unpack
 STEPS = 1 << 16
 #: below so many elements, drawing by torch takes less time than a call into numpy
 LEAST_ELEMENTS = 1 << 14
-#: torch < 2.1 has no such function
-_is_compiling = getattr(getattr(torch, "compiler", None), "is_compiling", lambda: False)
 
 
 class FastDropout(FairseqDropout):
@@ -46,7 +44,7 @@ class FastDropout(FairseqDropout):
         if (
             not (self.training or self.apply_during_inference)
             or not 0 < dropped < STEPS
-            or _is_compiling()
+            or torch.compiler.is_compiling()
             or x.device.type != "cpu"
             or elements < LEAST_ELEMENTS
         ):

@@ -26,8 +26,8 @@ class PackedLinear(nn.Linear):
 
 def pack_linear_maps(model: nn.Module) -> None:
     """Make every float32 ``nn.Linear`` on a CPU a :class:`PackedLinear`; its weight is not to be changed afterwards."""
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        return  # torch < 2.0, or built without oneDNN
+    if not torch.backends.mkldnn.is_available():
+        return
     for module in model.modules():
         if type(module) is nn.Linear and module.weight.dtype == torch.float32 and module.weight.device.type == "cpu":
             module.__class__ = PackedLinear

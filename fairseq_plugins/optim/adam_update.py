@@ -87,7 +87,7 @@ def foreach_update(
 
 @functools.cache
 def has_fused_kernel(device: str, dtype: torch.dtype) -> bool:
-    """Whether torch has the kernel for this kind of device (CUDA since 2.0, CPUs since 2.4) and type."""
+    """Whether torch has the kernel for this kind of device and type."""
     one = [torch.ones(1, device=device, dtype=dtype)]
     numbers = AdamStep(1, lr=0.0, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0)
     try:

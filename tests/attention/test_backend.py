@@ -9,7 +9,6 @@ from fairseq_plugins.attention import CAUSAL
 from fairseq_plugins.attention.normalise.exp import FEW_QUERIES, MANY_HEADS
 
 FLASH = "_scaled_dot_product_flash_attention_for_cpu"
-pytestmark = pytest.mark.skipif(not hasattr(torch.ops.aten, FLASH), reason="torch < 2.2 has no such kernel")
 
 
 class Operations(TorchDispatchMode):

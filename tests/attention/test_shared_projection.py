@@ -3,6 +3,7 @@
 import pytest
 import torch
 from choices import SHARED
+from torch.utils.flop_counter import FlopCounterMode
 
 from fairseq_plugins.attention import CAUSAL, AttentionConfig
 
@@ -79,12 +80,11 @@ def test_self_attention_projects_once(compatibility):
 
 def test_work_of_a_layer():
     """Multiplications, forward and backward: a projection less than dot, and for S a product of D instead of C."""
-    counter = pytest.importorskip("torch.utils.flop_counter", reason="torch < 2.1 counts no operations").FlopCounterMode
     tokens, work = 3 * 5, {}
     x = torch.randn(5, 3, WIDTH, dtype=torch.float64)
     for compatibility in ("dot", "symmetric", "pairwise"):
         module = attention(compatibility, self_attention=True)
-        with counter(display=False) as counted:
+        with FlopCounterMode(display=False) as counted:
             module(x, x, x, need_weights=False)[0].sum().backward()
         work[compatibility] = counted.get_total_flops()
     # a product forward and two backward, two operations each; but no gradient of the input x is asked for

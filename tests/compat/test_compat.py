@@ -554,7 +554,6 @@ def test_layers_are_copied_and_pickled():
         assert torch.equal(other(source, None), layer(source, None))
 
 
-@pytest.mark.skipif(not hasattr(torch, "compile"), reason="stock fairseq 0.12.2 cannot be scripted on torch 1.x")
 def test_the_model_can_still_be_scripted():
     model = architecture("transformer_tiny").eval()
     source = torch.tensor([[4, 5, 2], [1, 6, 2]])

@@ -1,13 +1,8 @@
 """Criteria built as fairseq builds them, and what they make of a small batch."""
 
-import pytest
 import torch
 from builders import batch, translation_task
 from fairseq.criterions import CRITERION_DATACLASS_REGISTRY, CRITERION_REGISTRY
-
-from fairseq_plugins.criterions.bf16 import trains_on_cpus
-
-needs_bf16 = pytest.mark.skipif(not trains_on_cpus(), reason="this torch cannot train in bfloat16 on CPUs")
 
 PLAIN, SMOOTHED = "cross_entropy", "label_smoothed_cross_entropy"
 FUSIBLE = ["transformer_baseline_tiny", "transformer_symmetric_tiny", "transformer_lm_baseline_tiny"]

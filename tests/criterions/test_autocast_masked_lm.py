@@ -3,12 +3,9 @@
 import pytest
 import torch
 from builders import batch, build, masked_lm_task
-from criteria import needs_bf16
 from fairseq.checkpoint_utils import load_checkpoint_to_cpu
 from fairseq.criterions import CRITERION_DATACLASS_REGISTRY, CRITERION_REGISTRY
 from tiny_training import KINDS, train
-
-from fairseq_plugins.criterions import bf16
 
 OPTIONS = KINDS["mlm"].replace("roberta_base", "roberta_baseline_tiny")
 
@@ -30,7 +27,6 @@ def sample():
     return {"net_input": {"src_tokens": src}, "target": target, "ntokens": int(src.ne(1).sum()), "nsentences": len(src)}
 
 
-@needs_bf16
 def test_is_near_fairseqs(sample):
     model = build("roberta_baseline_tiny")
     ours, theirs = (loss_of(name, model, sample) for name in ("autocast_masked_lm", "masked_lm"))
@@ -50,7 +46,6 @@ def test_validates_in_single_precision(sample):
     assert ours == theirs
 
 
-@needs_bf16
 def test_a_training_continues_in_bfloat16(corpus, tmp_path):
     """Without --reset-optimizer."""
     train(corpus, tmp_path, OPTIONS, updates=2)
@@ -59,9 +54,3 @@ def test_a_training_continues_in_bfloat16(corpus, tmp_path):
     assert last["optimizer_history"][-1]["num_updates"] == 4
     assert last["cfg"]["criterion"]["_name"] == "autocast_masked_lm"
     assert all(value.dtype == torch.float32 for value in last["model"].values() if value.is_floating_point())
-
-
-def test_a_torch_that_cannot_is_told(sample, monkeypatch):
-    monkeypatch.setattr(bf16, "trains_on_cpus", lambda: False)
-    with pytest.raises(RuntimeError, match=r"torch .* cannot train in bfloat16 on a CPU; leave them out"):
-        loss_of("autocast_masked_lm", build("roberta_baseline_tiny"), sample)

@@ -5,7 +5,7 @@ from argparse import Namespace
 import pytest
 import torch
 from builders import build, family_of, translation_task
-from criteria import FUSIBLE, PLAIN, SMOOTHED, assert_equal, criterion, needs_bf16, outcome, sample
+from criteria import FUSIBLE, PLAIN, SMOOTHED, assert_equal, criterion, outcome, sample
 from fairseq.logging import metrics
 from fairseq.models import ARCH_CONFIG_REGISTRY, build_model
 
@@ -144,7 +144,6 @@ def test_a_batch_of_padding_only():
     assert gradients.keys() == {name for name, p in model.named_parameters() if p.requires_grad}
 
 
-@needs_bf16
 @pytest.mark.parametrize(
     "case", ["transformer_baseline_tiny", "transformer_lm_baseline_tiny", "transformer_kernel-elu1"]
 )
@@ -166,7 +165,6 @@ def test_autocast_is_near_and_in_training_only(case):
         assert validation(model, given)[0] == full[-1].eval()(model, given)[0]
 
 
-@needs_bf16
 def test_autocast_where_the_loss_is_not_fused():
     model = build("transformer_baseline_tiny", output_bias=True)
     given = sample(model)

@@ -4,7 +4,6 @@ import re
 
 import pytest
 import torch
-from criteria import needs_bf16
 from fairseq.checkpoint_utils import load_checkpoint_to_cpu
 from fairseq.tasks import FairseqTask
 from running import forked
@@ -88,9 +87,7 @@ def test_a_training_continues_with_the_other_names(corpus, tmp_path, losses, tur
     assert_near(changed, straight)
 
 
-@pytest.mark.parametrize(
-    "more", ["", pytest.param("--autocast-bf16 --loss-chunk-size 7 --report-accuracy", marks=needs_bf16)]
-)
+@pytest.mark.parametrize("more", ["", "--autocast-bf16 --loss-chunk-size 7 --report-accuracy"])
 def test_resume_is_bit_identical(corpus, tmp_path, more):
     options = fused(f"{FAMILIES['transformer']} {ADAM} --dropout 0.1 {more}")
     straight = model_of(train(corpus, tmp_path / "straight", options, updates=6))
@@ -100,7 +97,6 @@ def test_resume_is_bit_identical(corpus, tmp_path, more):
         assert torch.equal(value, resumed[name]), name
 
 
-@needs_bf16
 def test_autocast_trains_as_well(corpus, tmp_path, losses):
     options = fused(f"{FAMILIES['transformer']} --optimizer adam --clip-norm 1.0")
     train(corpus, tmp_path / "full", options, updates=18)

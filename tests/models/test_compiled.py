@@ -6,8 +6,6 @@ from builders import batch, build
 
 from fairseq_plugins.models.compiled import CompilableLayer
 
-pytestmark = pytest.mark.skipif(not hasattr(torch, "compile"), reason="torch < 2.0 does not compile")
-
 
 def outcome(model, given):
     src, lengths, prev = given

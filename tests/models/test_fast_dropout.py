@@ -196,7 +196,6 @@ def test_activation_checkpointing_draws_the_same_mask(use_reentrant):
     assert (out == 0).any()
 
 
-@pytest.mark.skipif(not hasattr(torch, "compiler"), reason="needs torch >= 2.1")
 def test_compiled_code_has_torchs():
     """Without a graph break, which a call into numpy would be."""
     torch._dynamo.reset()

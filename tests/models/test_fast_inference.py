@@ -9,7 +9,7 @@ from torch import nn
 
 from fairseq_plugins.models.fast_inference import PackedLinear, pack_linear_maps
 
-PACKS = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+PACKS = torch.backends.mkldnn.is_available()
 
 
 def settings(print_alignment=None):

@@ -131,7 +131,6 @@ def test_the_sum_is_in_place_where_dropout_made_the_tensor():
     assert layer.eval().residual_connection(x, residual) is not x
 
 
-@pytest.mark.skipif(not hasattr(torch, "compile"), reason="needs torch >= 2.0")
 def test_compiled():
     torch._dynamo.reset()
     layer = build("transformer_baseline_tiny", dropout=0.3).encoder.layers[0].train()

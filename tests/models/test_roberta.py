@@ -61,7 +61,6 @@ def papers_count(arch, vocabulary, positions, types, **options):
     return encoder + d * d + d + types * d - beyond
 
 
-@pytest.mark.skipif(not hasattr(torch, "get_default_device"), reason="building on the meta device needs torch 2.3")
 @pytest.mark.parametrize(
     ("model", "variant", "expected"),
     [

@@ -81,9 +81,8 @@ def translation(train):
 
 
 WITHOUT_PLUGIN = """
-import functools, inspect, sys, torch
-if "weights_only" in inspect.signature(torch.load).parameters:  # stock fairseq reads no checkpoint on torch >= 2.6
-    torch.load = functools.partial(torch.load, weights_only=False)
+import functools, sys, torch
+torch.load = functools.partial(torch.load, weights_only=False)  # or stock fairseq reads no checkpoint
 from fairseq import checkpoint_utils
 models, cfg = checkpoint_utils.load_model_ensemble([sys.argv[1]], arg_overrides={"data": sys.argv[2]})
 inputs = torch.load(sys.argv[3])

@@ -11,8 +11,6 @@ from ..stages import KERNEL, DropoutMasks, Kernel, scaled_score, scaled_scores
 from .blockwise import blockwise_attention
 from .softmax import masked_softmax
 
-#: torch < 2.0 has no fused attention
-HAS_SDPA = hasattr(F, "scaled_dot_product_attention")
 #: at most so many queries, for at least so many heads in all
 FEW_QUERIES, MANY_HEADS = 8, 64
 
@@ -34,7 +32,7 @@ class ExpKernel(Kernel):
         return masked_softmax(scores, dead), indices
 
     def fused(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout_p: float) -> Tensor | None:
-        if not HAS_SDPA or (q.device.type == "cpu" and (dropout_p > 0 or _few_queries(q))):
+        if q.device.type == "cpu" and (dropout_p > 0 or _few_queries(q)):
             return None  # with dropout, torch's CPU attention takes its unfused path
         if mask.causal and mask.key_padding is None and mask.bias is None:
             return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, is_causal=True)

@@ -92,9 +92,8 @@ READING = {
 def reading(module):
     cases = {name: read(module, *arguments) for name, arguments in READING.items()}
     cases["by keyword"] = lambda folder: plain(module.torch.load(f=saved(folder, TENSORS), map_location="cpu"))
-    if hasattr(torch, "compile"):
-        cases["weights only"] = read(module, in_memory, weights_only=True)
-        cases["mapped"] = read(module, str, mmap=True)
+    cases["weights only"] = read(module, in_memory, weights_only=True)
+    cases["mapped"] = read(module, str, mmap=True)
     return cases
 
 

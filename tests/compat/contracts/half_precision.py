@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 from unittest import mock
 
-import torch
 from answers import Purpose, Raises
 from fairseq import options
 from fairseq.distributed import utils as distributed_utils
@@ -117,7 +116,3 @@ CONTRACTS = {
         "a TPU": Purpose(run(tpu=True, gpu=True), Raises("SystemExit")),
     },
 }
-if not hasattr(torch, "compile"):  # torch 1.12 has no products of float16 on a CPU
-    for _name in [name for name in CONTRACTS["half_precision_on_cpus"] if name.startswith("float16")]:
-        if "GPU" not in _name:
-            del CONTRACTS["half_precision_on_cpus"][_name]
