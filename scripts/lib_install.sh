@@ -6,14 +6,14 @@ unset PIP_NO_BUILD_ISOLATION PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_R
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
 TEMPORARY="${TMPDIR:-/tmp}"
-SUPPORTED="Python 3.9 to 3.13"
+SUPPORTED="Python 3.10 to 3.13"
 
 # python_version INTERPRETER: "CPython 3.11.7", or nothing if it does not run.
 python_version() {
     "$1" -c 'import platform; print(platform.python_implementation() + " " + platform.python_version())' 2>/dev/null || true
 }
 
-is_supported() { [[ "$1" =~ ^CPython\ 3\.(9|10|11|12|13)\. ]]; }
+is_supported() { [[ "$1" =~ ^CPython\ 3\.(10|11|12|13)\. ]]; }
 
 # choose_python [INTERPRETER]: set interpreter to what is built on: the one named, or the first supported one on PATH.
 # shellcheck disable=SC2034 # read by the scripts that source this file
@@ -26,7 +26,7 @@ choose_python() {
         interpreter="$(command -v "$1")"
         return
     fi
-    for candidate in python3 python3.12 python3.11 python3.13 python3.10 python3.9; do
+    for candidate in python3 python3.12 python3.11 python3.13 python3.10; do
         version="$(python_version "$candidate")"
         if is_supported "$version"; then
             interpreter="$(command -v "$candidate")"

@@ -5,9 +5,8 @@
 #
 #   --venv DIR            environment to make, or an existing one to add to (default: .venv in the project);
 #                         a torch or a working fairseq that is already there is used, never replaced
-#   --python INTERPRETER  Python 3.9 to 3.13 to make it with (default: the first supported one on PATH)
-#   --torch SPEC          torch to install: a pip requirement or a wheel file
-#                         (default: torch==2.13.0; on Python 3.9, which that no longer supports, torch==2.8.0)
+#   --python INTERPRETER  Python 3.10 to 3.13 to make it with (default: the first supported one on PATH)
+#   --torch SPEC          torch to install, 2.6 or newer: a pip requirement or a wheel file (default: torch==2.13.0)
 #   --dev                 also the tools that scripts/test.sh needs
 #   --min-free-gb N       disk space to insist on before torch is downloaded (default: 4)
 #   --help                this text
@@ -27,6 +26,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/lib_install.sh
 source "$ROOT/scripts/lib_install.sh"
 
+# refuse_old WHAT VERSION REMEDY [STATUS]: end where this version of torch is older than the oldest supported one.
+refuse_old() {
+    [[ ! "$2" =~ ^([01]|2\.[0-5])(\.|$) ]] ||
+        die "$1 is too old: before torch 2.6 a checkpoint could run code (CVE-2025-32434); $3" "${4:-1}"
+}
+
 venv="$ROOT/.venv" interpreter="" spec="" dev="" min_free=4
 while [[ $# -gt 0 ]]; do
     case "$1" in
@@ -42,6 +47,7 @@ done
 [[ "$min_free" =~ ^[0-9]+$ ]] || die "--min-free-gb takes a whole number, not $min_free" 2
 [[ -z "$spec" || "$spec" =~ ^torch([^a-zA-Z0-9_-]|$) || "$spec" == *.whl ]] ||
     die "--torch takes a requirement such as torch==2.13.0 or a wheel file, not $spec" 2
+refuse_old "--torch $spec" "$(sed -nE 's/^(.*\/)?torch(==|-)([0-9.]+).*/\3/p' <<<"$spec")" "take --torch torch==2.13.0 or another from 2.6 on" 2
 [[ "$venv" == /* ]] || venv="$PWD/$venv"
 venv="${venv%/}"
 
@@ -65,6 +71,7 @@ check_torch() {
     [[ "$status" -ne 3 ]] ||
         die "$venv has torch $torch, which is kept and does not fit --torch $spec; leave --torch out, or choose another folder with --venv"
     [[ "$status" -eq 0 ]] || die "$python cannot tell its packages; remove $venv and run again"
+    refuse_old "the torch $torch of $venv" "$torch" "install a newer one there yourself ($(printf '%q' "$python") -m pip install torch==2.13.0), or choose another folder with --venv"
 }
 
 # clashes: what pip check finds, sorted.
@@ -151,22 +158,17 @@ inspect verify "$ROOT" fairseq >/dev/null 2>&1 || build=yes
 [[ "$(stamped fairseq)" =~ ^(own)?$ || "$(stamped fairseq)" == "$(inspect fingerprint "${recipe[@]}")" ]] || build=yes
 [[ -z "$build" ]] || check_compiler "$python"
 if [[ -z "$torch" ]]; then
-    if [[ -z "$spec" ]]; then
-        spec="torch==2.13.0"
-        [[ "$(python_version "$python")" != *" 3.9."* ]] || spec="torch==2.8.0"
-    fi
+    spec="${spec:-torch==2.13.0}"
     check_space "$venv" "$min_free"
     note "installing $spec (a CUDA build is several GB)"
-    run_pip "$spec" "$python" install "$spec"
+    run_pip "$spec" "$python" install "$spec" "torch>=2.6"
     torch="$(inspect torch)"
 else
     note "using the torch $torch that is there"
 fi
 
-# The constraints keep pip from replacing torch; torch before 2.3 was built for numpy 1.
-numpy="numpy<3"
-[[ ! "$torch" =~ ^(1\.|2\.[0-2]\.) ]] || numpy="numpy<2"
-printf 'torch==%s\n%s\n' "$torch" "$numpy" >"$work/constraints.txt"
+# The constraints keep pip from replacing torch.
+printf 'torch==%s\nnumpy<3\n' "$torch" >"$work/constraints.txt"
 
 # ---- 4. fairseq, unless a working one is there
 wheel=()

@@ -208,6 +208,9 @@ def test_help_names_every_option(script):
         (SETUP, ["--torch"], "--torch needs a value"),
         (SETUP, ["--torch", "tensorflow"], "not tensorflow"),
         (SETUP, ["--torch", "torchvision==1"], "not torchvision==1"),
+        (SETUP, ["--torch", "torch==2.5.1"], "before torch 2.6 a checkpoint could run code (CVE-2025-32434); take"),
+        (SETUP, ["--torch", "torch==1.13.*"], "--torch torch==1.13.* is too old"),
+        (SETUP, ["--torch", "/torch-9/torch-2.5.1+cpu-cp311-cp311-linux_x86_64.whl"], "x86_64.whl is too old"),
         (SETUP, ["--min-free-gb", "much"], "not much"),
         (SETUP, ["--gpu"], "unknown argument: --gpu"),
         (SETUP, ["somewhere"], "unknown argument: somewhere"),
@@ -224,13 +227,13 @@ def test_argument_errors(script, arguments, word):
 
 
 @pytest.mark.parametrize("script", [SETUP, WHEELHOUSE], ids=lambda script: script.name)
-@pytest.mark.parametrize("version", ["CPython 3.8.18", "CPython 3.14.0", "CPython 2.7.18", "PyPy 3.10.14"])
+@pytest.mark.parametrize("version", ["CPython 3.9.19", "CPython 3.14.0", "CPython 2.7.18", "PyPy 3.10.14"])
 def test_unsupported_python(tmp_path, script, version):
     old = program(tmp_path / "python", f"echo {version}\n")
     place = "--venv" if script == SETUP else "--out"
     message = the_error(run("bash", script, "--python", old, place, tmp_path / "new"))
     assert version in message
-    assert "Python 3.9 to 3.13" in message
+    assert "Python 3.10 to 3.13" in message
     assert "--python" in message
     assert not (tmp_path / "new").exists()
 
@@ -496,17 +499,36 @@ def test_a_proxy_that_refuses_the_quickstarts_corpus(tmp_path, refusing):
 
 def test_environment_of_another_python_is_kept(tmp_path):
     (tmp_path / "env" / "bin").mkdir(parents=True)
-    program(tmp_path / "env" / "bin" / "python", "echo CPython 3.9.1\n")
+    program(tmp_path / "env" / "bin" / "python", "echo CPython 3.10.1\n")
     before = content(tmp_path)
     message = the_error(run("bash", SETUP, "--venv", tmp_path / "env", "--python", sys.executable))
-    assert "holds CPython 3.9.1, not the CPython {}.{}".format(*sys.version_info[:2]) in message
+    assert "holds CPython 3.10.1, not the CPython {}.{}".format(*sys.version_info[:2]) in message
     assert content(tmp_path) == before
 
 
 def test_an_installed_torch_is_never_replaced():
-    result = run("bash", SETUP, "--venv", sys.prefix, "--torch", "torch==0.4.1")
+    result = run("bash", SETUP, "--venv", sys.prefix, "--torch", "torch==99.0")
     message = the_error(result)
-    assert "does not fit --torch torch==0.4.1" in message
+    assert "does not fit --torch torch==99.0" in message
+
+
+@pytest.mark.parametrize("version", ["1.12.1", "2.5.1+cpu"])
+def test_an_old_torch_is_refused_before_any_work(tmp_path, version):
+    (tmp_path / "env" / "bin").mkdir(parents=True)
+    says = f'case "$2" in torch) echo {version} ;; *) exec "{sys.executable}" "$@" ;; esac\n'
+    python = program(tmp_path / "env" / "bin" / "python", says)
+    before = content(tmp_path)
+    message = the_error(run("bash", SETUP, "--venv", tmp_path / "env"))
+    assert f"the torch {version} of {tmp_path}/env is too old: before torch 2.6 a checkpoint could run code" in message
+    assert f"{python} -m pip install torch==2.13.0" in message
+    assert "--venv" in message
+    assert content(tmp_path) == {**before, "env/.fairseq_plugins-lock": ""}
+
+
+@pytest.mark.parametrize("spec", ["torch==2.6.0", "torch==2.13.0", "torch>=2.6", "torch-2.10.0+cpu-cp311-linux.whl"])
+def test_a_torch_from_the_floor_on_is_taken(tmp_path, spec):
+    result = run("bash", SETUP, "--torch", spec, "--python", tmp_path / "nothing", "--venv", tmp_path / "new")
+    assert "does not run" in the_error(result)  # the next thing that is wrong
 
 
 @pytest.mark.skipif(
