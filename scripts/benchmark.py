@@ -54,8 +54,8 @@ def main() -> int:
     """Read the command line and run one benchmark."""
     import torch
 
-    from fairseq_plugins.benchmark import attention, report
-    from fairseq_plugins.benchmark.processes import GateError
+    from fairseq_plugins.benchmark import attention, machine, report
+    from fairseq_plugins.benchmark.processes import Comparison, GateError
 
     parser = build_parser()
     args = parser.parse_args()
@@ -69,18 +69,18 @@ def main() -> int:
     busy = os.getloadavg()[0]
     if busy > 0.7:
         print(f"benchmark: the machine is busy (load {busy:.1f}): the ratios below are rough", file=sys.stderr)
-    print(report.machine(device, args.threads))
+    print(machine.describe(device, args.threads))
     try:
         if args.what == "attention":
             rows = attention.run(args, device)
         elif args.what == "startup":
-            rows = report.startup(args, device)
+            rows = report.start(args, device)
         else:
             systems, environments = read_systems(args, parser)
             for name, variables in environments.items():
                 print(f"{name}: {' '.join(f'{variable}={value}' for variable, value in variables.items())}")
-            measure = report.training if args.what == "train" else report.generate
-            rows = measure(args, systems, environments, device)
+            comparison = Comparison(systems, environments, args.rounds, args.threads, device, args.profile > 0)
+            rows = (report.train if args.what == "train" else report.generate)(args, comparison)
     except GateError as error:
         print(f"benchmark: error: {error}", file=sys.stderr)
         return 1
@@ -163,7 +163,7 @@ def read_systems(
     args: argparse.Namespace, parser: argparse.ArgumentParser
 ) -> tuple[dict[str, Sequence[str]], dict[str, dict[str, str]]]:
     """Every system's further words of fairseq's command, and its environment where it has one of its own."""
-    from fairseq_plugins.benchmark.generation import CTRANSLATE2
+    from fairseq_plugins.benchmark.compare_decoding import CTRANSLATE2
     from fairseq_plugins.benchmark.processes import variant
     from fairseq_plugins.benchmark.sizes import STOCK
     from fairseq_plugins.models.grid import VARIANTS

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fairseq_plugins.report.plots import new_figure, save
-from fairseq_plugins.report.tables import as_csv
-from fairseq_plugins.report.tables import markdown as table_of
+from fairseq_plugins.report.tables import csv_table, markdown_table
 from fairseq_plugins.runtime.durable import write_whole
 
 from .evaluate import perplexity
@@ -41,7 +40,7 @@ def markdown(content: Content) -> str:
             cells += [f"{result['bleu']:.2f}"] if bleu else []
             cells.append(f"{mean_error(result):.3f}")
         lines.append(cells)
-    return table_of(header, lines)
+    return markdown_table(header, lines)
 
 
 def write_tables(content: Content, folder: Path) -> list[Path]:
@@ -61,9 +60,9 @@ def write_tables(content: Content, folder: Path) -> list[Path]:
                 where = [place["site"], str(place["layer"])]
                 weights += [[*where, str(head), name, f"{value:.6f}"] for head, value in enumerate(values)]
     tables = {
-        "quality": as_csv(["mixing", "r", "loss", "perplexity", "bleu", "output_error"], quality),
-        "errors": as_csv(["mixing", "r", "site", "layer", "head", "output_error"], errors),
-        "weights": as_csv(["site", "layer", "head", "quantity", "value"], weights),
+        "quality": csv_table(["mixing", "r", "loss", "perplexity", "bleu", "output_error"], quality),
+        "errors": csv_table(["mixing", "r", "site", "layer", "head", "output_error"], errors),
+        "weights": csv_table(["site", "layer", "head", "quantity", "value"], weights),
     }
     for name, text in tables.items():
         write_whole(folder / f"{name}.csv", text.encode())

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fairseq_plugins.report.tables import markdown_table
+
 from .processes import GateError
 from .worker import resident
 
@@ -192,10 +194,9 @@ def cpu_peak(name: str, length: int, args: argparse.Namespace) -> int:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: a line for each length and mixing."""
-    lines = ["| T | mixing | time | relative to sdpa | peak memory / (T x T matrices) |", "|---|---|---|---|---|"]
+    header = ["T", "mixing", "time", "relative to sdpa", "peak memory / (T x T matrices)"]
+    lines = []
     for row in rows:
-        lines.append(
-            f"| {row['length']} | {row['mixing']} | {row['seconds'] * 1000:.1f} ms | {row['ratio']:.2f} | "
-            f"{row['memory']:.2f} |"
-        )
-    return "\n".join(lines)
+        figures = f"{row['seconds'] * 1000:.1f} ms", f"{row['ratio']:.2f}", f"{row['memory']:.2f}"
+        lines.append([str(row["length"]), row["mixing"], *figures])
+    return markdown_table(header, lines)

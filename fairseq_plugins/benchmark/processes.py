@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from fairseq_plugins.errors import UserError
@@ -21,6 +22,27 @@ Answer = dict[str, Any]
 
 class GateError(UserError):
     """Two systems that should compute the same do not, or one fails: no figure is worth reporting."""
+
+
+@dataclass
+class Comparison:
+    """Which systems are measured in turn, and how.
+
+    Attributes:
+        systems: name (``stock`` or a variant, with anything after a ``+``) -> further words of fairseq's command.
+        environments: name -> variables of its process, where it has any.
+        rounds: timed steps of each batch.
+        threads: of the CPU.
+        device: ``cpu`` or ``cuda``.
+        profile: one more step of each goes under torch's profiler.
+    """
+
+    systems: Mapping[str, Sequence[str]]
+    environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    rounds: int = 1
+    threads: int = 1
+    device: str = "cpu"
+    profile: bool = False
 
 
 class System:
@@ -75,21 +97,13 @@ class System:
 
 
 @contextlib.contextmanager
-def started(
-    systems: Mapping[str, Sequence[str]], environments: Mapping[str, Mapping[str, str]], threads: int
-) -> Iterator[list[System]]:
-    """Processes of all systems, which end with the context.
-
-    Args:
-        systems: name -> further words of fairseq's command.
-        environments: name -> variables of the process, where it has any.
-        threads: of the CPU.
-    """
+def started(comparison: Comparison) -> Iterator[list[System]]:
+    """Processes of all systems, which end with the context."""
     running: list[System] = []
+    threads = {"OMP_NUM_THREADS": str(comparison.threads)}
     try:
-        for name, words in systems.items():
-            threaded = {"OMP_NUM_THREADS": str(threads)}
-            running.append(System(name, words, {**threaded, **environments.get(name, {})}))
+        for name, words in comparison.systems.items():
+            running.append(System(name, words, {**threads, **comparison.environments.get(name, {})}))
         yield running
     finally:
         for system in running:

@@ -3,69 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-import torch
-
 from fairseq_plugins.report.plots import new_figure, save
-from fairseq_plugins.report.tables import as_csv
-from fairseq_plugins.report.tables import markdown as table_of
+from fairseq_plugins.report.tables import csv_table, markdown_table
 from fairseq_plugins.runtime.durable import write_whole
 
-from . import generation
-from . import training as updates
-from .processes import Say, label, variant
+from . import compare_decoding, compare_training
+from .machine import peak_flops
+from .processes import Comparison, Say, label, variant
 from .profiling import breakdown
 from .sizes import STOCK
 
 Row = dict[str, Any]
-Systems = Mapping[str, Sequence[str]]
-Environments = Mapping[str, Mapping[str, str]]
 #: a column's title, and its text in a row
 Column = tuple[str, Callable[[Row], str]]
-Measured = TypeVar("Measured", updates.Result, generation.Result)
-
-
-def machine(device: str, threads: int) -> str:
-    """One line: versions and device."""
-    name = f"{torch.cuda.get_device_name()}, " if device == "cuda" else ""
-    return (
-        f"Python {platform.python_version()}, torch {torch.__version__}, fairseq {metadata.version('fairseq')}, "
-        f"{name}{processor()}, {threads} thread{'s' * (threads != 1)} (--threads)"
-    )
-
-
-def processor() -> str:
-    """The CPU's name."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or "CPU"
-
-
-def peak_flops(device: str, dtype: torch.dtype = torch.float32, width: int = 2048) -> float:
-    """Floating-point operations a second of a large matrix product, the best of several."""
-    first, second = (torch.randn(width, width, device=device, dtype=dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(5):
-        if device == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        first @ second
-        if device == "cuda":
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return 2 * width**3 / best
+Measured = TypeVar("Measured", compare_training.Result, compare_decoding.Result)
 
 
 def say_on_stderr(what: str) -> Say:
@@ -73,16 +29,13 @@ def say_on_stderr(what: str) -> Say:
     return lambda text: print(f"benchmark: {what}: {text}", file=sys.stderr)
 
 
-def training(args: argparse.Namespace, systems: Systems, environments: Environments, device: str) -> list[Row]:
+def train(args: argparse.Namespace, comparison: Comparison) -> list[Row]:
     """Measure updates at each size; prints tables for each, and writes what ``args`` ask for."""
-    peak = peak_flops(device)
+    peak = peak_flops(comparison.device)
     print(f"peak of a matrix product: {peak / 1e9:,.0f} GFLOP/s\n")
     rows: list[Row] = []
     for size in args.sizes.split(","):
-        say, profile = say_on_stderr(size), args.profile > 0
-        results = updates.measure(
-            size, systems, environments, args.rounds, args.batches, args.threads, device, say, profile
-        )
+        results = compare_training.measure(size, comparison, args.batches, say_on_stderr(size))
         control = control_of(results)
         found = [
             {
@@ -118,26 +71,23 @@ def training(args: argparse.Namespace, systems: Systems, environments: Environme
     return rows
 
 
-def generate(args: argparse.Namespace, systems: Systems, environments: Environments, device: str) -> list[Row]:
+def generate(args: argparse.Namespace, comparison: Comparison) -> list[Row]:
     """Measure beam search, at each size or with a trained model; prints a table for each, and writes what was asked."""
     words = ["--beam", str(args.beam), "--max-tokens", str(args.max_tokens)]
     words += ["--batch-size", str(args.batch_size)] if args.batch_size else []
     print(
         f"beam search as fairseq-generate {' '.join(words)}; hypotheses tie where their scores differ by at most "
-        f"{generation.TOLERANCE:g}\n"
+        f"{compare_decoding.TOLERANCE:g}\n"
     )
     rows: list[Row] = []
     for size in [args.checkpoint] if args.checkpoint else args.sizes.split(","):
         with tempfile.TemporaryDirectory() as folder:
             if args.checkpoint:
-                models = generation.trained_models(folder, args.checkpoint, args.data, systems)
+                models = compare_decoding.trained_models(folder, args.checkpoint, args.data, comparison.systems)
                 words = [*words, "--gen-subset", args.gen_subset]
             else:
-                models = generation.random_models(folder, size, systems, args.sentences)
-            say, profile = say_on_stderr(size), args.profile > 0
-            results = generation.measure(
-                size, models, systems, environments, words, args.rounds, args.threads, device, say, profile
-            )
+                models = compare_decoding.random_models(folder, size, comparison.systems, args.sentences)
+            results = compare_decoding.measure(size, models, comparison, words, say_on_stderr(size))
         control = control_of(results)
         found = [
             {
@@ -172,7 +122,7 @@ def generate(args: argparse.Namespace, systems: Systems, environments: Environme
     return rows
 
 
-def startup(args: argparse.Namespace, device: str) -> list[Row]:
+def start(args: argparse.Namespace, device: str) -> list[Row]:
     """Measure how long commands take to start; prints a table, and writes what ``args`` ask for."""
     from .startup import PLUGIN, run
 
@@ -262,17 +212,17 @@ def comparisons(rows: Sequence[Row]) -> list[Row]:
 def own_controls(name: str) -> Iterable[str]:
     """What a system is compared with beside the control of all."""
     kind, given = variant(name), label(name)
-    if given == updates.AUTHORS or name == STOCK:
+    if given == compare_training.AUTHORS or name == STOCK:
         return []
     without = [kind] if given else []
     if kind in (STOCK, "baseline"):
         return [*without, *([STOCK] if kind == "baseline" else [])]
-    return [*without, f"baseline+{given}" if given else "baseline", f"{kind}+{updates.AUTHORS}"]
+    return [*without, f"baseline+{given}" if given else "baseline", f"{kind}+{compare_training.AUTHORS}"]
 
 
 def markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     """A table with a line for each row."""
-    return table_of([title for title, _ in columns], [[text(row) for _, text in columns] for row in rows]) + "\n"
+    return markdown_table([title for title, _ in columns], [[text(row) for _, text in columns] for row in rows]) + "\n"
 
 
 def write(args: argparse.Namespace, rows: Sequence[Row], what: str) -> None:
@@ -285,7 +235,7 @@ def write(args: argparse.Namespace, rows: Sequence[Row], what: str) -> None:
 def write_csv(args: argparse.Namespace, rows: Sequence[Row]) -> None:
     """A line for each row, where ``args`` ask for it."""
     if args.csv:
-        write_whole(args.csv, as_csv(list(rows[0]), [list(row.values()) for row in rows]).encode())
+        write_whole(args.csv, csv_table(list(rows[0]), [list(row.values()) for row in rows]).encode())
 
 
 def plot(rows: Sequence[Row], path: str, what: str) -> None:

@@ -17,7 +17,7 @@ import fairseq_plugins.models  # noqa: F401  stock fairseq, too, runs with the r
 
 #: kind of system -> the module and the class that it is
 KINDS = {
-    "training": ("updates", "Training"),
+    "training": ("trainer", "Training"),
     "fairseq": ("decoding", "FairseqDecoding"),
     "ctranslate2": ("decoding", "CTranslate2Decoding"),
 }

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from .copying import make_copying
 from .sizes import Size, training_options
-from .updates import build_task
+from .trainer import build_task
 
 
 def write_workload(folder: str, size: Size, variants: Iterable[str], sentences: int) -> dict[str, str]:

@@ -13,8 +13,7 @@ from fairseq_plugins.lines import PathLike
 from fairseq_plugins.report.plots import new_figure, save
 from fairseq_plugins.report.runs import read_json
 from fairseq_plugins.report.statistics import mean_deviation
-from fairseq_plugins.report.tables import as_csv as csv_of
-from fairseq_plugins.report.tables import markdown as table_of
+from fairseq_plugins.report.tables import csv_table, markdown_table
 
 from .tasks import DEV_SETS
 
@@ -151,7 +150,7 @@ def markdown(summary: dict[str, Any]) -> str:
         size = [f"{row['settings']['parameters']:,}" if "parameters" in row["settings"] else "-"] if sizes else []
         cells = [_cell(row["sets"].get(name)) for name in summary["columns"]]
         lines.append([row["model"], *size, _cell(row["average"]), *cells])
-    return table_of(header, lines, _notes(summary))
+    return markdown_table(header, lines, _notes(summary))
 
 
 def _cell(found: dict[str, Any] | None) -> str:
@@ -212,7 +211,7 @@ def as_csv(summary: dict[str, Any]) -> str:
             for run in found["seeds"]:
                 metrics = " ".join(f"{metric}={value:.4f}" for metric, value in run["metrics"].items())
                 lines.append([row["model"], name, run["seed"], f"{run['score']:.4f}", metrics])
-    return csv_of(["model", "set", "seed", "score", "metrics"], lines)
+    return csv_table(["model", "set", "seed", "score", "metrics"], lines)
 
 
 def plot(summary: dict[str, Any], path: PathLike) -> None:

@@ -10,9 +10,7 @@ from fairseq_plugins.errors import UserError
 from fairseq_plugins.lines import PathLike
 from fairseq_plugins.report.runs import Run, grouped, read_json, read_run, row_of, validated
 from fairseq_plugins.report.statistics import mean_deviation
-from fairseq_plugins.report.tables import as_csv as csv_of
-from fairseq_plugins.report.tables import listed, minutes, spread
-from fairseq_plugins.report.tables import markdown as table_of
+from fairseq_plugins.report.tables import csv_table, listed, markdown_table, minutes, spread
 
 #: column -> block and name of the score
 COLUMNS = {
@@ -86,7 +84,7 @@ def markdown(summary: dict[str, Any]) -> str:
         f"{summary['sentences']} sentences; ± is the sample standard deviation over the seeds.",
         "Labelled brackets by EVALB's conventions with the parameters of COLLINS.prm; tags are the gold ones.",
     ]
-    return table_of([*header, "training time"], rows, notes)
+    return markdown_table([*header, "training time"], rows, notes)
 
 
 def as_csv(summary: dict[str, Any]) -> str:
@@ -99,4 +97,4 @@ def as_csv(summary: dict[str, Any]) -> str:
             end = [run["score"]["repaired"]["sentences"], run["updates"], run["seconds"], run["folder"]]
             lines.append([*start, *scores, *end])
     header = ["model", "arch", "parameters", "seed", *COLUMNS, "sentences repaired", "updates", "seconds", "folder"]
-    return csv_of(header, lines)
+    return csv_table(header, lines)

@@ -10,9 +10,7 @@ from fairseq_plugins.errors import UserError
 from .runs import grouped, row_of
 from .significance import paired_bootstrap
 from .statistics import mean_deviation
-from .tables import as_csv as csv_of
-from .tables import listed, minutes, spread
-from .tables import markdown as table_of
+from .tables import csv_table, listed, markdown_table, minutes, spread
 from .translations import Translation, score
 
 
@@ -79,7 +77,7 @@ def markdown(report: dict[str, Any]) -> str:
             f"Differences are paired by seed, in the order of the seeds; p by paired bootstrap: "
             f"`{report['test_signatures'][metrics[0]]}`"
         )
-    return table_of(header, rows, notes)
+    return markdown_table(header, rows, notes)
 
 
 def as_csv(report: dict[str, Any]) -> str:
@@ -92,4 +90,4 @@ def as_csv(report: dict[str, Any]) -> str:
             scores = [f"{run['scores'][metric]:.4f}" for metric in metrics]
             start = [row["name"], row["arch"], row["parameters"], run["seed"]]
             lines.append([*start, *scores, run["updates"], run["seconds"], run["folder"]])
-    return csv_of(header, lines)
+    return csv_table(header, lines)

@@ -8,9 +8,7 @@ from typing import Any
 
 from .runs import Run, row_of
 from .statistics import mean_deviation
-from .tables import as_csv as csv_of
-from .tables import listed, spread
-from .tables import markdown as table_of
+from .tables import csv_table, listed, markdown_table, spread
 
 Rows = list[dict[str, Any]]
 
@@ -65,7 +63,7 @@ def markdown(rows: Rows, shown: Sequence[int], below: Sequence[float]) -> str:
     ]
     if below:
         notes.append("First updates are those of a validation, in the order of the seeds; - is never.")
-    return table_of([*header, "updates", "training time"], lines, notes)
+    return markdown_table([*header, "updates", "training time"], lines, notes)
 
 
 def as_csv(rows: Rows) -> str:
@@ -77,7 +75,7 @@ def as_csv(rows: Rows) -> str:
             for updates, loss in run["validation"]:
                 start = [row["name"], row["arch"], row["parameters"], run["seed"], updates]
                 lines.append([*start, f"{loss:.4f}", f"{math.exp(loss):.4f}", run["folder"]])
-    return csv_of(header, lines)
+    return csv_table(header, lines)
 
 
 def _mean(values: Sequence[float | None], digits: int, unit: str = "") -> str:

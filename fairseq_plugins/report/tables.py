@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]], notes: Sequence[str] = ()) -> str:
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], notes: Sequence[str] = ()) -> str:
     """A table with a line for each row, and below it a list of notes."""
     lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
     below = ["", *(f"- {note}" for note in notes)] if notes else []
     return "\n".join([*lines, *below])
 
 
-def as_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def csv_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """The same for programs."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from fairseq_plugins.report.tables import markdown_table
+
 COPIED, CONSTRUCTED, INITIALISED, DROPPED = "copied", "constructed", "initialised", "dropped"
 
 
@@ -38,11 +40,11 @@ def table(outcomes: list[Outcome]) -> str:
         key = pattern, outcome.shape, outcome.action, outcome.how
         layer = re.search(r"\blayers\.(\d+)\.", outcome.name)
         groups.setdefault(key, []).extend([int(layer[1])] if layer else [])
-    lines = ["| parameter | shape | what | how |", "|---|---|---|---|"]
+    rows = []
     for (pattern, shape, action, how), layers in groups.items():
         name = pattern.replace("layers.*.", f"layers.{_ranges(layers)}.")
-        lines.append(f"| {name} | {' x '.join(map(str, shape))} | {action} | {how} |")
-    return "\n".join(lines)
+        rows.append([name, " x ".join(map(str, shape)), action, how])
+    return markdown_table(["parameter", "shape", "what", "how"], rows)
 
 
 def _ranges(numbers: list[int]) -> str:

@@ -7,9 +7,9 @@ from torch import nn
 
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.benchmark.authors import AuthorsAttention, replace_attention
+from fairseq_plugins.benchmark.compare_training import difference
 from fairseq_plugins.benchmark.sizes import SIZES, training_options
-from fairseq_plugins.benchmark.training import difference
-from fairseq_plugins.benchmark.updates import Training
+from fairseq_plugins.benchmark.trainer import Training
 from fairseq_plugins.benchmark.worker import Memory
 
 SMALL_ROBERTA = "--encoder-layers 2 --encoder-embed-dim 24 --encoder-ffn-embed-dim 20 --encoder-attention-heads 3"

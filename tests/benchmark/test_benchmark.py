@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from fairseq_plugins.benchmark.attention import check_text
-from fairseq_plugins.benchmark.processes import GateError, started
+from fairseq_plugins.benchmark.compare_training import compare_gates, difference
+from fairseq_plugins.benchmark.processes import Comparison, GateError, started
 from fairseq_plugins.benchmark.profiling import breakdown, is_operator, profile
 from fairseq_plugins.benchmark.report import comparisons
 from fairseq_plugins.benchmark.sizes import SIZES, training_options
-from fairseq_plugins.benchmark.training import compare_gates, difference
-from fairseq_plugins.benchmark.updates import Training
+from fairseq_plugins.benchmark.trainer import Training
 from fairseq_plugins.benchmark.worker import Memory
 
 
@@ -114,7 +114,7 @@ def test_every_system_stands_beside_its_own_controls():
 
 
 def test_a_process_that_is_gone_is_an_error():
-    with started({"stock": []}, {}, threads=1) as (system,):
+    with started(Comparison({"stock": []})) as (system,):
         system.process.kill()
         system.process.wait()
         with pytest.raises(GateError, match="stock: build: its process ended with -9"):
@@ -133,7 +133,8 @@ def variables(process):
 
 
 def test_a_process_has_the_variables_of_its_system():
-    with started({"stock": [], "baseline": []}, {"baseline": {"MALLOC_MMAP_MAX_": "0"}}, threads=3) as running:
+    environments = {"baseline": {"MALLOC_MMAP_MAX_": "0"}}
+    with started(Comparison({"stock": [], "baseline": []}, environments, threads=3)) as running:
         found = [variables(system.process) for system in running]
     assert all("OMP_NUM_THREADS=3" in given for given in found)
     assert ["MALLOC_MMAP_MAX_=0" in given for given in found] == [False, True]

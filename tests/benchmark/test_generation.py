@@ -9,8 +9,8 @@ import tiny_training
 import torch
 from fairseq import checkpoint_utils
 
+from fairseq_plugins.benchmark.compare_decoding import TOLERANCE, compare_hypotheses, controls_of, trained_models
 from fairseq_plugins.benchmark.decoding import FairseqDecoding
-from fairseq_plugins.benchmark.generation import TOLERANCE, compare_hypotheses, controls_of, trained_models
 from fairseq_plugins.benchmark.processes import GateError
 from fairseq_plugins.benchmark.sizes import SIZES
 from fairseq_plugins.benchmark.worker import Memory

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .processes import GateError, Say, label, same_results, started, steps_in_turn, variant
+from .processes import Comparison, GateError, Say, label, same_results, started, steps_in_turn, variant
 from .sizes import SIZES, training_options
 
 #: relative difference of loss and gradients up to which two systems compute the same in float32, and in bfloat16
@@ -37,32 +36,19 @@ class Result:
     profile: dict[str, Any] | None = None
 
 
-def measure(
-    size_name: str,
-    systems: Mapping[str, Sequence[str]],
-    environments: Mapping[str, Mapping[str, str]],
-    rounds: int,
-    batches: int,
-    threads: int,
-    device: str,
-    say: Say = None,
-    profile: bool = False,
-) -> list[Result]:
+def measure(size_name: str, comparison: Comparison, batches: int, say: Say = None) -> list[Result]:
     """Measure systems in turn, round by round, so that a noisy machine disturbs all alike.
 
     Args:
         size_name: one of :data:`.sizes.SIZES`.
-        systems: name (``stock`` or a variant, with anything after a ``+``) -> further words of ``fairseq-train``.
-        environments: name -> variables of its process.
-        rounds: timed updates of each batch.
+        comparison: of ``fairseq-train``.
         batches: different batches.
-        profile: one more update of each goes under torch's profiler.
 
     Raises:
         GateError: a ``baseline`` does not have stock fairseq's loss and gradients, or a system fails.
     """
     size = SIZES[size_name]
-    with tempfile.TemporaryDirectory() as data, started(systems, environments, threads) as running:
+    with tempfile.TemporaryDirectory() as data, started(comparison) as running:
         gates = {}
         for system in running:
             system.ask(
@@ -74,14 +60,14 @@ def measure(
                 length=size.length,
                 batches=batches,
                 authors=label(system.name) == AUTHORS,
-                threads=threads,
-                device=device,
+                threads=comparison.threads,
+                device=comparison.device,
             )
             gates[system.name] = system.ask("gate")
         compare_gates(gates)
         for system in running:
             system.ask("step")
-        found = steps_in_turn(running, rounds * batches, "updates", say)
+        found = steps_in_turn(running, comparison.rounds * batches, "updates", say)
         results = []
         for system in running:
             steps, memory, counted = found[system.name], system.ask("memory"), system.ask("flops")
@@ -94,7 +80,7 @@ def measure(
                     tokens_per_second=statistics.median(step["tokens"] / step["seconds"] for step in steps),
                     memory=memory["bytes"],
                     flops_per_token=counted["flops"] / counted["tokens"],
-                    profile=system.ask("profile") if profile else None,
+                    profile=system.ask("profile") if comparison.profile else None,
                 )
             )
         return results

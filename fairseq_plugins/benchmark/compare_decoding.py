@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .processes import GateError, Say, System, label, same_results, started, steps_in_turn, variant
+from .processes import Comparison, GateError, Say, System, label, same_results, started, steps_in_turn, variant
 from .sizes import SIZES, STOCK
 
 CTRANSLATE2 = "ctranslate2"
@@ -103,35 +103,27 @@ def trained_models(folder: str, path: str, data: str, systems: Iterable[str]) ->
 def measure(
     size_name: str,
     models: Models,
-    systems: Mapping[str, Sequence[str]],
-    environments: Mapping[str, Mapping[str, str]],
+    comparison: Comparison,
     words: Sequence[str],
-    rounds: int,
-    threads: int,
-    device: str,
     say: Say = None,
-    profile: bool = False,
 ) -> list[Result]:
     """Measure systems in turn, batch by batch, after a translation of the whole test set whose hypotheses must agree.
 
     Args:
         size_name: a name for the tables.
-        systems: name (``stock``, a variant or ``ctranslate2``, with anything after a ``+``) -> further words of
-            ``fairseq-generate``.
-        environments: name -> variables of its process.
+        models: what is translated, and with which.
+        comparison: of ``fairseq-generate``; ``ctranslate2`` may be one of its systems, and is not profiled.
         words: of ``fairseq-generate``, for all.
-        rounds: timed translations of each batch.
-        profile: one more batch of each that is fairseq goes under torch's profiler.
 
     Raises:
         GateError: systems that should have the same hypotheses have not, or one fails.
     """
-    with tempfile.TemporaryDirectory() as folder, started(systems, environments, threads) as running:
+    with tempfile.TemporaryDirectory() as folder, started(comparison) as running:
         gates = {}
         for system in running:
             request = build_request(system, models, folder)
-            request["words"] += [*words, *system.words, *(["--cpu"] if device == "cpu" else [])]
-            system.ask("build", threads=threads, device=device, **request)
+            request["words"] += [*words, *system.words, *(["--cpu"] if comparison.device == "cpu" else [])]
+            system.ask("build", threads=comparison.threads, device=comparison.device, **request)
             gates[system.name] = system.ask("gate")
             if say is not None:
                 say(f"{system.name} has translated the test set once")
@@ -142,9 +134,9 @@ def measure(
         inexact = {system.name for system in running if is_inexact(system)}
         agreements = compare_hypotheses(gates, controls, inexact)
         batches = gates[running[0].name]["batches"]
-        found = steps_in_turn(running, rounds * batches, "batches", say)
+        found = steps_in_turn(running, comparison.rounds * batches, "batches", say)
         in_torch = [system for system in running if variant(system.name) != CTRANSLATE2]
-        profiles = {system.name: system.ask("profile") for system in in_torch} if profile else {}
+        profiles = {system.name: system.ask("profile") for system in in_torch} if comparison.profile else {}
     results = []
     for name, steps in found.items():
         of_batch = [steps[number::batches] for number in range(batches)]
