@@ -28,26 +28,27 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from fairseq_plugins.glue.finetuning import Settings, fine_tunings, keep_settings
     from fairseq_plugins.glue.metrics import check_installed
-    from fairseq_plugins.glue.plan import Settings, keep_settings, plan
     from fairseq_plugins.glue.pretrained import Pretrained
 
     settings = Settings(args.lr, args.epochs, args.batch)
     check_installed()
     pretrained = Pretrained.load(args.checkpoint)
-    tasks, missing = plan(pretrained, args.data, [name for name in args.tasks.split(",") if name], settings)
+    names = [name for name in args.tasks.split(",") if name]
+    found, missing = fine_tunings(pretrained, args.data, names, settings)
     if args.settings:
         keep_settings(args.settings, pretrained, settings, args.options)
     if missing and not args.tasks:
         print(f"glue-plan: not prepared, so left out: {', '.join(missing)}", file=sys.stderr)
-    long = [task.task.name for task in tasks if task.longest > pretrained.max_positions]
+    long = [tuning.task.name for tuning in found if tuning.longest > pretrained.max_positions]
     if long:
         print(
             f"glue-plan: examples of {', '.join(long)} are longer than the {pretrained.max_positions} tokens that the "
             "model can take and lose their end; prepare them with that --max-length to cut both texts instead",
             file=sys.stderr,
         )
-    for task in tasks:
-        fields = [task.task.name, task.data, task.updates, task.tokens, task.arch, task.max_tokens, *task.options]
-        print(*fields, sep="\t")
+    for tuning in found:
+        fields = [tuning.data, tuning.updates, tuning.tokens, tuning.arch, tuning.max_tokens, *tuning.options]
+        print(tuning.task.name, *fields, sep="\t")
     return 0

@@ -28,11 +28,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     import fairseq_plugins.models  # noqa: F401  registers the architectures
-    from fairseq_plugins.planning import Corpus, Machine, make_plan, parse_training, show
+    from fairseq_plugins.training_plan import DataSizes, Hardware, parse_training, plan_training, show
 
     words = args.training[1:] if args.training[:1] == ["--"] else args.training
-    corpus = Corpus(args.vocabulary, args.train_tokens, args.disk_gb)
-    machine = Machine(args.devices, args.nodes, "CPU process" if args.cpu else "GPU", args.throughput)
-    plan = make_plan(parse_training(words), corpus, machine)
-    print("\n".join(show(plan, corpus, machine)))
+    sizes = DataSizes(args.vocabulary, args.train_tokens, args.disk_gb)
+    hardware = Hardware(args.devices, args.nodes, "CPU process" if args.cpu else "GPU", args.throughput)
+    plan = plan_training(parse_training(words), sizes, hardware)
+    print("\n".join(show(plan, sizes, hardware)))
     return 0

@@ -13,7 +13,7 @@ from fairseq_plugins import cli
 from fairseq_plugins.checkpoints.safe_load import load_checkpoint
 from fairseq_plugins.glue.binarise import prepare_task
 from fairseq_plugins.glue.evaluate import FineTuned, evaluate_run
-from fairseq_plugins.glue.plan import Settings, plan
+from fairseq_plugins.glue.finetuning import Settings, fine_tunings
 from fairseq_plugins.glue.pretrained import Pretrained
 from fairseq_plugins.glue.readers import find_file, read_examples
 from fairseq_plugins.glue.tasks import TASKS
@@ -39,7 +39,7 @@ def tuned(toy, tmp_path_factory):
 
     def run(name):
         if name not in done:
-            (task,), _ = plan(Pretrained.load(toy.checkpoint), toy.data, [name], Settings(lr=1e-2))
+            (task,), _ = fine_tunings(Pretrained.load(toy.checkpoint), toy.data, [name], Settings(lr=1e-2))
             done[name] = folder / f"{name}-seed3"
             forked(
                 *("train", task.data, "--arch", task.arch, "--max-tokens", task.max_tokens, *task.options, "--cpu"),

@@ -16,7 +16,7 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from fairseq_plugins import cli
 from fairseq_plugins.checkpoints import CheckpointError
 from fairseq_plugins.checkpoints.safe_load import load_checkpoint
-from fairseq_plugins.glue.plan import Settings, keep_settings, plan
+from fairseq_plugins.glue.finetuning import Settings, fine_tunings, keep_settings
 from fairseq_plugins.glue.pretrained import Pretrained
 from fairseq_plugins.lines import CorpusError
 
@@ -115,7 +115,7 @@ def test_an_option_that_cannot_be_switched_off(tmp_path):
 def test_the_protocol_of_the_paper(toy):
     """Courtois et al.: 5 epochs, learning rate 1e-5, warm-up 0.1, batches of 16, linear decay."""
     pretrained = Pretrained.load(toy.checkpoint)
-    tasks, missing = plan(pretrained, toy.data)
+    tasks, missing = fine_tunings(pretrained, toy.data)
     assert [planned.task.name for planned in tasks] == ["CoLA", "MNLI", "STS-B"]
     assert missing == ["MRPC", "QQP", "RTE", "QNLI", "SST-2", "WNLI"]
     for planned in tasks:

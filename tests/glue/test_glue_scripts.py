@@ -12,7 +12,7 @@ from running import forked
 
 from fairseq_plugins.checkpoints.safe_load import load_checkpoint
 from fairseq_plugins.glue.evaluate import evaluate_run
-from fairseq_plugins.glue.plan import Settings, plan
+from fairseq_plugins.glue.finetuning import Settings, fine_tunings
 from fairseq_plugins.glue.pretrained import Pretrained
 
 PREPARE, GLUE = "scripts/prepare_glue.sh", "examples/symmetric_attention/glue.sh"
@@ -89,7 +89,7 @@ def test_smoke_makes_a_table_from_nothing(tmp_path):
 
 def test_an_interrupted_run_goes_on_and_a_finished_one_is_kept(toy, tmp_path):
     """After half of the updates, with --resume: the predictions of a run without the interruption."""
-    (task,), _ = plan(Pretrained.load(toy.checkpoint), toy.data, ["CoLA"], Settings(lr=0.001, epochs=2))
+    (task,), _ = fine_tunings(Pretrained.load(toy.checkpoint), toy.data, ["CoLA"], Settings(lr=0.001, epochs=2))
     assert task.updates == 4
 
     def train(folder, updates):

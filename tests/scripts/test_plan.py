@@ -6,9 +6,19 @@ import pytest
 import torch
 from pipeline_tools import ROOT, TINY, script, snapshot, train_arguments
 
-from fairseq_plugins import planning
 from fairseq_plugins.checkpoints.building import Vocabularies, build
 from fairseq_plugins.cli import main
+from fairseq_plugins.training_plan import (
+    ASSUMED_FLOPS,
+    SENTENCE,
+    DataSizes,
+    Hardware,
+    activation_bytes,
+    forward,
+    parse_training,
+    plan_training,
+    sequence_length,
+)
 
 RECIPES = sorted(
     str(path.relative_to(ROOT)) for path in (ROOT / "examples").glob("*/*.sh") if path.name != "glue.sh"
@@ -17,10 +27,10 @@ RECIPES = sorted(
 COMMON = ["--optimizer", "adam", "--max-update", "1000", "--share-all-embeddings"]
 
 
-def plan(arch, *more, corpus=None, machine=None, tokens="512"):
+def plan(arch, *more, sizes=None, hardware=None, tokens="512"):
     words = ["data", "--arch", arch, "--max-tokens", tokens, "--optimizer", "adam", *map(str, more)]
-    corpus = corpus or planning.Corpus(vocabulary=1000)
-    return planning.make_plan(planning.parse_training(words), corpus, machine or planning.Machine(1))
+    sizes = sizes or DataSizes(vocabulary=1000)
+    return plan_training(parse_training(words), sizes, hardware or Hardware(1))
 
 
 def test_plan_counts_what_training_counts(data, tmp_path):
@@ -43,16 +53,16 @@ def test_activations_are_those_that_the_profiler_sees(arch):
         "transformer_lm_gpt": ["--task", "language_modeling", "--tokens-per-sample", 64, "--decoder-layers", 2],
     }[arch]
     words = ["data", "--arch", arch, "--max-tokens", "512", "--optimizer", "adam", "--attention-dropout", "0"]
-    args = planning.parse_training([*words, *map(str, sizes)])
+    args = parse_training([*words, *map(str, sizes)])
     kind = arch.split("_")[0] if "lm" not in arch else "transformer_lm"
     model = build(args, Vocabularies(1000, 1000))
-    counted = planning.activation_bytes(model, kind, args, 1000, half=False)
+    counted = activation_bytes(model, kind, args, 1000, half=False)
 
-    length = planning.sequence_length(args, kind)
+    length = sequence_length(args, kind)
     rows = 512 // length
     tokens = torch.arange(rows * length).reshape(rows, length) % 900 + 4
     with torch.profiler.profile(profile_memory=True) as profile:
-        logits = planning.forward(model, kind, tokens)
+        logits = forward(model, kind, tokens)
         loss = torch.log_softmax(logits, -1).sum()
     left = sum(event.self_cpu_memory_usage for event in profile.key_averages())
     assert loss.requires_grad
@@ -60,19 +70,17 @@ def test_activations_are_those_that_the_profiler_sees(arch):
 
 
 def test_limits_batches_and_memory():
-    corpus = planning.Corpus(vocabulary=1000, train_tokens=100_000, disk_gb=2)
-    full = plan(
-        "transformer_baseline_tiny", "--max-epoch", 5, "--update-freq", 4, corpus=corpus, machine=planning.Machine(2)
-    )
+    sizes = DataSizes(vocabulary=1000, train_tokens=100_000, disk_gb=2)
+    full = plan("transformer_baseline_tiny", "--max-epoch", 5, "--update-freq", 4, sizes=sizes, hardware=Hardware(2))
     assert (full.batch_tokens, full.updates, full.epochs) == (4096, 125, 5.0)
-    assert full.seconds == pytest.approx(125 * 2048 * 6 * full.parameters / planning.ASSUMED_FLOPS)
-    known = plan("transformer_baseline_tiny", "--max-update", 50, machine=planning.Machine(1, throughput=100))
+    assert full.seconds == pytest.approx(125 * 2048 * 6 * full.parameters / ASSUMED_FLOPS)
+    known = plan("transformer_baseline_tiny", "--max-update", 50, hardware=Hardware(1, throughput=100))
     assert known.seconds == 50 * 512 / 100
     assert known.weights_memory == known.parameters * 16
     half = plan("transformer_baseline_tiny", "--max-update", 50, "--bf16")
     assert half.weights_memory == half.parameters * 20
     assert half.activations_memory < 0.8 * known.activations_memory
-    assert plan("transformer_baseline_tiny", "--batch-size", 4).tokens_a_device == 4 * planning.SENTENCE
+    assert plan("transformer_baseline_tiny", "--batch-size", 4).tokens_a_device == 4 * SENTENCE
     assert plan("transformer_baseline_tiny").updates is None
 
 

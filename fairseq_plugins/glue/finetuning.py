@@ -35,8 +35,8 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class PlannedTask:
-    """The runs of one task."""
+class FineTuning:
+    """The fine-tuning of one task."""
 
     task: Task
     #: the prepared data
@@ -58,10 +58,10 @@ def prepared_tasks(data: PathLike) -> dict[str, Path]:
     return {name: Path(data) / f"{name}-bin" for name in TASKS if (Path(data) / f"{name}-bin" / "task.json").is_file()}
 
 
-def plan(
+def fine_tunings(
     pretrained: Pretrained, data: PathLike, names: Sequence[str] = (), settings: Settings = Settings()
-) -> tuple[list[PlannedTask], list[str]]:
-    """The runs of every task, and the names of the tasks that are not there.
+) -> tuple[list[FineTuning], list[str]]:
+    """The fine-tuning of every task, and the names of the tasks that are not there.
 
     Args:
         data: the folder that ``scripts/prepare_glue.sh`` wrote.
@@ -79,11 +79,11 @@ def plan(
             raise CorpusError(f"{data}: no {name}-bin in it; prepare {name} with scripts/prepare_glue.sh")
     if not chosen:
         raise CorpusError(f"{data}: no TASK-bin in it; give the folder that scripts/prepare_glue.sh wrote")
-    planned = [_plan_task(pretrained, TASKS[name], there[name], settings) for name in chosen]
-    return planned, [name for name in TASKS if name not in there]
+    found = [_fine_tuning(pretrained, TASKS[name], there[name], settings) for name in chosen]
+    return found, [name for name in TASKS if name not in there]
 
 
-def _plan_task(pretrained: Pretrained, task: Task, data: Path, settings: Settings) -> PlannedTask:
+def _fine_tuning(pretrained: Pretrained, task: Task, data: Path, settings: Settings) -> FineTuning:
     pretrained.check_dictionary(data / "input0" / "dict.txt")
     record = json.loads((data / "task.json").read_text(encoding="utf-8"))
     train = record["sets"]["train"]
@@ -108,7 +108,7 @@ def _plan_task(pretrained: Pretrained, task: Task, data: Path, settings: Setting
         # the scores are those of the last update: nothing is chosen by the development set
         *("--disable-validation", "--no-epoch-checkpoints"),
     ]
-    return PlannedTask(
+    return FineTuning(
         task,
         data,
         updates,

@@ -37,7 +37,7 @@ class PlanError(UserError):
 
 
 @dataclass(frozen=True)
-class Machine:
+class Hardware:
     """The hardware of a plan; ``throughput`` in target tokens a second and device, None where it is not known."""
 
     devices: int
@@ -47,7 +47,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Corpus:
+class DataSizes:
     """The data of a plan; a value of None is not known."""
 
     vocabulary: int
@@ -56,7 +56,7 @@ class Corpus:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What a training takes; memory in bytes a device, disk in bytes, time in seconds."""
 
     architecture: str
@@ -79,7 +79,7 @@ def parse_training(words: Sequence[str]) -> Namespace:
     return fairseq_options.parse_args_and_arch(parser, list(words))
 
 
-def make_plan(args: Namespace, corpus: Corpus, machine: Machine) -> Plan:
+def plan_training(args: Namespace, sizes: DataSizes, hardware: Hardware) -> TrainingPlan:
     """Plan the training that ``args`` describe.
 
     Raises:
@@ -90,31 +90,31 @@ def make_plan(args: Namespace, corpus: Corpus, machine: Machine) -> Plan:
         raise PlanError(f"--arch {args.arch}: plans are for transformer, roberta and transformer_lm models")
     tokens = tokens_a_device(args, kind)
     update_freq = int(args.update_freq[0])
-    batch = tokens * update_freq * machine.devices
+    batch = tokens * update_freq * hardware.devices
     updates = args.max_update or None
     epochs = None
-    if corpus.train_tokens:
-        an_epoch = math.ceil(corpus.train_tokens / batch)
+    if sizes.train_tokens:
+        an_epoch = math.ceil(sizes.train_tokens / batch)
         limits = [number for number in (updates, (args.max_epoch or 0) * an_epoch) if number]
         updates = min(limits, default=None)
         epochs = updates / an_epoch if updates else None
 
     try:
-        model = build(args, Vocabularies(corpus.vocabulary, corpus.vocabulary))
+        model = build(args, Vocabularies(sizes.vocabulary, sizes.vocabulary))
     except ValueError as error:
         raise PlanError(str(error)) from error
     parameters = sum(parameter.numel() for parameter in model.parameters())
     half = bool(args.fp16 or args.bf16)
     activations = None
     if parameters < TOO_LARGE:
-        activations = tokens * activation_bytes(model, kind, args, corpus.vocabulary, half)
+        activations = tokens * activation_bytes(model, kind, args, sizes.vocabulary, half)
     seconds = None
     if updates:
-        rate = machine.throughput or (
-            ASSUMED_FLOPS / (FLOPS_PER_PARAMETER * parameters) if machine.kind == "GPU" else None
+        rate = hardware.throughput or (
+            ASSUMED_FLOPS / (FLOPS_PER_PARAMETER * parameters) if hardware.kind == "GPU" else None
         )
-        seconds = updates * batch / machine.devices / rate if rate else None
-    return Plan(
+        seconds = updates * batch / hardware.devices / rate if rate else None
+    return TrainingPlan(
         architecture=args.arch,
         parameters=parameters,
         batch_tokens=batch,
@@ -198,32 +198,33 @@ def forward(model: Any, kind: str, tokens: torch.Tensor) -> torch.Tensor:
     return model.decoder(tokens)[0]
 
 
-def show(plan: Plan, corpus: Corpus, machine: Machine) -> list[str]:
+def show(plan: TrainingPlan, sizes: DataSizes, hardware: Hardware) -> list[str]:
     """The lines that tell a plan to people."""
-    machines = f" on {machine.nodes} machines" if machine.nodes > 1 else ""
+    devices = f"{hardware.devices} {hardware.kind}(s)"
+    machines = f" on {hardware.nodes} machines" if hardware.nodes > 1 else ""
     unknown = "not known here"
-    epochs = f" ({plan.epochs:.1f} epochs of {corpus.train_tokens:,} tokens)" if plan.epochs else ""
+    epochs = f" ({plan.epochs:.1f} epochs of {sizes.train_tokens:,} tokens)" if plan.epochs else ""
     memory = gigabytes(plan.weights_memory)
     activations = "activations not measured for a model of this size"
     if plan.activations_memory is not None:
         activations = f"{gigabytes(plan.activations_memory)} for the activations of {plan.tokens_a_device:,} tokens"
         memory = gigabytes(plan.weights_memory + plan.activations_memory)
-    if machine.throughput:
-        basis = f"{machine.throughput:,.0f} tokens/s a {machine.kind}, as given"
-    elif machine.kind == "GPU":
+    if hardware.throughput:
+        basis = f"{hardware.throughput:,.0f} tokens/s a {hardware.kind}, as given"
+    elif hardware.kind == "GPU":
         basis = f"{ASSUMED_FLOPS / 1e12:.0f} TFLOP/s a GPU, which is assumed: give --throughput where it was measured"
     else:
         basis = ""
     duration = f"about {clock(plan.seconds)} at {basis}" if plan.seconds else f"{unknown}: give --throughput TOKENS/S"
     checkpoints = f"{gigabytes(plan.checkpoint_size * plan.checkpoints)} for {plan.checkpoints} checkpoints"
-    data = f"{corpus.disk_gb:g} GB for data, " if corpus.disk_gb else ""
+    data = f"{sizes.disk_gb:g} GB for data, " if sizes.disk_gb else ""
     return [
-        f"plan: {plan.architecture} on {machine.devices} {machine.kind}(s){machines}",
-        f"  parameters   {plan.parameters:,} with {corpus.vocabulary:,} symbols",
-        f"  update       {plan.batch_tokens:,} tokens = {plan.tokens_a_device:,} x {machine.devices} {machine.kind}(s) "
-        f"x update-freq {plan.update_freq}",
+        f"plan: {plan.architecture} on {devices}{machines}",
+        f"  parameters   {plan.parameters:,} with {sizes.vocabulary:,} symbols",
+        f"  update       {plan.batch_tokens:,} tokens = {plan.tokens_a_device:,} x {devices} x update-freq "
+        f"{plan.update_freq}",
         f"  updates      {f'{plan.updates:,}' if plan.updates else unknown}{epochs}",
-        f"  memory       about {memory} a {machine.kind}: {gigabytes(plan.weights_memory)} for weights, gradients and "
+        f"  memory       about {memory} a {hardware.kind}: {gigabytes(plan.weights_memory)} for weights, gradients and "
         f"Adam; {activations}",
         f"  time         {duration}",
         f"  disk         {data}{checkpoints}",
