@@ -17,8 +17,8 @@ except ImportError as error:
 
 from fairseq_plugins.text import byte_bpe
 from fairseq_plugins.text.toy import generate
-from fairseq_plugins.transfer.huggingface.files import whole_folder
 from fairseq_plugins.transfer.huggingface.tokenizer import MASK, SPECIAL
+from fairseq_plugins.transfer.whole_folder import whole_folder
 
 SENTENCES, SIZE = 400, 300
 WIDTH, HEADS = 32, 2

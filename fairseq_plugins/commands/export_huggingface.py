@@ -28,9 +28,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from fairseq_plugins.transfer.huggingface.exporting import export_huggingface
+    from fairseq_plugins.transfer.huggingface.roberta_export import export_roberta
 
-    notes = export_huggingface(args.source, args.target, args.head, args.masked_lm, args.dict, args.bpe_dir)
+    notes = export_roberta(args.source, args.target, args.head, args.masked_lm, args.dict, args.bpe_dir)
     for note in notes:
         print(f"export-huggingface: {note}", file=sys.stderr)
     return 0

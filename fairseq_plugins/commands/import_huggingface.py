@@ -49,11 +49,11 @@ def import_folder(args: Namespace) -> list[str]:
     """
     from fairseq_plugins.checkpoints import CheckpointError
     from fairseq_plugins.transfer.huggingface.files import CONFIG, read_json
-    from fairseq_plugins.transfer.huggingface.importing import import_huggingface
-    from fairseq_plugins.transfer.huggingface.marian import import_marian
+    from fairseq_plugins.transfer.huggingface.marian_import import import_marian
+    from fairseq_plugins.transfer.huggingface.roberta_import import import_roberta
 
     if read_json(Path(args.source) / CONFIG).get("model_type") != "marian":
-        return import_huggingface(args.source, args.target, args.to, args.seed)
+        return import_roberta(args.source, args.target, args.to, args.seed)
     if args.to == "stock":
         raise CheckpointError(f"{args.source} is a Marian model, which stock fairseq does not have: leave --to out")
     return import_marian(args.source, args.target)

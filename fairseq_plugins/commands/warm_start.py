@@ -32,8 +32,8 @@ from typing import Any
 from fairseq_plugins.checkpoints import building
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.runtime.durable import write_whole
+from fairseq_plugins.transfer.attention_names import ROLES
 from fairseq_plugins.transfer.attention_start import NEURAL_STARTS, Settings
-from fairseq_plugins.transfer.names import ROLES
 from fairseq_plugins.transfer.outcome import table
 from fairseq_plugins.transfer.warm_start import WarmStart, warm_start_checkpoint
 

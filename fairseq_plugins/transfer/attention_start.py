@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from fairseq_plugins.attention.stages import init_normal
 from fairseq_plugins.checkpoints import CheckpointError
 
+from .attention_names import ROLES
 from .fold import fold_queries
-from .names import ROLES
 from .neural_start import add_noise, begin_as_linear, why_not_exact
 from .outcome import CONSTRUCTED, COPIED, INITIALISED, Outcome
 from .shared_fit import Inputs, ScoreMaps, fit_pairwise, fit_symmetric

@@ -16,7 +16,7 @@ from fairseq_plugins.checkpoints.probe import check_same
 from fairseq_plugins.checkpoints.stock import forget_plugin, not_stock
 from fairseq_plugins.models.grid import grid_place, stock_name
 
-from .names import attention_names, factors_name, shares_query
+from .attention_names import attention_names, factors_name, shares_query
 from .obstacles import rounded, with_networks
 
 

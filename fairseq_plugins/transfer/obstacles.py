@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fairseq_plugins.checkpoints import Checkpoint, Weights
 
-from .names import attention_names, networks
+from .attention_names import attention_names, networks
 
 
 def rounded(checkpoint: Checkpoint) -> list[str]:

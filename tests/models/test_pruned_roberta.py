@@ -13,7 +13,7 @@ from running import forked
 from fairseq_plugins.checkpoints import Checkpoint, building
 from fairseq_plugins.checkpoints.safe_load import load_checkpoint
 from fairseq_plugins.transfer.fold import fold_checkpoint
-from fairseq_plugins.transfer.huggingface.config import wrong_options
+from fairseq_plugins.transfer.huggingface.roberta_config import wrong_options
 
 REGULARISED = {"mha_reg_scale_factor": 0.02, "ffn_reg_scale_factor": 0.03}
 HEAD = "sentence_classification_head"

@@ -166,21 +166,21 @@ def swapped(names, one, other):
 
 def test_mistaken_names_and_numbers_of_huggingface(tmp_path, capsys, monkeypatch):
     pytest.importorskip("transformers")
-    from fairseq_plugins.transfer.huggingface import config, names
+    from fairseq_plugins.transfer.huggingface import roberta_config, roberta_names
 
     source = tmp_path / "model.pt"
     save(source, "roberta_pairwise_tiny", masked_lm_task(), heads={"task": 1})
     line = to_huggingface(tmp_path)
-    mistaken = swapped(names.LAYER, "self_attn.q_proj", "self_attn.v_proj")
+    mistaken = swapped(roberta_names.LAYER, "self_attn.q_proj", "self_attn.v_proj")
     with monkeypatch.context() as damage:
-        damage.setattr(names, "LAYER", mistaken)
+        damage.setattr(roberta_names, "LAYER", mistaken)
         assert "the logits of the head task differ by up to" in differs(capsys, source, line)
         differs(capsys, source, (*line, "--masked-lm"))
     with monkeypatch.context() as damage:
-        damage.setitem(config.REQUIRED, "layer_norm_eps", 1e-4)
+        damage.setitem(roberta_config.REQUIRED, "layer_norm_eps", 1e-4)
         differs(capsys, source, line)
     command(*line)
-    monkeypatch.setattr(names, "LAYER", mistaken)
+    monkeypatch.setattr(roberta_names, "LAYER", mistaken)
     differs(capsys, tmp_path / "out", ("import-huggingface", tmp_path / "out", tmp_path / "new" / "model.pt"))
 
 

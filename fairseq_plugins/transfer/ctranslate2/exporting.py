@@ -18,11 +18,11 @@ from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, b
 from fairseq_plugins.checkpoints.probe import Outputs, Probe, Steps, float_steps
 from fairseq_plugins.dictionary import load_dictionary
 from fairseq_plugins.models.transformer import StagedTransformerModel
+from fairseq_plugins.transfer.attention_names import attention_names
 from fairseq_plugins.transfer.exporter import refuse_obstacles, write_checked
 from fairseq_plugins.transfer.fold import fold_weights
-from fairseq_plugins.transfer.huggingface.files import whole_folder
-from fairseq_plugins.transfer.names import attention_names
 from fairseq_plugins.transfer.obstacles import with_networks
+from fairseq_plugins.transfer.whole_folder import whole_folder
 
 from .scores import ctranslate2_scores, fairseq_scores
 from .spec import ctranslate2_package, transformer_spec, without_place

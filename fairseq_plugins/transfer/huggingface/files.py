@@ -1,17 +1,13 @@
-"""The files of a model folder: weights by safetensors, JSON, and the folder itself, whole or not at all."""
+"""The files of a model folder: weights by safetensors, and JSON."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fairseq_plugins.checkpoints import CheckpointError, PathLike, Weights, safe_load
+from fairseq_plugins.checkpoints import CheckpointError, Weights, safe_load
 
 SAFETENSORS, PICKLE, CONFIG = "model.safetensors", "pytorch_model.bin", "config.json"
 INSTALL = "pip install 'fairseq_plugins[huggingface]'"
@@ -92,23 +88,3 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(content: Any, path: Path) -> None:
     """A JSON file in the layout of ``transformers``."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def whole_folder(target: PathLike) -> Iterator[Path]:
-    """A new folder to write into, which gets its name when all is written and disappears after an error.
-
-    Raises:
-        CheckpointError: the target exists and is not an empty folder.
-    """
-    target = Path(target)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise CheckpointError(f"{target} exists: name a new folder, or remove it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
-        made = Path(temporary) / target.name
-        made.mkdir()
-        yield made
-        if target.exists():
-            target.rmdir()
-        shutil.move(str(made), target)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, Weights, building
 from fairseq_plugins.checkpoints.probe import BOS, LOGITS, PAD, Expected, outputs, padded, probe_of, steps_of
-from fairseq_plugins.runtime.durable import write_whole
 
 from .files import CONFIG, is_pickle, read_json, read_weights
 from .marian_config import to_arguments
 from .marian_vocabulary import MarianVocabulary, marian_vocabulary
+from .new_checkpoint import given, set_parameter, training_config, write_beside
 from .running import MARIAN, load, marian_outputs
 
 ARCHITECTURE = "transformer_baseline"
+TASK = ("--task", "translation", "--criterion", "cross_entropy")
 EMBEDDINGS, BIAS = "model.shared.weight", "final_logits_bias"
 #: copies of the embeddings, and tables that are computed
 ALIASES = ("embed_tokens.weight", "embed_positions.weight", "lm_head.weight")
@@ -52,9 +51,9 @@ def import_marian(source: PathLike, target: PathLike) -> list[str]:
     config = read_json(folder / CONFIG)
     arguments = to_arguments(config, str(folder / CONFIG))
     weights = read_weights(folder)
-    words = _given(weights, EMBEDDINGS, folder)
+    words = given(weights, EMBEDDINGS, folder)
     vocabulary = marian_vocabulary(read_json(folder / "vocab.json"), config, words.size(0), str(folder))
-    cfg = training_config(arguments, str(target.parent))
+    cfg = training_config(TASK, ARCHITECTURE, arguments, str(target.parent))
     rows = len(vocabulary.rows)
     model = building.build(cfg["model"], building.Vocabularies(rows, rows)).to(words.dtype)
     _load(model, weights, vocabulary, folder)
@@ -65,7 +64,7 @@ def import_marian(source: PathLike, target: PathLike) -> list[str]:
     checkpoint.begin_training(cfg["model"], model.state_dict())
     _check(folder, weights, checkpoint, vocabulary.rows)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _write_beside(target, files)
+    write_beside(target, files)
     checkpoint.write(target)
     return _notes(config, vocabulary, list(files))
 
@@ -93,56 +92,25 @@ def _check(folder: Path, weights: Weights, checkpoint: Checkpoint, rows: list[in
     ours.check({LOGITS: theirs}, str(folder), result)
 
 
-def training_config(arguments: Sequence[str], data: str) -> dict[str, Any]:
-    """The configuration that a translation training with these model options would save."""
-    from fairseq import options
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-
-    task = ["--task", "translation", "--criterion", "cross_entropy", "--arch", ARCHITECTURE]
-    parsed = options.parse_args_and_arch(options.get_training_parser(), [data, *task, *arguments])
-    cfg: Any = OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
-    return cfg
-
-
 def _load(model: Any, weights: Weights, vocabulary: MarianVocabulary, folder: Path) -> None:
     """Set every parameter of the model."""
-    bias = _given(weights, BIAS, folder).view(-1)
+    bias = given(weights, BIAS, folder).view(-1)
     if len(bias) != weights[EMBEDDINGS].size(0):
         raise CheckpointError(f"{folder}: {BIAS} has {len(bias)} entries for {weights[EMBEDDINGS].size(0)} embeddings")
-    given = {f"model.{name}": name for name in dict(model.named_parameters())}
+    ours_of = {f"model.{name}": name for name in dict(model.named_parameters())}
     with torch.no_grad():
-        for theirs, ours in given.items():
+        for theirs, ours in ours_of.items():
             if ours == "encoder.embed_tokens.weight":  # the decoder's and the output matrix are the same tensor
                 tensor = weights[EMBEDDINGS][vocabulary.rows]
             elif ours == "decoder.output_bias":
                 tensor = bias[vocabulary.rows].clone()
                 tensor[0] = NEVER
             else:
-                tensor = _given(weights, theirs, folder)
-            parameter = model.get_parameter(ours)
-            if tensor.shape != parameter.shape:
-                shapes = f"{tuple(tensor.shape)}, but {CONFIG} means {tuple(parameter.shape)}"
-                raise CheckpointError(f"{folder}: {theirs} is {shapes}")
-            parameter.copy_(tensor)
-    left = [name for name in weights if name not in (*given, EMBEDDINGS, BIAS) and not name.endswith(ALIASES)]
+                tensor = given(weights, theirs, folder)
+            set_parameter(model.get_parameter(ours), tensor, theirs, folder)
+    left = [name for name in weights if name not in (*ours_of, EMBEDDINGS, BIAS) and not name.endswith(ALIASES)]
     if left:
         raise CheckpointError(f"{folder}: {left[0]} has no place in the model that {CONFIG} means")
-
-
-def _given(weights: Weights, name: str, folder: Path) -> Tensor:
-    if name not in weights:
-        raise CheckpointError(f"{folder}: no parameter {name} in its weights")
-    return weights[name]
-
-
-def _write_beside(target: Path, files: dict[str, bytes]) -> None:
-    """Write the dictionary and the SentencePiece models, but over no others."""
-    for name, content in files.items():
-        path = target.with_name(name)
-        if path.exists() and path.read_bytes() != content:
-            raise CheckpointError(f"{path} exists with other content: name a checkpoint in a folder of its own")
-    for name, content in files.items():
-        write_whole(target.with_name(name), content)
 
 
 def _notes(config: dict[str, Any], vocabulary: MarianVocabulary, files: list[str]) -> list[str]:

@@ -1,29 +1,28 @@
-"""From a folder for ``transformers`` to a fairseq checkpoint."""
+"""From a RoBERTa folder for ``transformers`` to a fairseq checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
 from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, Weights, building
 from fairseq_plugins.checkpoints.probe import FEATURES, LOGITS, Expected, of_head, outputs, probe_of, steps_of
-from fairseq_plugins.runtime.durable import write_whole
 
-from .config import to_arguments
 from .files import CONFIG, is_pickle, read_json, read_weights
-from .names import EMBEDDINGS, TOKEN_TYPES, correspondence, current_names
+from .new_checkpoint import given, set_parameter, training_config, write_beside
+from .roberta_config import to_arguments
+from .roberta_names import EMBEDDINGS, TOKEN_TYPES, correspondence, current_names
 from .running import CLASSIFIER, HEADLESS, MASKED_LM, load, roberta_outputs
 from .tokenizer import SPECIAL, dictionary_text, read_dictionary, read_vocabulary, to_fairseq
 
 #: the classification head's name, fairseq's own default
 HEAD = "sentence_classification_head"
+TASK = ("--task", "masked_lm", "--criterion", "masked_lm")
 
 
-def import_huggingface(source: PathLike, target: PathLike, to: str = "baseline", seed: int = 1) -> list[str]:
+def import_roberta(source: PathLike, target: PathLike, to: str = "baseline", seed: int = 1) -> list[str]:
     """Write a RoBERTa of ``transformers`` as a checkpoint, with its dictionary and BPE beside.
 
     Hugging Face adds a token-type embedding to every position; with the only type that RoBERTa uses it is the same
@@ -50,11 +49,9 @@ def import_huggingface(source: PathLike, target: PathLike, to: str = "baseline",
     config = read_json(folder / CONFIG)
     weights = current_names(read_weights(folder))
     arch = {"baseline": "roberta_baseline", "stock": "roberta"}[to]
-    if EMBEDDINGS not in weights:
-        raise CheckpointError(f"{folder}: no parameter {EMBEDDINGS} in its weights")
-    words = weights[EMBEDDINGS]
+    words = given(weights, EMBEDDINGS, folder)
     notes: list[str] = []
-    cfg = training_config(arch, to_arguments(config, str(folder / CONFIG)), str(target.parent))
+    cfg = training_config(TASK, arch, to_arguments(config, str(folder / CONFIG)), str(target.parent))
     files = _dictionary_files(folder, words.size(0), notes)
     options = cfg["model"]
     model = building.build(options, building.Vocabularies(words.size(0), words.size(0)), seed).to(words.dtype)
@@ -67,7 +64,7 @@ def import_huggingface(source: PathLike, target: PathLike, to: str = "baseline",
     checkpoint.begin_training(options, model.state_dict())
     _check(folder, weights, checkpoint, arch)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _write_beside(target, files)
+    write_beside(target, {name: text.encode("utf-8") for name, text in files.items()})
     checkpoint.write(target)
     return [*notes, f"architecture {arch} of {config['num_hidden_layers']} layers", f"wrote {', '.join(files)} beside"]
 
@@ -88,27 +85,6 @@ def _check(folder: Path, weights: Weights, checkpoint: Checkpoint, arch: str) ->
     ours.check({name: theirs}, str(folder), result)
 
 
-def _write_beside(target: Path, files: dict[str, str]) -> None:
-    """Write the dictionary's and the BPE's files, but over no others."""
-    for name, content in files.items():
-        path = target.with_name(name)
-        if path.exists() and path.read_text(encoding="utf-8") != content:
-            raise CheckpointError(f"{path} exists with other content: name a checkpoint in a folder of its own")
-    for name, content in files.items():
-        write_whole(target.with_name(name), content.encode("utf-8"))
-
-
-def training_config(arch: str, arguments: Sequence[str], data: str) -> dict[str, Any]:
-    """The configuration that a masked-LM training of an architecture would save."""
-    from fairseq import options
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-
-    task = ["--task", "masked_lm", "--criterion", "masked_lm", "--arch", arch]
-    parsed = options.parse_args_and_arch(options.get_training_parser(), [data, *task, *arguments])
-    cfg: Any = OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
-    return cfg
-
-
 def _load(model: Any, weights: Weights, folder: Path, notes: list[str]) -> None:
     """Set the model's parameters, and note what was initialised or has no place."""
     head = HEAD if "classifier.out_proj.weight" in weights else ""
@@ -117,18 +93,13 @@ def _load(model: Any, weights: Weights, folder: Path, notes: list[str]) -> None:
         pairs = {ours: theirs for ours, theirs in pairs.items() if not theirs.startswith("lm_head.")}
     if "lm_head.bias" not in pairs.values():
         notes.append("the masked-LM head is initialised: the folder has none")
-    given = {"lm_head.decoder.weight": weights.get(EMBEDDINGS), **weights}  # tied, and then not saved
-    given["lm_head.bias"] = weights.get("lm_head.decoder.bias", weights.get("lm_head.bias"))  # the one that is used
+    complete = {"lm_head.decoder.weight": weights[EMBEDDINGS], **weights}  # tied, and then not saved
+    if "lm_head.decoder.bias" in weights:
+        complete["lm_head.bias"] = weights["lm_head.decoder.bias"]  # the one that is used
     state = model.state_dict()
     with torch.no_grad():
         for ours, theirs in pairs.items():
-            tensor = given.get(theirs)
-            if tensor is None:
-                raise CheckpointError(f"{folder}: no parameter {theirs} in its weights")
-            if tensor.shape != state[ours].shape:
-                shapes = f"{tuple(tensor.shape)}, but {CONFIG} means {tuple(state[ours].shape)}"
-                raise CheckpointError(f"{folder}: {theirs} is {shapes}")
-            state[ours].copy_(tensor)
+            set_parameter(state[ours], given(complete, theirs, folder), theirs, folder)
         if TOKEN_TYPES in weights:
             # rows 0 and 1 are never looked up, but for padding, which fairseq sets to zero
             state["encoder.sentence_encoder.embed_positions.weight"][2:] += weights[TOKEN_TYPES][0]

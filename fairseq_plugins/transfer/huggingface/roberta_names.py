@@ -23,13 +23,13 @@ LAYER = {
     "fc2": "output.dense",
     "final_layer_norm": "output.LayerNorm",
 }
-MASKED_LM = {
+MASKED_LM_HEAD = {
     "encoder.lm_head.dense": "lm_head.dense",
     "encoder.lm_head.layer_norm": "lm_head.layer_norm",
     "encoder.lm_head.weight": "lm_head.decoder.weight",
     "encoder.lm_head.bias": "lm_head.bias",
 }
-CLASSIFIER = {
+CLASSIFIER_HEAD = {
     "classification_heads.{head}.dense": "classifier.dense",
     "classification_heads.{head}.out_proj": "classifier.out_proj",
 }
@@ -44,7 +44,7 @@ def correspondence(layers: int, head: str = "") -> dict[str, str]:
         for n in range(layers)
         for ours, theirs in LAYER.items()
     }
-    outer = {ours.format(head=head): theirs for ours, theirs in (CLASSIFIER if head else MASKED_LM).items()}
+    outer = {ours.format(head=head): theirs for ours, theirs in (CLASSIFIER_HEAD if head else MASKED_LM_HEAD).items()}
     pairs: dict[str, str] = {}
     for ours, theirs in {**MODEL, **inner, **outer}.items():
         single = ours.endswith((".weight", ".bias"))

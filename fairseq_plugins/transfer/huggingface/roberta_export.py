@@ -1,4 +1,4 @@
-"""From a fairseq checkpoint to a folder for ``transformers``."""
+"""From a RoBERTa checkpoint of fairseq to a folder for ``transformers``."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from fairseq_plugins.checkpoints.probe import LOGITS, Outputs, Probe, Steps, of_
 from fairseq_plugins.models.grid import is_ours
 from fairseq_plugins.transfer.exporter import refuse_obstacles, write_checked
 from fairseq_plugins.transfer.fold import fold, fold_obstacles, fold_weights
+from fairseq_plugins.transfer.whole_folder import whole_folder
 
-from .config import to_config, wrong_options
-from .files import CONFIG, whole_folder, write_json, write_weights
-from .names import EMBEDDINGS, POSITIONS, TOKEN_TYPES, correspondence
+from .files import CONFIG, write_json, write_weights
+from .roberta_config import to_config, wrong_options
+from .roberta_names import EMBEDDINGS, POSITIONS, TOKEN_TYPES, correspondence
 from .running import CLASSIFIER, MASKED_LM, load, roberta_outputs
 from .tokenizer import read_dictionary, write_tokenizer
 
 
-def export_huggingface(
+def export_roberta(
     source: PathLike,
     target: PathLike,
     head: str | None = None,
@@ -58,7 +59,7 @@ def export_huggingface(
 
 @dataclass
 class RobertaExporter:
-    """See :class:`~fairseq_plugins.transfer.exporter.Exporter`; the arguments are :func:`export_huggingface`'s."""
+    """See :class:`~fairseq_plugins.transfer.exporter.Exporter`; the arguments are :func:`export_roberta`'s."""
 
     checkpoint: Checkpoint
     wanted: str | None
