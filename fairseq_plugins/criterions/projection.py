@@ -10,8 +10,8 @@ from fairseq.models.transformer import TransformerDecoderBase, TransformerModelB
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fairseq_plugins.models.transformer import TransformerDecoder
-
+#: methods ``output_layer`` that are the projection, and perhaps the decoder's ``output_bias``; ours adds itself
+PLAIN_OUTPUT_LAYERS = {TransformerDecoderBase.output_layer}
 #: wrappers that leave a parameter used outside ``forward`` its gradient
 TRANSPARENT = (
     ModuleProxyWrapper,
@@ -46,7 +46,7 @@ def plain_projection(model: Any) -> Tensor | None:
         and _is_stock(decoder, "forward", TransformerDecoderBase)
         and _is_stock(decoder, "get_normalized_probs", FairseqDecoder)
         and _is_stock(decoder, "get_normalized_probs_scriptable", FairseqDecoder)
-        and _is_stock(decoder, "output_layer", TransformerDecoderBase, TransformerDecoder)
+        and type(decoder).output_layer in PLAIN_OUTPUT_LAYERS
     ):
         return None
     projection = decoder.output_projection

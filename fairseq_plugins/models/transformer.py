@@ -12,6 +12,7 @@ from torch import nn
 
 from fairseq_plugins.attention import CAUSAL
 from fairseq_plugins.attention.options import read_options
+from fairseq_plugins.criterions.projection import PLAIN_OUTPUT_LAYERS
 
 from .alignment import AlignmentOptions, add_alignment_args, read_alignment
 from .attention import FairseqAttention
@@ -111,6 +112,9 @@ class TransformerDecoder(TransformerDecoderBase):
     def output_layer(self, features: Any) -> Any:
         logits = super().output_layer(features)
         return logits if self.output_bias is None else logits + self.output_bias
+
+
+PLAIN_OUTPUT_LAYERS.add(TransformerDecoder.output_layer)
 
 
 class StagedTransformerModel(TransformerModel):
