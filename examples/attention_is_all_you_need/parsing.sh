@@ -54,14 +54,9 @@ case "$SIZE" in
             --encoder-layers 4 --encoder-embed-dim 1024 --encoder-ffn-embed-dim 2048 --encoder-attention-heads 8
             --decoder-layers 4 --decoder-embed-dim 1024 --decoder-ffn-embed-dim 2048 --decoder-attention-heads 8
             --dropout 0.2 --attention-dropout 0.2
-            --criterion label_smoothed_cross_entropy --label-smoothing 0.1
-            --optimizer adam --adam-betas "(0.9, 0.98)" --adam-eps 1e-9
-            --lr 0.000494 --lr-scheduler inverse_sqrt --warmup-updates 4000
-            --share-decoder-input-output-embed --keep-last-epochs 5
+            --lr 0.000494 --warmup-updates 4000 --keep-last-epochs 5
         )
         AVERAGE=5 # epochs, as Transformer base
-        BEAM=21
-        LENPEN=0.3
         ;;
     sample)
         ARCH="transformer_${VARIANT}"
@@ -74,16 +69,17 @@ case "$SIZE" in
             --encoder-layers 2 --encoder-embed-dim 128 --encoder-ffn-embed-dim 256 --encoder-attention-heads 4
             --decoder-layers 2 --decoder-embed-dim 128 --decoder-ffn-embed-dim 256 --decoder-attention-heads 4
             --encoder-normalize-before --decoder-normalize-before --dropout 0.1
-            --criterion label_smoothed_cross_entropy --label-smoothing 0.1
-            --optimizer adam --adam-betas "(0.9, 0.98)" --adam-eps 1e-9
-            --lr 0.003 --lr-scheduler inverse_sqrt --warmup-updates 300
-            --share-decoder-input-output-embed --keep-last-epochs 1 # besides the best and the last
+            --lr 0.003 --warmup-updates 300 --keep-last-epochs 1 # besides the best and the last
         )
         AVERAGE=0 # checkpoint_best, by validation loss
-        BEAM=21
-        LENPEN=0.3
         ;;
 esac
+TRAINING+=(
+    --criterion label_smoothed_cross_entropy --label-smoothing 0.1 --share-decoder-input-output-embed
+    --optimizer adam --adam-betas "(0.9, 0.98)" --adam-eps 1e-9 --lr-scheduler inverse_sqrt
+)
+BEAM=21
+LENPEN=0.3
 LONGEST=(--max-len-a 1 --max-len-b 300) # target tokens: as many as the source has, and 300
 
 parsing_prepare() {

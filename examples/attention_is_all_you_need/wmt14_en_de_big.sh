@@ -24,11 +24,9 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/recipe_lib.sh"
 
 NAME=wmt14-en-de-big
-DATA_NAME=wmt14-en-de
-PREPARE="$ROOT/scripts/prepare_wmt14.sh"
-PREPARE_OPTIONS=(--pair en-de)
 TARGET_LANG=de
-VARIANTS=("${ALL_VARIANTS[@]}")
+# shellcheck source=scripts/settings/wmt14.sh
+source "$ROOT/scripts/settings/wmt14.sh"
 MAX_UPDATE=300000
 recipe_options "$@"
 

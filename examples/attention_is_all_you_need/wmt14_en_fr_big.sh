@@ -23,11 +23,9 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/recipe_lib.sh"
 
 NAME=wmt14-en-fr-big
-DATA_NAME=wmt14-en-fr
-PREPARE="$ROOT/scripts/prepare_wmt14.sh"
-PREPARE_OPTIONS=(--pair en-fr)
 TARGET_LANG=fr
-VARIANTS=("${ALL_VARIANTS[@]}")
+# shellcheck source=scripts/settings/wmt14.sh
+source "$ROOT/scripts/settings/wmt14.sh"
 MAX_UPDATE=300000
 recipe_options "$@"
 

@@ -20,17 +20,9 @@
 # shellcheck source=scripts/recipe_lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/recipe_lib.sh"
 
-NAME=iwslt17-de-en
-PREPARE="$ROOT/scripts/prepare_iwslt17.sh"
-SMOKE_PREPARE=(--tests tst2015)
-MAX_UPDATE=50000
+# shellcheck source=scripts/settings/iwslt17.sh
+source "$ROOT/scripts/settings/iwslt17.sh"
 recipe_options "$@"
-
 # shellcheck source=scripts/settings/iwslt.sh
 source "$ROOT/scripts/settings/iwslt.sh"
-
-# For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
-# shellcheck disable=SC2034
-VOCABULARY=10000 TRAIN_TOKENS=5200000 DISK_GB=1
-
 recipe_run

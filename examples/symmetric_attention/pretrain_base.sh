@@ -32,12 +32,6 @@ NAME=wikitext-103-base
 # shellcheck source=scripts/settings/symmetric_pretraining.sh
 source "$ROOT/scripts/settings/symmetric_pretraining.sh"
 pretrain_options "$@"
-
 ARCH="roberta_${VARIANT}_base"
 MAX_TOKENS=16384
-
-# For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
-# shellcheck disable=SC2034
-VOCABULARY=50264 TRAIN_TOKENS=118000000 DISK_GB=3
-
 pretrain

@@ -3,8 +3,6 @@
 # "Attention Is All You Need", sections 5.1 to 5.4: what its base and big models share. Needs DROPOUT, and PEAK, that of
 # the learning rate.
 
-SOURCE_LANG=en
-SMOKE_PREPARE=(--disk 0)
 BATCH_TOKENS=25000 # target tokens of one update over all devices
 TRAINING=(
     --share-all-embeddings --dropout "$DROPOUT"

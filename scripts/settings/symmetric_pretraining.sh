@@ -15,3 +15,5 @@ TRAINING=(
     --lr 0.0001 --warmup-updates 10000
 )
 GPU_TRAINING=(--fp16)
+# For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
+VOCABULARY=50264 TRAIN_TOKENS=118000000 DISK_GB=3

@@ -95,6 +95,8 @@ def test_what_is_not_known_is_said(capsys):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_tells_what_a_plan_needs(recipe):
     text = (ROOT / recipe).read_text(encoding="utf-8")
+    for settings in re.findall(r'^source "\$ROOT/(scripts/settings/\w+\.sh)"', text, re.M):
+        text += (ROOT / settings).read_text(encoding="utf-8")
     for name in ("VOCABULARY", "TRAIN_TOKENS", "DISK_GB"):
         assert re.search(rf"\b{name}=\d+", text), name
 
