@@ -4,9 +4,7 @@ A checkpoint is read once into a :class:`Checkpoint`. The other files of this ro
 they are needed.
 """
 
-from fairseq_plugins.lines import PathLike
-
 from .checkpoint import Checkpoint, Weights
 from .reading import CheckpointError
 
-__all__ = ["Checkpoint", "CheckpointError", "PathLike", "Weights"]
+__all__ = ["Checkpoint", "CheckpointError", "Weights"]

@@ -139,7 +139,7 @@ def load(checkpoint: Checkpoint) -> Any:
                 layer.self_attn._set_skip_embed_dim_check()
         if any(tensor.dtype == torch.float64 for tensor in weights.values()):
             model.double()
-        model.load_state_dict(weights, strict=True, model_cfg=options)  # type: ignore[call-arg]  # fairseq's own
+        model.load_state_dict(weights, strict=True, model_cfg=options)
     except Exception as error:  # whatever options of another time or place make fairseq stop with
         reason = " ".join(str(error).split()) or repr(error)
         raise CheckpointError(f"{checkpoint.name}: not the weights of its architecture {arch} ({reason})") from error

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fairseq_plugins.lines import PathLike
 from fairseq_plugins.runtime.durable import replacing
 
 from .options import as_namespace, get_option, model_configs, set_option
-from .reading import CheckpointError, PathLike, check_archive, load_state
+from .reading import CheckpointError, check_archive, load_state
 
 Weights = dict[str, Tensor]
 #: endings of buffers that no output depends on

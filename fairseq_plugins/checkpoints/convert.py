@@ -7,11 +7,12 @@ from typing import Any
 import torch
 
 from fairseq_plugins.compat.encoder_layer import DUPLICATE_PARAMETERS
+from fairseq_plugins.lines import PathLike
 from fairseq_plugins.models.grid import OWN_SIZES, SIZES, architecture_name, grid_place, stock_name
 
 from .checkpoint import UNUSED, Checkpoint, Weights
 from .probe import check_same
-from .reading import CheckpointError, PathLike
+from .reading import CheckpointError
 from .stock import forget_plugin
 
 

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from .reading import CheckpointError, PathLike, check_archive, load_state
+from fairseq_plugins.lines import PathLike
+
+from .reading import CheckpointError, check_archive, load_state
 
 #: the names that fairseq gives its checkpoints; averages and other files beside them are none to resume from
 _NAMES = re.compile(r"checkpoint(\d+|_\d+_\d+|_last|_best|\.best_.+)\.pt")

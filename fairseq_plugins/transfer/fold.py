@@ -11,9 +11,10 @@ import re
 import torch
 from torch import Tensor
 
-from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, Weights
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, Weights
 from fairseq_plugins.checkpoints.probe import check_same
 from fairseq_plugins.checkpoints.stock import forget_plugin, not_stock
+from fairseq_plugins.lines import PathLike
 from fairseq_plugins.models.grid import grid_place, stock_name
 
 from .attention_names import attention_names, factors_name, shares_query

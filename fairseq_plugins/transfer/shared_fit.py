@@ -170,17 +170,19 @@ def _captured(form: Tensor, linear: Tensor, subspace: Tensor) -> Tensor:
 
 
 def _leading(symmetric: Tensor, count: int) -> Tensor:
-    return torch.linalg.eigh(symmetric)[1][:, :, -count:]
+    vectors: Tensor = torch.linalg.eigh(symmetric)[1]
+    return vectors[:, :, -count:]
 
 
 def _nearest_rotation(weight: Tensor, target: Tensor) -> Tensor:
     """The orthogonal R (H, D, D) that brings ``R @ weight`` nearest to ``target`` (Procrustes)."""
     left, _, right = torch.linalg.svd(target @ weight.transpose(1, 2))
-    return left @ right
+    return torch.matmul(left, right)
 
 
 def _inverse(matrix: Tensor) -> Tensor:
-    return torch.linalg.pinv(matrix, rtol=_NEGLIGIBLE)
+    inverse: Tensor = torch.linalg.pinv(matrix, rtol=_NEGLIGIBLE)
+    return inverse
 
 
 def _apply(matrix: Tensor, vector: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ from fairseq.models import ARCH_CONFIG_REGISTRY
 from torch import Tensor, nn
 
 from fairseq_plugins.attention import StagedMultiheadAttention
-from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, building
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, building
 from fairseq_plugins.errors import UserError
+from fairseq_plugins.lines import PathLike
 from fairseq_plugins.models.grid import grid_place
 
 from .attention_start import Settings, Started, start_attention

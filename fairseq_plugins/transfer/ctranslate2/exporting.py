@@ -14,9 +14,10 @@ from torch import Tensor
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.attention.config import DEFAULTS
 from fairseq_plugins.attention.stages import KERNEL, MIXING
-from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, building
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, building
 from fairseq_plugins.checkpoints.probe import Outputs, Probe, Steps, float_steps
 from fairseq_plugins.dictionary import load_dictionary
+from fairseq_plugins.lines import PathLike
 from fairseq_plugins.models.transformer import StagedTransformerModel
 from fairseq_plugins.transfer.attention_names import attention_names
 from fairseq_plugins.transfer.exporter import refuse_obstacles, write_checked

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fairseq_plugins.checkpoints import PathLike
 from fairseq_plugins.checkpoints.probe import EOS, LOGITS, PAD, Probe, outputs, running
+from fairseq_plugins.lines import PathLike
 
 from .search import load_translator
 

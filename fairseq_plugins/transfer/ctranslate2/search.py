@@ -19,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from fairseq_plugins.checkpoints import CheckpointError, PathLike
+from fairseq_plugins.checkpoints import CheckpointError
+from fairseq_plugins.lines import PathLike
 
 from .spec import ctranslate2_package
 

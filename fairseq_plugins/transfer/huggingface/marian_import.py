@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, Weights, building
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, Weights, building
 from fairseq_plugins.checkpoints.probe import BOS, LOGITS, PAD, Expected, outputs, padded, probe_of, steps_of
+from fairseq_plugins.lines import PathLike
 
 from .files import CONFIG, is_pickle, read_json, read_weights
 from .marian_config import to_arguments

@@ -29,6 +29,7 @@ def training_config(task: Sequence[str], arch: str, arguments: Sequence[str], da
 
     parsed = options.parse_args_and_arch(options.get_training_parser(), [data, *task, "--arch", arch, *arguments])
     cfg: Any = OmegaConf.to_container(convert_namespace_to_omegaconf(parsed), resolve=True, enum_to_str=True)
+    assert isinstance(cfg, dict)
     return cfg
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, Weights, building
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, Weights, building
 from fairseq_plugins.checkpoints.checkpoint import UNUSED
 from fairseq_plugins.checkpoints.probe import LOGITS, Outputs, Probe, Steps, of_head, outputs, steps_of
+from fairseq_plugins.lines import PathLike
 from fairseq_plugins.models.grid import is_ours
 from fairseq_plugins.transfer.exporter import refuse_obstacles, write_checked
 from fairseq_plugins.transfer.fold import fold, fold_obstacles, fold_weights

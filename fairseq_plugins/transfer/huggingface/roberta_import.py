@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, PathLike, Weights, building
+from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, Weights, building
 from fairseq_plugins.checkpoints.probe import FEATURES, LOGITS, Expected, of_head, outputs, probe_of, steps_of
+from fairseq_plugins.lines import PathLike
 
 from .files import CONFIG, is_pickle, read_json, read_weights
 from .new_checkpoint import given, set_parameter, training_config, write_beside

@@ -62,15 +62,16 @@ def roberta_outputs(model: Any, tokens: Tensor, text: Tensor, name: str) -> Tens
     """Of a masked LM or a headless model for each word, of a classifier for each sentence; tokens are B x T."""
     with running(name):
         answer = model(input_ids=tokens, attention_mask=text.long())
-    if type(model).__name__ == CLASSIFIER:
-        return answer.logits
-    return (answer.last_hidden_state if type(model).__name__ == HEADLESS else answer.logits)[text]
+    found: Tensor = answer.last_hidden_state if type(model).__name__ == HEADLESS else answer.logits
+    return found if type(model).__name__ == CLASSIFIER else found[text]
 
 
 def marian_outputs(model: Any, sources: Tensor, read: Tensor, pad: int, name: str) -> Tensor:
     """Marian's logits, B x T x words, for B x S source and B x T decoder tokens, padded on the right."""
     with running(name):
-        return model(input_ids=sources, attention_mask=sources.ne(pad).long(), decoder_input_ids=read).logits
+        answer = model(input_ids=sources, attention_mask=sources.ne(pad).long(), decoder_input_ids=read)
+    logits: Tensor = answer.logits
+    return logits
 
 
 @contextmanager

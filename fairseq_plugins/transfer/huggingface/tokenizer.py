@@ -14,8 +14,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fairseq_plugins.checkpoints import CheckpointError, PathLike
+from fairseq_plugins.checkpoints import CheckpointError
 from fairseq_plugins.dictionary import load_dictionary
+from fairseq_plugins.lines import PathLike
 from fairseq_plugins.text.byte_bpe import ENCODER, MERGES
 
 from .files import INSTALL, read_json, write_json
