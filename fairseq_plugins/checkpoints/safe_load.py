@@ -113,7 +113,7 @@ def _parameter(data: Any, requires_grad: Any, hooks: Any) -> Any:
 
 
 #: what REDUCE may call: (module, name) in the file -> a stand-in or a class without side effects
-_CALLABLE: dict[tuple[str, str], Callable] = {
+_CALLABLE: dict[tuple[str, str], Callable[..., Any]] = {
     ("_codecs", "encode"): _encode,
     ("builtins", "bytearray"): bytearray,
     ("builtins", "complex"): complex,
@@ -171,18 +171,18 @@ def _is_any(value: Any, allowed: Any) -> bool:
     return any(value is candidate for candidate in allowed)
 
 
-class _Dispatch(dict[int, Callable]):
-    def __missing__(self, opcode: int) -> Callable:
+class _Dispatch(dict[int, Callable[..., Any]]):
+    def __missing__(self, opcode: int) -> Callable[..., Any]:
         raise UntrustedCheckpointError(f"the pickle instruction {bytes([opcode])!r}")
 
 
-class Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
+class Unpickler(pickle._Unpickler):
     """Unpickler that knows the names above and no others; same arguments as :class:`pickle.Unpickler`."""
 
     # the pure-Python class of the standard library: the C one checks names only, not what is done with them
     dispatch = _Dispatch()
     for _opcode in _OPCODES:
-        dispatch[getattr(pickle, _opcode)[0]] = pickle._Unpickler.dispatch[getattr(pickle, _opcode)[0]]  # type: ignore
+        dispatch[getattr(pickle, _opcode)[0]] = pickle._Unpickler.dispatch[getattr(pickle, _opcode)[0]]
     stack: list[Any]
     pop_mark: Callable[[], list[Any]]
 
@@ -310,7 +310,7 @@ def load(file: Any, **arguments: Any) -> Any:
     return Unpickler(file, **arguments).load()
 
 
-def load_checkpoint(file: str | os.PathLike | typing.BinaryIO, map_location: Any = "cpu") -> Any:
+def load_checkpoint(file: str | os.PathLike[str] | typing.BinaryIO, map_location: Any = "cpu") -> Any:
     """Load what :func:`torch.save` wrote, running nothing from it (unless :func:`trusted`).
 
     Args:
