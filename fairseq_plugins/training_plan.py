@@ -15,9 +15,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from fairseq import options as fairseq_options
-from fairseq.models import ARCH_MODEL_REGISTRY
 
-from fairseq_plugins.checkpoints.building import Vocabularies, build, family
+from fairseq_plugins.checkpoints.building import Vocabularies, build, family_of
 from fairseq_plugins.errors import UserError
 
 #: floating-point operations of training per parameter and token: 2 forward, 4 backward
@@ -85,7 +84,7 @@ def plan_training(args: Namespace, sizes: DataSizes, hardware: Hardware) -> Trai
     Raises:
         PlanError: no transformer, roberta or transformer_lm, or an option of the model has no meaning.
     """
-    kind = family(ARCH_MODEL_REGISTRY.get(args.arch, object))
+    kind = family_of(args.arch)
     if not kind:
         raise PlanError(f"--arch {args.arch}: plans are for transformer, roberta and transformer_lm models")
     tokens = tokens_a_device(args, kind)

@@ -88,14 +88,14 @@ def check_dictionary(path: PathLike, checkpoint: Checkpoint) -> None:
         )
 
 
-def family(model_class: type) -> str:
+def family_of_class(model_class: type) -> str:
     """``transformer``, ``roberta`` or ``transformer_lm``, for stock models and ours; empty for any other."""
     return next((name for name in SIZES if issubclass(model_class, MODEL_REGISTRY[name])), "")
 
 
 def family_of(arch: str) -> str:
     """The family of an architecture's model; empty for any other, and for one that is not known."""
-    return family(ARCH_MODEL_REGISTRY.get(arch, object))
+    return family_of_class(ARCH_MODEL_REGISTRY.get(arch, object))
 
 
 def build(options: Namespace, tokens: Vocabularies, seed: int = 1) -> Any:

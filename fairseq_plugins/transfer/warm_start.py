@@ -92,10 +92,10 @@ def warm_start(
     if place is None:
         raise CheckpointError(f"the plugin has no architecture {arch}")
     old, family = building.load(checkpoint), place[0]
-    if building.family(type(old)) != family:
+    if building.family_of_class(type(old)) != family:
         raise CheckpointError(
             f"{source} is a {checkpoint.architecture}: {arch} cannot start from it; choose an architecture "
-            f"{building.family(type(old))}_*"
+            f"{building.family_of_class(type(old))}_*"
         )
     options = new_options(checkpoint, arch, given)
     if family == "roberta" and "max_positions" not in given:

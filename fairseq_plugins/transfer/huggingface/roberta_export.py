@@ -86,7 +86,7 @@ class RobertaExporter:
         return steps_of(self.exported)
 
     def obstacles(self, model: Any) -> list[str]:
-        if building.family(type(model)) != "roberta":
+        if building.family_of_class(type(model)) != "roberta":
             return [f"it is a {self.checkpoint.architecture}: only RoBERTa models can be exported"]
         heads = list(model.classification_heads)
         self.head = "" if self.masked_lm else self.wanted or (heads[0] if heads else "")
