@@ -3,8 +3,10 @@
 A checkpoint is a pickle, and a pickle can call any function. This reader builds tensors, plain containers and
 the few classes that fairseq's checkpoints hold (the tables below); any other name, and any pickle instruction
 that ``torch.save`` does not write, ends the load with :class:`UntrustedCheckpointError` before anything is
-called. It is a ``pickle_module`` for :func:`torch.load` and does not touch torch's global list of safe classes,
-so it behaves alike on torch 1.12, which has no ``weights_only``, and on torch 2.x.
+called. It is a ``pickle_module`` for :func:`torch.load` and does not touch torch's global list of safe classes.
+
+torch's own ``weights_only`` would refuse less: it sets any attribute of a tensor, takes hooks and every codec's name,
+and gives the state of a file to the classes that it allows; and it cannot read what pickle protocol 3 and newer write.
 
 Numpy and torch builders are stand-ins that check their arguments: a numpy dtype whose flags come from the file,
 for one, would let it write to arbitrary memory.
@@ -15,7 +17,6 @@ from __future__ import annotations
 import _compat_pickle
 import argparse
 import collections
-import inspect
 import os
 import pathlib
 import pickle
@@ -36,8 +37,6 @@ from fairseq_plugins.errors import UserError
 
 #: set to 1 to read files with Python's own pickle; only for files whose origin you trust
 TRUST_VARIABLE = "FAIRSEQ_PLUGINS_TRUST_CHECKPOINTS"
-
-WEIGHTS_ONLY_EXISTS = "weights_only" in inspect.signature(torch.load).parameters
 
 
 class UntrustedCheckpointError(UserError, pickle.UnpicklingError):
@@ -325,9 +324,8 @@ def load_checkpoint(file: str | os.PathLike[str] | typing.BinaryIO, map_location
         with open(file, "rb") as stream:
             return load_checkpoint(stream, map_location)
     name = getattr(file, "name", None)
-    plain = {"weights_only": False} if WEIGHTS_ONLY_EXISTS else {}
     if trusted():
-        return torch.load(file, map_location=map_location, **plain)
+        return torch.load(file, map_location=map_location, weights_only=False)
     if os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "") in ("1", "y", "yes", "true"):
         raise RuntimeError(
             "TORCH_FORCE_WEIGHTS_ONLY_LOAD forbids every reader but torch's own, which cannot read fairseq's "
@@ -335,7 +333,7 @@ def load_checkpoint(file: str | os.PathLike[str] | typing.BinaryIO, map_location
         )
     try:
         _refuse_other_formats(file)
-        return torch.load(file, map_location=map_location, pickle_module=sys.modules[__name__], **plain)
+        return torch.load(file, map_location=map_location, pickle_module=sys.modules[__name__], weights_only=False)
     except UntrustedCheckpointError as error:
         raise UntrustedCheckpointError(error.refused, str(name) if name is not None else None) from None
 

@@ -1,4 +1,4 @@
-"""Checkpoints: reading them safely on every torch, overriding their attention, writing them whole."""
+"""Checkpoints: reading them safely, overriding their attention, writing them whole."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .registry import mark, marked, repair, see
 
 @repair("fairseq#5603, fairseq#5610")
 def checkpoint_loading() -> bool:
-    """torch >= 2.6 refuses fairseq's checkpoints, older torch runs whatever a checkpoint says.
+    """torch refuses fairseq's checkpoints, and reads them only where it runs whatever a checkpoint says.
 
     The two functions of ``fairseq.checkpoint_utils`` that read files see a ``torch.load`` that builds only what
     fairseq's checkpoints hold (:mod:`fairseq_plugins.checkpoints.safe_load`); ``torch.load`` itself stays as it is.
@@ -58,17 +58,13 @@ def attention_overrides() -> bool:
 
 @repair("fairseq#5603")
 def broadcast_loading() -> bool:
-    """torch >= 2.6 refuses the objects that processes of one training send each other (resuming with several).
+    """torch refuses the objects that processes of one training send each other (resuming with several).
 
     They come from a process of the same job, which sends plain pickles elsewhere too (``all_gather_list``), and
-    the checkpoint that they were made of went through the allow-list; so they are loaded as before torch 2.6.
+    the checkpoint that they were made of went through the allow-list; so Python's own pickle reads them.
     """
     from fairseq.distributed import utils as distributed_utils
 
-    from fairseq_plugins.checkpoints import safe_load
-
-    if not safe_load.WEIGHTS_ONLY_EXISTS:
-        return False
     see(distributed_utils, "torch", load=functools.partial(torch.load, weights_only=False))
     return True
 

@@ -14,6 +14,7 @@ import warnings
 import zipfile
 from argparse import Namespace
 from collections import OrderedDict, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 
 import hydra
 import numpy as np
@@ -49,8 +50,7 @@ def run_stock(*arguments, **kwargs):
 
 def plain_load(path):
     """What Python's own pickle makes of a file."""
-    arguments = {"weights_only": False} if safe_load.WEIGHTS_ONLY_EXISTS else {}
-    return torch.load(path, map_location="cpu", **arguments)
+    return torch.load(path, map_location="cpu", weights_only=False)
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +130,10 @@ def test_a_repair_that_fails_is_reported_and_does_not_stop_the_others(monkeypatc
 
 
 class Call:
-    """Pickles as a call of a function."""
+    """Pickles as a call of a function, and a state for what that returns."""
 
-    def __init__(self, function, *arguments):
-        self.call = (function, arguments)
+    def __init__(self, function, *arguments, state=None):
+        self.call = (function, arguments, state)
 
     def __reduce__(self):
         return self.call
@@ -233,6 +233,29 @@ GADGETS = {
     "tensor with hooks": saved(
         lambda: Call(torch._utils._rebuild_parameter, torch.ones(2), True, OrderedDict({0: set}))
     ),
+    "state with hooks": saved(
+        lambda: Call(
+            *(torch._utils._rebuild_parameter, torch.ones(2), True, OrderedDict()),
+            state=(torch.ones(2), None, OrderedDict({0: set}), True, None),
+        )
+    ),
+    "attribute that hides a method": saved(
+        lambda: Call(torch._tensor._rebuild_from_type_v2, torch.Tensor, torch.Tensor, ([1.0],), {"to": set})
+    ),
+    "codec of a function that was kept": instructions(
+        b"\x80\x02(c_codecs\nencode\nq\x00h\x00X\x01\x00\x00\x00aX\x05\x00\x00\x00rot13\x86Rt."
+    ),
+    "codec of a function in a list": instructions(
+        b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n]c_codecs\nencode\na(X\x01\x00\x00\x00bX\x01\x00\x00\x00a"
+        b"X\x05\x00\x00\x00rot13\x86NeR."
+    ),
+    "number for a storage": instructions(b"\x80\x02K\x01Q."),
+    "sparse tensor": saved(lambda: torch.eye(2).to_sparse()),
+    "quantized tensor": saved(lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)),
+    "call of a configuration": saved(lambda: Call(OmegaConf.create({}).__class__, {})),
+    "array without bytes": saved(
+        lambda: Call(np.ones(1).__reduce__()[0], np.ndarray, (0,), b"b", state=(1, (9,), np.dtype("i8"), False, b""))
+    ),
     "importing a module": instructions(b"\x80\x02cthis\ns\n."),
     "fairseq function": instructions(b"\x80\x02cfairseq.utils\nimport_user_module\n."),
     "TorchScript": torchscript,
@@ -259,8 +282,48 @@ def test_torch_load_itself_is_left_alone(tmp_path):
     assert checkpoint_utils.torch.load is not torch.load
     assert torch.load.__module__ == "torch.serialization"
     assert checkpoint_utils.torch.nn is torch.nn
-    if hasattr(torch.serialization, "get_safe_globals"):
-        assert Namespace not in torch.serialization.get_safe_globals()
+
+
+def test_what_others_told_torch_is_safe_does_not_count(tmp_path):
+    """Neither names of their own nor those that have a stand-in here; and it is as before afterwards."""
+    hostile, good = tmp_path / "hostile.pt", tmp_path / "good.pt"
+    torch.save({"args": Namespace(a=1)}, good)
+    with torch.serialization.safe_globals([operator.itemgetter, np.dtype, Namespace]):
+        before = torch.serialization.get_safe_globals()
+        for write in (saved(lambda: operator.itemgetter(1)), GADGETS["dtype with flags"], GADGETS["call of a class"]):
+            write(hostile)
+            with pytest.raises(UntrustedCheckpointError):
+                safe_load.load_checkpoint(hostile)
+        assert safe_load.load_checkpoint(good)["args"].a == 1
+        assert set(torch.serialization.get_safe_globals()) == set(before)
+
+
+def test_threads_load_at_the_same_time(tmp_path):
+    file = tmp_path / "good.pt"
+    torch.save({name: Namespace(a=name) for name in range(300)}, file)
+    before = torch.serialization.get_safe_globals()
+    with ThreadPoolExecutor(4) as pool:
+        states = list(pool.map(safe_load.load_checkpoint, [file] * 12))
+    assert all(state[7].a == 7 for state in states)
+    assert set(torch.serialization.get_safe_globals()) == set(before)
+
+
+def test_attributes_of_a_dictionary_do_not_hide_its_methods(tmp_path):
+    torch.save(Call(OrderedDict, [("a", 1)], state={"keys": set, "_metadata": OrderedDict(b=2)}), tmp_path / "a.pt")
+    loaded = safe_load.load_checkpoint(tmp_path / "a.pt")
+    assert list(loaded.keys()) == ["a"]
+    assert loaded._metadata == {"b": 2}
+
+
+def test_arrays_are_written_to_and_parts_stay_shared(tmp_path):
+    shared = Namespace(items=[np.zeros(2)])
+    shared.itself = shared
+    torch.save([shared, {"again": shared}, Namespace()], tmp_path / "a.pt")
+    first, second, empty = safe_load.load_checkpoint(tmp_path / "a.pt")
+    first.items[0][0] = 1
+    assert first is first.itself is second["again"]
+    assert second["again"].items[0].tolist() == [1, 0]
+    assert (type(empty), type(first.items[0])) == (Namespace, np.ndarray)
 
 
 def test_strings_of_a_configuration_are_not_run(tmp_path, monkeypatch):
@@ -426,7 +489,7 @@ def test_repaired_checkpoints_load_into_stock_fairseq(corpus, tmp_path):
 import sys, torch
 from fairseq.models import ARCH_MODEL_REGISTRY
 from fairseq.data import Dictionary, TokenBlockDataset
-state = torch.load({str(ours)!r}, **{{"weights_only": False}} if {safe_load.WEIGHTS_ONLY_EXISTS} else {{}})
+state = torch.load({str(ours)!r}, weights_only=False)
 args = state["cfg"]["model"]
 class Task:
     source_dictionary = Dictionary.load({f"{corpus}/bin/dict.de.txt"!r})
