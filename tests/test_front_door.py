@@ -1,11 +1,15 @@
 """``import fairseq_plugins`` costs nothing, and whatever is imported first, everything ends registered, once."""
 
+import argparse
 import json
 import subprocess
 import sys
 
 import pytest
 from pipeline_tools import ROOT
+
+from fairseq_plugins.commands import export_ctranslate2
+from fairseq_plugins.transfer.ctranslate2.exporting import QUANTIZATIONS
 
 USE = "utils.import_user_module(Namespace(user_dir=plugin))"
 #: what a program may do, in this order -> whether everything is registered then
@@ -45,3 +49,29 @@ def test_every_order(do, plugin, tmp_path):
     else:
         assert there
         assert grids == ["fairseq_plugins.models.grid"]
+
+
+HELP = """
+import contextlib, io, sys
+from fairseq_plugins import cli
+for command in [[], *([name] for name in cli.COMMANDS)]:
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        cli.main([*command, "--help"])
+    assert text.getvalue().startswith("usage: "), command
+    heavy = [name for name in ("torch", "fairseq", "numpy") if name in sys.modules]
+    assert not heavy, (command, heavy)
+"""
+
+
+def test_help_of_every_command_imports_nothing_heavy():
+    done = subprocess.run([sys.executable, "-c", HELP], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_choices_that_a_light_help_writes_out_are_those_there_are():
+    parser = argparse.ArgumentParser()
+    export_ctranslate2.add_arguments(parser)
+    assert parser.parse_args(["a", "b", "--dict", "c"]).quantization in QUANTIZATIONS
+    [choices] = [action.choices for action in parser._actions if action.dest == "quantization"]
+    assert choices == QUANTIZATIONS

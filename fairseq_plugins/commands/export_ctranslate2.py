@@ -21,13 +21,12 @@ from argparse import ArgumentParser, Namespace
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    from fairseq_plugins.transfer.ctranslate2.exporting import QUANTIZATIONS
-
     parser.add_argument("source", metavar="CKPT", help="checkpoint to read")
     parser.add_argument("target", metavar="OUTDIR", help="folder to write")
     parser.add_argument("--dict", required=True, metavar="FILE", help="the source language's dict.txt")
     parser.add_argument("--target-dict", metavar="FILE", help="the target language's (default: the source's)")
-    parser.add_argument("--quantization", choices=QUANTIZATIONS, default="float32", help="of the weights")
+    types = ("float32", "int8", "float16", "bfloat16")
+    parser.add_argument("--quantization", choices=types, default="float32", help="of the weights")
 
 
 def run(args: Namespace) -> int:

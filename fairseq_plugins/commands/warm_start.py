@@ -27,22 +27,20 @@ import json
 import math
 import shlex
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fairseq_plugins.checkpoints import building
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.runtime.durable import write_whole
-from fairseq_plugins.transfer.attention_names import ROLES
-from fairseq_plugins.transfer.attention_start import NEURAL_STARTS, Settings
-from fairseq_plugins.transfer.outcome import table
-from fairseq_plugins.transfer.warm_start import WarmStart, warm_start_checkpoint
+
+if TYPE_CHECKING:
+    from fairseq_plugins.transfer.warm_start import WarmStart
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pretrained", metavar="PRETRAINED", help="trained checkpoint, of stock fairseq or the plugin")
     parser.add_argument("output", metavar="OUT", help="checkpoint to write")
     parser.add_argument("--arch", required=True, metavar="ARCH", help="architecture of the new model")
-    parser.add_argument("--neural-start", choices=NEURAL_STARTS, default="preserve", help="default: preserve")
+    parser.add_argument("--neural-start", choices=("preserve", "reinit"), default="preserve", help="default: preserve")
     parser.add_argument(
         "--neural-noise", type=noise, default=0.0, metavar="STD", help="share of the weights' RMS (default: 0)"
     )
@@ -65,6 +63,9 @@ def add_hidden_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from fairseq_plugins.transfer.attention_start import Settings
+    from fairseq_plugins.transfer.warm_start import warm_start_checkpoint
+
     settings = Settings(args.neural_start, args.neural_noise, args.reinit, args.seed)
     given = given_options(args)
     started = warm_start_checkpoint(args.pretrained, args.output, args.arch, given, settings, args.dict, say)
@@ -90,6 +91,8 @@ def noise(text: str) -> float:
 
 def roles(text: str) -> tuple[str, ...]:
     """``q,k,out`` -> its parts."""
+    from fairseq_plugins.transfer.attention_names import ROLES
+
     found = tuple(part.strip() for part in text.split(","))
     if not set(found) <= set(ROLES):
         raise argparse.ArgumentTypeError(f"{text}: a comma-separated set of {', '.join(ROLES)}")
@@ -102,6 +105,8 @@ def given_options(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UserError: one that the architecture's model does not have.
     """
+    from fairseq_plugins.checkpoints import building
+
     known = {action.dest for action in building.option_parser(args.arch)._actions}
     given = {}
     for action in building.every_model_option():
@@ -114,6 +119,8 @@ def given_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def summary(started: WarmStart) -> str:
     """The table, and below it what was measured."""
+    from fairseq_plugins.transfer.outcome import table
+
     lines = [table(started.outcomes), ""]
     for name, attention in started.attention.items():
         if attention.score_errors is not None:

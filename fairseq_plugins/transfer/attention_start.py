@@ -19,8 +19,6 @@ from .neural_start import add_noise, begin_as_linear, why_not_exact
 from .outcome import CONSTRUCTED, COPIED, INITIALISED, Outcome
 from .shared_fit import Inputs, ScoreMaps, fit_pairwise, fit_symmetric
 
-NEURAL_STARTS = ("preserve", "reinit")
-
 
 @dataclass
 class Settings:
