@@ -11,8 +11,8 @@ import pytest
 from fairseq.data import Dictionary
 from fairseq.data.encoders.gpt2_bpe import GPT2BPE
 from fairseq.data.indexed_dataset import MMapIndexedDataset
-from pipeline_tools import sentences
-from test_prepare_scripts import _environment, prepare, refused, stub, stub_environment, succeeded, tree
+from pipeline_tools import environment, sentences
+from preparation import prepare, refused, stub, stub_environment, succeeded, tree
 
 pytest.importorskip("tokenizers")
 
@@ -65,7 +65,7 @@ def prepared(tokens, tmp_path_factory):
 def stubs(tmp_path_factory):
     """An environment whose fairseq-preprocess fails: what goes before it is all that a test needs."""
     folder = tmp_path_factory.mktemp("stubs")
-    stub(folder, "python", f'exec "{_environment()["PYTHON"]}" "$@"')
+    stub(folder, "python", f'exec "{environment()["PYTHON"]}" "$@"')
     stub(folder, "fairseq-preprocess", "exit 9")
     return stub_environment(folder)
 
@@ -134,9 +134,9 @@ def test_only_what_changed_is_made_again(prepared, tokens, tmp_path, stubs):
 
 
 def test_result_depends_on_neither_workers_nor_threads(prepared, tokens, tmp_path):
-    environment = _environment(RAYON_NUM_THREADS="1", PYTHONHASHSEED="5")
+    other = environment(RAYON_NUM_THREADS="1", PYTHONHASHSEED="5")
     options = ("--from", tokens, "--out", tmp_path / "out", "--bpe", SIZE, "--workers", 3)
-    succeeded(prepare("wikitext", 2, *options, env=environment))
+    succeeded(prepare("wikitext", 2, *options, env=other))
     assert tree(tmp_path / "out") == tree(prepared)
 
 

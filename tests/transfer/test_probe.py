@@ -186,7 +186,7 @@ def test_mistaken_names_and_numbers_of_huggingface(tmp_path, capsys, monkeypatch
 
 def test_a_mistaken_activation_of_marian(tmp_path, capsys, monkeypatch):
     pytest.importorskip("transformers")
-    from test_marian import marian
+    from marian_folders import marian
 
     from fairseq_plugins.transfer.huggingface import marian_config
 
