@@ -36,7 +36,7 @@ _SGM_TAG = re.compile(r"<(doc|/?seg|/(?:src|ref|tst)set)\b[^>]*>", re.IGNORECASE
 _ENTITY = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#(\d{1,7})|#x([0-9a-f]{1,6}));", re.IGNORECASE)
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 # Everything that some tool in the chain takes for a line end or drops: C0 and C1 controls but the tab, DEL, LS, PS.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Sentence(NamedTuple):
@@ -106,10 +106,15 @@ def _opened(path: PathLike) -> Iterator[BinaryIO]:
 
 
 def _decode_line(line: bytes, path: PathLike, number: int, repair: bool) -> str:
-    return _check_characters(decode_line(line, path, number), path, number, repair)
+    return check_characters(decode_line(line, path, number), path, number, repair)
 
 
-def _check_characters(text: str, path: PathLike, number: int, repair: bool) -> str:
+def check_characters(text: str, path: PathLike, number: int, repair: bool) -> str:
+    """The text of a line without forbidden characters: where ``repair`` is true they become blanks.
+
+    Raises:
+        CorpusError: it has one; ``path`` and ``number``, from 1, are for the message.
+    """
     found = _FORBIDDEN.search(text)
     if found is None:
         return text
@@ -195,7 +200,7 @@ def _read_sgm(data: bytes, path: PathLike, repair: bool) -> list[Sentence]:
         name = tag[1].lower()
         if name == "/seg" and opened:
             segment = " ".join(text[opened.end() : tag.start()].split("\n")).strip()
-            sentences.append(Sentence(_check_characters(_resolve(segment), path, line, repair), line, talk))
+            sentences.append(Sentence(check_characters(_resolve(segment), path, line, repair), line, talk))
             opened = None
             continue
         line, position = line + text.count("\n", position, tag.start()), tag.start()
@@ -253,7 +258,7 @@ def _read_xml(data: bytes, path: PathLike, repair: bool) -> list[Sentence]:
         if name == "seg" and pieces is not None:
             # A <seg> may be wrapped over several lines; a sentence is one line.
             text = "".join(pieces).replace("\r", "\n").replace("\n", " ").strip()
-            sentences.append(Sentence(_check_characters(text, path, start, repair), start, talk))
+            sentences.append(Sentence(check_characters(text, path, start, repair), start, talk))
             pieces = None
 
     def characters(text: str) -> None:

@@ -403,6 +403,7 @@ def test_sgm_takes_segments_and_leaves_what_is_no_entity(tmp_path: Path) -> None
         (lambda text: text.replace("</seg>", "", 1), ":7: <seg> where none may stand"),
         (lambda text: text.replace("<seg id", "<sag id", 1), ":4: </seg> where none may stand"),
         (lambda text: text.replace("<DOC", "&#x85;<DOC").replace("&unknown;", "&#x85;"), ":12: control or line-sep"),
+        (lambda text: text.replace("Sohn", "So&#10;hn"), ":4: control or line-separator character U+000A"),
         (lambda text: text.replace("Sohn", "So\rhn"), ":4: control or line-separator character U+000D"),
         (lambda text: "<srcset setid='x'>\n</srcset>\n", ": the file holds no sentence"),
     ],
