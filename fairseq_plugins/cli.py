@@ -18,12 +18,15 @@ COMMANDS = {
     "toy-corpus": ("toy_corpus", "write the toy German-English corpus"),
     "read-corpus": ("read_corpus", "plain text from the official corpus layouts"),
     "clean-corpus": ("clean_corpus", "check a parallel corpus and drop pairs by length and ratio"),
+    "hold-out": ("hold_out", "cut validation and test sets from a parallel corpus"),
     "learn-byte-bpe": ("learn_byte_bpe", "learn a byte-level BPE, in GPT-2's formats"),
     "apply-byte-bpe": ("apply_byte_bpe", "encode text with a byte-level BPE in GPT-2's formats"),
     "apply-sentencepiece": (
         "apply_sentencepiece",
         "encode text with a SentencePiece model for a fairseq dictionary",
     ),
+    "learn-sentencepiece": ("learn_sentencepiece", "learn a SentencePiece model"),
+    "record-text": ("record_text", "write down what raw text went through, for others to repeat it"),
     "latest-checkpoint": ("latest_checkpoint", "the newest checkpoint of a folder that can be read"),
     "convert-checkpoint": (
         "convert_checkpoint",
@@ -52,6 +55,7 @@ COMMANDS = {
     "apply-preset": ("apply_preset", "what train.sh --preset makes of a training's command"),
     "count-sequences": ("count_sequences", "how many sequences of a length a binarised text makes"),
     "lowercase": ("lowercase", "text in lower case, from standard input to standard output"),
+    "single-blanks": ("single_blanks", "text with one blank between words, from standard input to standard output"),
     "record-scores": ("record_scores", "keep the scores of a translation in a file, and print them in one line"),
     "plan": ("plan", "what a training takes: parameters, updates, memory, time, disk"),
     "compare": ("compare", "table of runs: parameters, BLEU, chrF, deviation and significance"),

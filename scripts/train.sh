@@ -4,7 +4,8 @@
 #   scripts/train.sh DATA_BIN --arch ARCH --save-dir DIR [OPTION]... [-- FAIRSEQ_TRAIN_OPTION...]
 #
 #   --arch ARCH          architecture, e.g. transformer_neuralqkv_tiny
-#   --save-dir DIR       checkpoints, train.log, command.sh, run.json; a folder that is not empty needs --resume
+#   --save-dir DIR       checkpoints, train.log, command.sh, run.json, and text/: what the text went through, if DATA_BIN
+#                        is of a prepare script; a folder that is not empty needs --resume
 #   --max-update N       stop after N updates
 #   --max-epoch N        stop after N epochs
 #   --max-tokens N       target tokens that one device takes at once (default 4096)
@@ -265,6 +266,8 @@ if [[ "$NODE_RANK" == 0 && ! -e "$SAVE_DIR/command.sh" ]]; then
         show_command "${TRAIN[@]}"
     } >"$SAVE_DIR/command.sh.tmp"
     mv "$SAVE_DIR/command.sh.tmp" "$SAVE_DIR/command.sh"
+    # With it the run can be moved and still translate.
+    [[ ! -f "$DATA/../text.json" ]] || "$PYTHON" "$ROOT/scripts/keep_text_record.py" "$DATA" "$SAVE_DIR/text"
 fi
 exec "$PYTHON" "$ROOT/scripts/watch_training.py" --save-dir "$SAVE_DIR" --max-update "${MAX_UPDATE:-0}" \
     --max-epoch "${MAX_EPOCH:-0}" --node-rank "$NODE_RANK" --hang-timeout "$HANG_TIMEOUT" --grace "$GRACE" \

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 
 from fairseq_plugins.lines import CorpusError
 from fairseq_plugins.runtime.durable import whole_files, write_whole
-from fairseq_plugins.text.cleaning import CleaningReport, HeldOut, aligned, stream_clean
-from fairseq_plugins.text.reading import stream_corpus
+from fairseq_plugins.text.cleaning import CleaningReport, HeldOut, read_pairs, stream_clean
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,10 +59,10 @@ def run(args: argparse.Namespace) -> int:
     every = int(number) if number.isdecimal() else 0
     if args.split and (every < 2 or not args.output):
         raise CorpusError(f"--split needs --output, and a number of at least 2, not '{number}'")
-    held_out = {name: HeldOut(_read(source, target), args.drop_held_out) for name, source, target in args.held_out}
+    held_out = {name: HeldOut(read_pairs(source, target), args.drop_held_out) for name, source, target in args.held_out}
     report = CleaningReport()
     kept = stream_clean(
-        _read(args.source, args.target),
+        read_pairs(args.source, args.target),
         report,
         args.min,
         args.max,
@@ -92,9 +90,3 @@ def run(args: argparse.Namespace) -> int:
         if args.report:
             write_whole(args.report, "".join(f"{line}\n" for line in lines).encode("utf-8"))
     return 0
-
-
-def _read(source: str, target: str) -> Iterator[tuple[str, str]]:
-    sentences = stream_corpus(source, "plain"), stream_corpus(target, "plain")
-    for left, right in aligned(*sentences, source, target, empty="any"):
-        yield left.text, right.text

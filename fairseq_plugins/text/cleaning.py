@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 from fairseq_plugins.lines import CorpusError, PathLike
 
-from .reading import Sentence
+from .reading import Sentence, stream_corpus
 
 
 def aligned(
@@ -49,6 +49,17 @@ def aligned(
         raise CorpusError(_count_message(counts, starts, unpaired, source_path, target_path))
     if problem:
         raise CorpusError(problem)
+
+
+def read_pairs(source: PathLike, target: PathLike) -> Iterator[tuple[str, str]]:
+    """The pairs of two plain files, those with an empty side too.
+
+    Raises:
+        CorpusError: a line that cannot be used, or after the last pair if the counts differ.
+    """
+    sentences = stream_corpus(source, "plain"), stream_corpus(target, "plain")
+    for left, right in aligned(*sentences, source, target, empty="any"):
+        yield left.text, right.text
 
 
 def _empty_message(left: Sentence, right: Sentence, source_path: PathLike, target_path: PathLike, empty: str) -> str:

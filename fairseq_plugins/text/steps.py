@@ -1,0 +1,168 @@
+"""What a line of raw text goes through to become what a model reads: a step a class, done in this process and undone.
+
+A step's fields are what a record (:mod:`fairseq_plugins.text.record`) keeps of it. ``encoder(folder)`` gives the
+function that does to a line what the step's command did to the files of ``scripts/prepare_*.sh``; ``folder`` is that of
+the record. ``decode(line)`` undoes it as far as it can be undone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import ClassVar
+
+from fairseq_plugins.errors import UserError
+
+Function = Callable[[str], str]
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """A file of a record: its name, relative to the record's folder, and its SHA-256."""
+
+    name: str
+    sha256: str
+
+    @classmethod
+    def of(cls, folder: Path, name: str) -> KnownFile:
+        """A file as it is now."""
+        return cls(name, _sha256(folder / name))
+
+    def find(self, folder: Path) -> Path:
+        """Where it lies.
+
+        Raises:
+            UserError: it is not there, or not the one of the record.
+        """
+        path = folder / self.name
+        if not path.is_file():
+            raise UserError(f"{path}: no such file, but the text went through it; copy it there with the record")
+        if _sha256(path) != self.sha256:
+            raise UserError(f"{path}: not the file that the text went through; take record and file from one folder")
+        return path
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class SingleBlanks:
+    """``fairseq-plugins single-blanks``."""
+
+    tool: ClassVar[str] = "single-blanks"
+
+    def encoder(self, folder: Path) -> Function:
+        return lambda line: " ".join(line.split())
+
+    def decode(self, line: str) -> str:
+        return line
+
+
+@dataclass(frozen=True)
+class Lowercase:
+    """``fairseq-plugins lowercase``, which cannot be undone."""
+
+    tool: ClassVar[str] = "lowercase"
+
+    def encoder(self, folder: Path) -> Function:
+        return str.lower
+
+    def decode(self, line: str) -> str:
+        return line
+
+
+@dataclass(frozen=True)
+class Sacremoses:
+    """``sacremoses -l LANGUAGE COMMAND...``."""
+
+    tool: ClassVar[str] = "sacremoses"
+    language: str
+    commands: list[str]
+    version: str = field(default_factory=partial(installed, "sacremoses"))
+
+    def __post_init__(self) -> None:
+        if not set(self.commands) <= {"normalize", "tokenize"}:
+            raise ValueError(f"sacremoses {' '.join(self.commands)}: only normalize and tokenize are repeated here")
+
+    def encoder(self, folder: Path) -> Function:
+        from sacremoses import MosesPunctNormalizer, MosesTokenizer
+
+        made: dict[str, Function] = {
+            "normalize": MosesPunctNormalizer(self.language).normalize,
+            "tokenize": partial(MosesTokenizer(self.language).tokenize, return_str=True),
+        }
+
+        def encode(line: str) -> str:
+            line += "\n"  # its command has the line's end there, and a German quote before it comes out otherwise
+            for command in self.commands:
+                line = made[command](line)
+            return line
+
+        return encode
+
+    def decode(self, line: str) -> str:
+        from sacremoses import MosesDetokenizer
+
+        return str(MosesDetokenizer(self.language).detokenize(line.split()))
+
+
+@dataclass(frozen=True)
+class SubwordNmt:
+    """``subword-nmt apply-bpe -c CODES``, undone as by ``fairseq-generate --remove-bpe``."""
+
+    tool: ClassVar[str] = "subword-nmt"
+    codes: KnownFile
+    version: str = field(default_factory=partial(installed, "subword-nmt"))
+
+    def encoder(self, folder: Path) -> Function:
+        from subword_nmt.apply_bpe import BPE
+
+        with open(self.codes.find(folder), encoding="utf-8", newline="\n") as codes:
+            function: Function = BPE(codes).process_line
+        return function
+
+    def decode(self, line: str) -> str:
+        return f"{line} ".replace("@@ ", "").rstrip()
+
+
+@dataclass(frozen=True)
+class SentencePiece:
+    """``fairseq-plugins apply-sentencepiece --model MODEL``, undone as by ``--remove-bpe sentencepiece``."""
+
+    tool: ClassVar[str] = "sentencepiece"
+    model: KnownFile
+    version: str = field(default_factory=partial(installed, "sentencepiece"))
+
+    def encoder(self, folder: Path) -> Function:
+        from .sentencepiece import encode_lines, load_model
+
+        model = load_model(self.model.find(folder))
+        return lambda line: next(encode_lines([line.strip()], model))
+
+    def decode(self, line: str) -> str:
+        return line.replace(" ", "").replace("\u2581", " ").strip()
+
+
+Step = SingleBlanks | Lowercase | Sacremoses | SubwordNmt | SentencePiece
+#: what a record calls a step -> its class
+STEPS: dict[str, type[Step]] = {
+    step.tool: step for step in (SingleBlanks, Lowercase, Sacremoses, SubwordNmt, SentencePiece)
+}
+
+
+def warn_of_other_versions(steps: Iterable[Step]) -> None:
+    """Say where another version of a tool is installed than the one that the text went through."""
+    for step in steps:
+        made = getattr(step, "version", None)
+        if made and made != installed(step.tool):
+            logger.warning(
+                f"the text went through {step.tool} {made}, but {installed(step.tool)} is installed: "
+                "results may differ; install the former to be sure"
+            )
