@@ -13,10 +13,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 : "${MIN_TOKENS:=1}" "${MAX_TOKENS:=175}" "${RATIO:=1.5}"
 : "${DROP_HELD_OUT:=0}" "${DISK:=auto}"
 DRY_RUN=0 FORCE="" REPAIR="" DROP_EMPTY="" DROP_DUPLICATES=""
-# What a script may set: the tokeniser's steps, lower case, and every how many-th cleaned pair becomes valid (0: none).
+# What a script may set: sacremoses and its steps, or none; lower case; subword-nmt or sentencepiece; every how many-th
+# cleaned pair becomes valid (0: none); the languages, and whether they change from run to run.
+TOKENISER=sacremoses
 TOKENISE=(normalize tokenize)
-LOWERCASE="" VALID_EVERY=0 TITLES=""
+LOWERCASE="" SUBWORDS=subword-nmt VALID_EVERY=0 TITLES=""
 LANGUAGES=(de en)
+ANY_LANGUAGES=""
 # TRAINING_PAIRS of the pairs in FILES come first and become the one set "train".
 SETS=() FILES=() TEST_NAMES=() TRAINING_PAIRS=1
 CHILDREN=()
@@ -327,7 +330,11 @@ tokenise_all() {
         in_text "$set" || continue
         for language in "${LANGUAGES[@]}"; do
             tok="$PARTIAL/tok/$set.$language"
-            filter "$OUT/raw/$set.$language" "$tok" sacremoses -q -l "$language" "${TOKENISE[@]}"
+            if [[ "$TOKENISER" == none ]]; then
+                filter "$OUT/raw/$set.$language" "$tok" fairseq-plugins single-blanks
+            else
+                filter "$OUT/raw/$set.$language" "$tok" sacremoses -q -l "$language" "${TOKENISE[@]}"
+            fi
             [[ -n "$LOWERCASE" ]] || continue
             filter "$tok" "$tok.lower" fairseq-plugins lowercase
             run mv "$tok.lower" "$tok"
@@ -362,16 +369,29 @@ learn_codes() {
     note "codes: $(($(wc -l <"$PARTIAL/bpe.codes") - 1)) merges"
 }
 
+learn_pieces() { plugin learn-sentencepiece "${CLEANED[@]}" --size "$BPE" --output "$PARTIAL/spm.model"; }
+
 apply_codes() {
-    local set language from
+    local set language from apply=(subword-nmt apply-bpe -c "$OUT/bpe.codes")
+    [[ "$SUBWORDS" == subword-nmt ]] || apply=(fairseq-plugins apply-sentencepiece --model "$OUT/spm.model")
     make_dir "$PARTIAL/bpe"
     for set in "${SETS[@]}"; do
         from=tok
         if [[ "$set" == train ]] || ! in_text "$set"; then from=clean; fi
         for language in "${LANGUAGES[@]}"; do
-            filter "$OUT/$from/$set.$language" "$PARTIAL/bpe/$set.$language" subword-nmt apply-bpe -c "$OUT/bpe.codes"
+            filter "$OUT/$from/$set.$language" "$PARTIAL/bpe/$set.$language" "${apply[@]}"
         done
     done
+}
+
+# record_text: what raw text went through, for other programs to repeat it.
+record_text() {
+    local steps=()
+    if [[ "$TOKENISER" == none ]]; then steps=(--single-blanks); else steps=(--sacremoses "${TOKENISE[@]}"); fi
+    [[ -z "$LOWERCASE" ]] || steps+=(--lowercase)
+    if [[ "$SUBWORDS" == subword-nmt ]]; then steps+=(--subword-nmt bpe.codes); else steps+=(--sentencepiece spm.model); fi
+    plugin record-text --folder "$OUT" --source-lang "$SOURCE" --target-lang "$TARGET" "${steps[@]}" \
+        --output "$PARTIAL/text.json"
 }
 
 # preprocess OPTION...: fairseq-preprocess to $PARTIAL/bin, where all of INDICES must be then.
@@ -407,9 +427,9 @@ binarise() {
         note "bin: joined dictionary of $(($(wc -l <"$PARTIAL/bin/dict.$SOURCE.txt"))) types, $SOURCE-$TARGET"
 }
 
-# text_stages: raw/ to bin/. SETS holds the names of all sets: train, valid, test, test1 ...
+# text_stages: raw/ to bin/ and the record of it. SETS holds the names of all sets: train, valid, test, test1 ...
 text_stages() {
-    local set language raw=() tok=() bpe=() cleaning="$MIN_TOKENS $MAX_TOKENS $RATIO $DROP_DUPLICATES"
+    local set language raw=() tok=() bpe=() cleaning="$MIN_TOKENS $MAX_TOKENS $RATIO $DROP_DUPLICATES" of="" codes=bpe.codes
     for set in "${SETS[@]}"; do
         for language in "${LANGUAGES[@]}"; do
             bpe+=("$OUT/bpe/$set.$language")
@@ -421,11 +441,21 @@ text_stages() {
     CLEANED=("$OUT/clean/train.${LANGUAGES[0]}" "$OUT/clean/train.${LANGUAGES[1]}")
     [[ "$DROP_HELD_OUT" -eq 0 ]] || cleaning+=" held-out=$DROP_HELD_OUT"
     [[ "$VALID_EVERY" -eq 0 ]] || cleaning+=" valid=$VALID_EVERY"
-    stage tokenise tok "sacremoses ${TOKENISE[*]}${LOWERCASE:+ lower}" tokenise_all "${raw[@]}"
-    stage clean clean "$cleaning" clean_training "${tok[@]}"
-    stage codes bpe.codes "joint $BPE" learn_codes "${CLEANED[@]}"
-    stage bpe bpe "no vocabulary threshold" apply_codes "$OUT/bpe.codes" "${CLEANED[@]}" "${tok[@]}"
+    # The same text under other names is another result.
+    [[ -z "$ANY_LANGUAGES" ]] || of=" of ${LANGUAGES[*]}"
+    if [[ "$TOKENISER" == none ]]; then TOKENISE=(); fi
+    stage tokenise tok "$TOKENISER ${TOKENISE[*]}${LOWERCASE:+ lower}$of" tokenise_all "${raw[@]}"
+    stage clean clean "$cleaning$of" clean_training "${tok[@]}"
+    if [[ "$SUBWORDS" == subword-nmt ]]; then
+        stage codes bpe.codes "joint $BPE" learn_codes "${CLEANED[@]}"
+    else
+        codes=spm.model
+        stage codes spm.model "sentencepiece $BPE" learn_pieces "${CLEANED[@]}"
+    fi
+    stage bpe bpe "no vocabulary threshold$of" apply_codes "$OUT/$codes" "${CLEANED[@]}" "${tok[@]}"
     stage binarise bin "joined $SOURCE-$TARGET" binarise "${bpe[@]}"
+    stage record text.json "$TOKENISER ${TOKENISE[*]}${LOWERCASE:+ lower} $SOURCE-$TARGET" record_text "$OUT/$codes" \
+        "$OUT"/bin/dict.{"$SOURCE","$TARGET"}.txt
     [[ "$DRY_RUN" == 1 ]] || note "ready: fairseq-train $(printf '%q ... (reference for sacreBLEU: %q)' "$OUT/bin" "$OUT/raw/test.$TARGET")"
 }
 

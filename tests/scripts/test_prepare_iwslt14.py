@@ -4,7 +4,7 @@ import hashlib
 import shutil
 
 import pytest
-from preparation import prepare, refused, succeeded, tree
+from preparation import prepare, refused, repeated_in_process, succeeded, tree
 from releases import iwslt14, pack, write_unpacked
 
 SMALL = ("--bpe", 90)
@@ -74,6 +74,7 @@ def test_test_set_is_five_sets_in_one(prepared):
     assert lines(prepared / "raw" / "test.lower.en") == [line.lower() for line in expected]
     assert lines(prepared / "raw" / "test.names") == [f"test {' '.join(PARTS)}"]
     assert len(lines(prepared / "bpe" / "test.de")) == len(expected)
+    repeated_in_process(prepared)
 
 
 def test_its_files_give_the_same(prepared, archive, tmp_path):

@@ -18,14 +18,14 @@ from xml.sax.saxutils import escape
 
 import pytest
 from pipeline_tools import environment
-from preparation import library, prepare, refused, stub, stub_environment, succeeded, tree
+from preparation import library, prepare, refused, repeated_in_process, stub, stub_environment, succeeded, tree
 
 from fairseq_plugins.text.toy import Pair, generate
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ("multi30k", "iwslt17", "toy")
-STAGES = ("raw", "tokenise", "clean", "codes", "bpe", "binarise")
-OUTPUTS = ("raw", "tok", "clean", "bpe.codes", "bpe", "bin")
+STAGES = ("raw", "tokenise", "clean", "codes", "bpe", "binarise", "record")
+OUTPUTS = ("raw", "tok", "clean", "bpe.codes", "bpe", "bin", "text.json")
 SIZES = {"train": 150, "val": 12, "test_2016_flickr": 10}
 SMALL_TOY = ("--train", "150", "--valid", "10", "--test", "10")
 
@@ -84,6 +84,7 @@ def test_layout(prepared: Path, sentences: dict[str, list[Pair]]) -> None:
     assert merged == (prepared / "tok" / "test.en").read_text(encoding="utf-8")
     assert (prepared / "bpe.codes").read_text(encoding="utf-8").count("\n") == 121
     assert "pairs: 150\n" in (prepared / "clean" / "report.txt").read_text()
+    repeated_in_process(prepared)
 
 
 def test_second_run_does_nothing(prepared: Path, captions: Path) -> None:
@@ -132,6 +133,7 @@ def test_toy(tmp_path: Path) -> None:
     quoted = re.search(r"ready: fairseq-train (.*) \.\.\. \(reference for sacreBLEU: (.*)\)\n", result.stderr)
     copied = subprocess.run(["bash", "-c", f"printf '%s\\n' {quoted[1]} {quoted[2]}"], capture_output=True, text=True)
     assert copied.stdout == f"{out}/bin\n{out}/raw/test.de\n"
+    repeated_in_process(out)
 
 
 def _release(folder: Path, sentences: dict[str, list[Pair]], direction: str = "en-de") -> None:
@@ -175,6 +177,7 @@ def test_iwslt17_from_its_archive(tmp_path: Path, sentences: dict[str, list[Pair
     assert raw["test.en"].count("\n") == 5
     assert (out / "bin" / "test1.de-en.en.bin").stat().st_size > 0
     assert "A &amp; B" in (out / "tok" / "valid.de").read_text(encoding="utf-8")
+    repeated_in_process(out)
 
 
 # ------------------------------------------------------------------ bad data
@@ -396,7 +399,7 @@ def test_interrupted_runs_end_in_the_same_bytes(captions: Path, prepared: Path, 
     assert not (out / "bpe").exists()
     result = prepare("multi30k", *options, "--workers", 2)
     succeeded(result)
-    assert [stage for stage in STAGES if f"{stage}: start" in result.stderr] == ["bpe", "binarise"]
+    assert [stage for stage in STAGES if f"{stage}: start" in result.stderr] == ["bpe", "binarise", "record"]
     assert tree(out) == tree(prepared)
 
 

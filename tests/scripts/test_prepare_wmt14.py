@@ -5,10 +5,10 @@ import os
 import shlex
 
 import pytest
-from preparation import library, prepare, refused, stub, stub_environment, succeeded, tree
+from preparation import library, prepare, refused, repeated_in_process, stub, stub_environment, succeeded, tree
 from releases import LEAKED, SIZES, pack, wmt14, write_unpacked
 
-STAGES = ("unpack", "raw", "tokenise", "clean", "codes", "bpe", "binarise")
+STAGES = ("unpack", "raw", "tokenise", "clean", "codes", "bpe", "binarise", "record")
 SMALL = ("--bpe", 90, "--disk", 0)
 
 
@@ -53,7 +53,7 @@ def test_raw_text(prepared):
     assert f"europarl-v7.de-en.en: {SIZES['europarl']} pairs" in said
     assert said.count("differs from the published one; going on with it") == 5
     assert sorted(path.name for path in out.iterdir()) == sorted(
-        [".stamps", "orig", "raw", "tok", "clean", "bpe.codes", "bpe", "bin"]
+        [".stamps", "orig", "raw", "tok", "clean", "bpe.codes", "bpe", "bin", "text.json"]
     )
     for side in ("en", "de"):
         assert (out / "bin" / f"test.en-de.{side}.bin").stat().st_size > 0
@@ -111,6 +111,7 @@ def test_english_french_from_its_files(tmp_path, prepared):
     assert len(lines(out / "raw" / "train.fr")) == sum(SIZES.values())
     assert sorted(os.listdir(out / "orig")) == ["undoc.2000.fr-en.en", "undoc.2000.fr-en.fr"]
     assert (out / "bin" / "train.en-fr.fr.idx").stat().st_size > 0
+    repeated_in_process(out)
 
 
 # ------------------------------------------------------------------ broken files

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from pipeline_tools import ROOT, environment
 
+from fairseq_plugins.lines import read_lines
+from fairseq_plugins.text.record import read_record
+
 
 def prepare(name: str, *options: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
     """Run scripts/prepare_NAME.sh."""
@@ -23,6 +26,22 @@ def tree(folder: Path) -> dict[str, str]:
         for p in sorted(folder.rglob("*"))
         if p.is_file()
     }
+
+
+def repeated_in_process(out: Path) -> None:
+    """The record of a prepared text makes of raw/, here, what the stages made: bpe/, or of training text what is left.
+
+    Training text is what cleaning and a split left, whose blanks are single.
+    """
+    record = read_record(out / "text.json")
+    for language in (record.source, record.target):
+        for path in sorted((out / "bpe").glob(f"*.{language}")):
+            given = out / "raw" / path.name
+            if given.exists() and not path.name.startswith("train"):
+                assert list(record.encode(read_lines(given), language)) == list(read_lines(path)), path
+                continue
+            every = (line.split() for line in record.encode(read_lines(out / "raw" / f"train.{language}"), language))
+            assert all(any(line.split() == other for other in every) for line in read_lines(path)), path
 
 
 def succeeded(result: subprocess.CompletedProcess) -> None:
