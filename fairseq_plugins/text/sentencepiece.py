@@ -40,7 +40,7 @@ def learn(paths: Iterable[PathLike], size: int) -> bytes:
         if least is None:
             raise
         raise CorpusError(
-            f"{size} pieces are fewer than the characters of the text; give a --size of at least {least[1]}"
+            f"{size} pieces are fewer than the characters of the text; ask for {least[1]} or more"
         ) from None
     return model.getvalue()
 
