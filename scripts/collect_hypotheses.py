@@ -34,12 +34,13 @@ def read_log(path: str) -> "tuple[int, dict[int, str], re.Match[str] | None]":
     return loaded, hypotheses, left_out
 
 
-def main() -> None:
-    log, out, language = sys.argv[1:]
+def collect(log: str, out: str, language: str) -> "tuple[int, str]":
+    """Write the texts; returns the number of sentences, and what to say of those left out."""
     loaded, hypotheses, left_out = read_log(log)
+    said = ""
     missing = [number for number in range(loaded) if number not in hypotheses]
     if left_out and int(left_out[1].replace(",", "")) == len(missing):
-        print(f"{left_out[0]}; their lines are empty")
+        said = f"{left_out[0]}; their lines are empty"
         hypotheses.update(dict.fromkeys(missing, ""))
         missing = []
     if missing or len(hypotheses) != loaded:
@@ -56,7 +57,10 @@ def main() -> None:
     ):
         with open(os.path.join(out, name), "w", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{line}\n" for line in text)
+    return loaded, said
 
 
 if __name__ == "__main__":
-    main()
+    _, left_out = collect(*sys.argv[1:])
+    if left_out:
+        print(left_out)

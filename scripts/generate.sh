@@ -14,8 +14,11 @@
 #
 #   --preset NAME        fast (or fast-bf16, which is the same here): on a CPU with packed weights, and without attention
 #                        weights that nobody reads; scores may differ in their last digits
-#   --gpus N, --cpu      0 or --cpu = CPU; any other number = one GPU (default: a GPU if there is one)
-#   --resume             keep a finished translation by the same command and checkpoint
+#   --gpus N, --cpu      N processes with a GPU each; 0 or --cpu = CPU (default: one GPU if there is one)
+#   --processes N        N processes on the CPU, which share its cores
+#   --shard I/N          translate shard I of N alone (from 0 to N - 1): an array of jobs translates a large text, and
+#   --merge              puts their shards together, in a call with the same options otherwise
+#   --resume             keep what the same command and checkpoint have finished: the translation, or shards of it
 #   --seed N             random seed, for sampling (default 1)
 #   --smoke              beam 1 and at most 20 tokens a sentence
 #   --dry-run            print the command, write nothing
@@ -24,9 +27,17 @@
 # for scripts/score.sh), command.sh. A sentence longer than the model takes stops it; with
 # "-- --skip-invalid-size-inputs-valid-test" its line stays empty, and the last line says how many there are.
 #
+# Each of N processes, or shards, takes every N-th batch of those that one process makes, so that the hypotheses are the
+# same. Their scores are too if the threads of a process are (OMP_NUM_THREADS), or else differ by rounding. What draws
+# random numbers (--sampling, --retain-dropout) draws others in another number of processes. When one fails or all are
+# stopped, finished shards stay in DIR.partial for --resume with the same number of them.
+#
 # Examples:
 #   scripts/generate.sh data-bin/toy --save-dir runs/toy
 #   scripts/generate.sh data-bin/toy --save-dir runs/toy --path runs/toy/average.pt --out runs/toy/gen.average --lenpen 0.6
+#   scripts/generate.sh data-bin/toy --save-dir runs/toy --gpus 4 --resume
+#   scripts/generate.sh data-bin/mono --save-dir runs/toy --shard 3/16 --resume
+#   scripts/generate.sh data-bin/mono --save-dir runs/toy --merge
 
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -40,11 +51,18 @@ LENPEN=1
 MAX_TOKENS=4096
 LANGUAGE=""
 OUT=""
+PROCESSES=1
+SHARD=""
+MERGE=0
 
 OPTIONS=(
     --save-dir=SAVE_DIR:folder --path=CHECKPOINT --subset=SUBSET --beam=BEAM --lenpen=LENPEN --max-tokens=MAX_TOKENS
-    --language=LANGUAGE --out=OUT:folder
+    --language=LANGUAGE --out=OUT:folder --processes=PROCESSES:count --shard=SHARD:shard_of --merge=MERGE:1
 )
+shard_of() {
+    [[ "$2" =~ ^([0-9]+)/([1-9][0-9]*)$ && "${BASH_REMATCH[1]}" -lt "${BASH_REMATCH[2]}" ]] ||
+        die "--shard needs I/N with I from 0 to N - 1, not '$2'" 2
+}
 PASSES_ON=fairseq-generate
 other_word() { only_word DATA "DATA_BIN folder" "$1"; }
 read_options "$@"
@@ -53,9 +71,22 @@ read_options "$@"
 [[ -n "$SAVE_DIR" || (-n "$CHECKPOINT" && -n "$OUT") ]] ||
     die "which model? Give --save-dir, or --path with --out; see $PROGRAM --help" 2
 [[ -n "$OUT" ]] || OUT="$SAVE_DIR/gen.$SUBSET"
+for option in --num-shards --shard-id; do
+    ! given "$option" ${EXTRA[@]+"${EXTRA[@]}"} || die "$option is set by this script: use --shard I/N before the --" 2
+done
+[[ "$MERGE" == 0 || -z "$SHARD" ]] || die "--merge puts all shards together; leave out --shard" 2
 
+one_gpu="$GPUS" # auto: one if there is one
 use_python
 resolve_gpus
+[[ "$one_gpu" != auto || "$GPUS" == 0 ]] || GPUS=1
+[[ "$PROCESSES" == 1 || "$GPUS" == 0 ]] || die "--processes is for the CPU; add --cpu, or use --gpus N" 2
+[[ "$GPUS" == 0 ]] || PROCESSES="$GPUS"
+SHARDS="$PROCESSES"
+if [[ -n "$SHARD" ]]; then
+    [[ "$PROCESSES" == 1 ]] || die "--shard $SHARD is translated by one process; leave out --gpus or --processes" 2
+    SHARDS="${SHARD#*/}"
+fi
 
 if [[ -z "$CHECKPOINT" ]]; then
     CHECKPOINT="$SAVE_DIR/checkpoint_best.pt"
@@ -89,6 +120,7 @@ fi
 GENERATE+=(${EXTRA[@]+"${EXTRA[@]}"})
 
 if [[ "$DRY_RUN" == 1 ]]; then
+    [[ "$SHARDS" == 1 ]] || note "each process is given --num-shards $SHARDS --shard-id I besides"
     show_command "${GENERATE[@]}"
     exit 0
 fi
@@ -98,37 +130,31 @@ fi
     die "$OUT is there but no translation of this script; choose another --out"
 newer=0
 IFS=: read -r -a paths <<<"$CHECKPOINT"
+WATCH=(--out "$OUT" --language "$LANGUAGE" --shards "$SHARDS")
 for path in "${paths[@]}"; do
     [[ -f "$path" ]] || die "no checkpoint $path; train first, or give --path"
     [[ "$path" -ot "$OUT/command.sh" ]] || newer=1
+    WATCH+=(--reads "$path")
 done
+for path in "$DATA/$SUBSET".*; do WATCH+=(--reads "$path"); done
+command="$(show_command "${GENERATE[@]}")"
 if [[ "$RESUME" == 1 && -f "$OUT/command.sh" && "$newer" == 0 ]] &&
-    [[ "$(show_command "${GENERATE[@]}")" == "$(tail -n 1 "$OUT/command.sh")" ]]; then
+    [[ "$command" == "$(tail -n 1 "$OUT/command.sh")" ]]; then
     note "$OUT is there already"
     exit 0
 fi
 
 [[ "$GPUS" -gt 0 ]] || cpu_environment
-work="$OUT.partial"
-rm -rf "$work"
-mkdir -p "$work" || die "cannot make the folder $work; choose another --out"
-trap 'rm -rf "$work"' EXIT
-note "translating $SUBSET with $CHECKPOINT, beam $BEAM"
-start=$SECONDS
-if ! LOGLEVEL=INFO PYTHONIOENCODING=utf-8 "${GENERATE[@]}" >"$work/log" 2>"$work/errors"; then
-    tail -n 15 "$work/errors" | grep -vF ' | INFO | ' >&2 || true
-    grep -E 'Error|Exception' "$work/log" | tail -n 3 >&2 || true
-    die "fairseq-generate failed; its last words are above"
+if [[ "$PROCESSES" -gt 1 ]]; then
+    # Each process spins its own threads: share the cores, or all of them crawl.
+    cores="$(getconf _NPROCESSORS_ONLN)"
+    export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$((cores > PROCESSES ? cores / PROCESSES : 1))}"
 fi
-cat "$work/errors" >>"$work/log"
-rm "$work/errors"
-left_out="$("$PYTHON" "$ROOT/scripts/collect_hypotheses.py" "$work/log" "$work" "$LANGUAGE")"
-{
-    printf '#!/usr/bin/env bash\n'
-    show_command cd "$PWD"
-    show_command "${GENERATE[@]}"
-} >"$work/command.sh"
-rm -rf "$OUT"
-mv "$work" "$OUT"
-note "$(awk 'END {print NR}' "$OUT/hyp.tok") sentences in $((SECONDS - start)) s: $OUT/hyp.detok.$LANGUAGE"
-[[ -z "$left_out" ]] || note "$left_out"
+[[ "$MERGE" == 1 ]] || mkdir -p "$OUT.partial" || die "cannot make the folder $OUT.partial; choose another --out"
+[[ -z "$SHARD" ]] || WATCH+=(--shard "${SHARD%/*}")
+[[ "$MERGE" == 0 ]] || WATCH+=(--merge)
+[[ "$RESUME" == 0 ]] || WATCH+=(--resume)
+[[ "$GPUS" -lt 2 ]] || WATCH+=(--gpus)
+[[ "$MERGE" == 1 ]] || note "translating ${SHARD:+shard $SHARD of }$SUBSET with $CHECKPOINT, beam $BEAM"
+WATCH+=(--script "$(printf '#!/usr/bin/env bash\n%s\n%s' "$(show_command cd "$PWD")" "$command")")
+exec "$PYTHON" "$ROOT/scripts/watch_translation.py" "${WATCH[@]}" -- "${GENERATE[@]}"

@@ -1,4 +1,4 @@
-"""Evaluation that leaves out a part of the data."""
+"""Evaluation of a part of the data: what is left out, and shards."""
 
 from __future__ import annotations
 
@@ -24,11 +24,16 @@ class TooLongError(EvaluationError, AssertionError):
     """A sentence that no batch can hold, which fairseq asserts; a training says it too."""
 
 
+class EmptyShard(Exception):
+    """``fairseq-generate`` has nothing to do: there are more shards than batches, and it is a later one."""
+
+
 class Evaluation:
     """One run of a program that evaluates."""
 
     def __init__(self, program: str, cfg: Any):
         self.cfg = cfg
+        self.translates = program == "generate"
         #: interactive makes a dataset of each buffer, which one long sentence may fill
         self.may_be_empty = program == "interactive"
         self.left_out = LeftOut(UNITS[program])
@@ -38,12 +43,15 @@ class Evaluation:
 
         Raises:
             EvaluationError: it holds nothing of its dataset.
+            EmptyShard: its shard, one of ``fairseq-generate``'s, holds no batch.
         """
         found = LeftOut(self.left_out.unit, limit=self.left_out.limit)
         found.add(batches)
         if found.missing == found.total and not self.may_be_empty:
             raise EvaluationError(f"there is nothing to evaluate: {found.amount} are {found.reason}")
         self.left_out.add(batches)
+        if self.translates and batches.shard_id >= len(batches.frozen_batches):
+            raise EmptyShard
 
 
 #: programs that are at work, the innermost last
@@ -111,13 +119,31 @@ def repair_program(program: ModuleType) -> None:
 def counted(program: str, cfg: Any, output_file: Any = None, **_: Any) -> Iterator[None]:
     """Around a program's main function, with its arguments; says at the end, where output goes, what was left out."""
     evaluation = Evaluation(program, cfg)
+    if evaluation.translates:
+        _take_shard(cfg)
     _running.append(evaluation)
     try:
-        yield
+        with contextlib.suppress(EmptyShard):
+            yield
     finally:
         _running.remove(evaluation)
     if evaluation.left_out:
         print(evaluation.left_out, file=output_file or sys.stdout, flush=True)
+
+
+def _take_shard(cfg: Any) -> None:
+    """``fairseq-generate`` reads the place of a process among others alone: put ``--num-shards`` there.
+
+    Raises:
+        EvaluationError: there is no such shard.
+    """
+    data = getattr(cfg, "dataset", None)
+    if data is None or data.num_shards == 1:
+        return
+    if not 0 <= data.shard_id < data.num_shards:
+        raise EvaluationError(f"--shard-id {data.shard_id}: give a number from 0 to {data.num_shards - 1}")
+    place = cfg.distributed_training
+    place.distributed_world_size, place.distributed_rank = data.num_shards, data.shard_id
 
 
 def _load_and_fit(*args: Any, **kwargs: Any) -> Any:

@@ -37,10 +37,11 @@ AROUND: dict[str, Callable[..., AbstractContextManager[Any]]] = {
 @repair("none known")
 def ends_of_programs() -> bool:
     """Text that is not UTF-8, or a sentence too long for a batch, ends in a traceback, what an evaluation leaves out
-    of its data is a warning among a hundred lines, and ``fairseq-eval-lm`` takes blocks of 1,024 tokens for any model.
+    of its data is a warning among a hundred lines, ``fairseq-eval-lm`` takes blocks of 1,024 tokens for any model, and
+    ``fairseq-generate`` translates everything whatever ``--num-shards`` says.
 
-    Here the first is one sentence and status 1, the second is counted in the last line, and blocks are as long as in
-    the model's training.
+    Here the first is one sentence and status 1, the second is counted in the last line, blocks are as long as in the
+    model's training, and one of N shards is every N-th batch.
     """
     # Importing a program would set up its logging in others; it is __main__ under python -m.
     found = False
