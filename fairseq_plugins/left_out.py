@@ -36,7 +36,7 @@ class LeftOut:
             absent[numbers[numbers < len(absent)]] = False
         self.total += len(absent)
         self.missing += int(absent.sum())
-        self.tokens += sum(_first(batches.dataset.size(number)) for number in absent.nonzero()[0])
+        self.tokens += sum(tokens_of(batches.dataset.size(number)) for number in absent.nonzero()[0])
 
     def __bool__(self) -> bool:
         return self.missing > 0
@@ -57,8 +57,8 @@ class LeftOut:
         return f"{self.amount} were left out: {self.reason}"
 
 
-def _first(size: Any) -> int:
-    """Of a sample's size, of both sides of a pair or of the pairs of several languages."""
+def tokens_of(size: Any) -> int:
+    """The source tokens of a sample's size, of both sides of a pair or of the pairs of several languages."""
     if isinstance(size, dict):
         size = next(iter(size.values()))
     return int(size[0] if isinstance(size, (tuple, list)) else size)

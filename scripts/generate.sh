@@ -27,10 +27,10 @@
 # for scripts/score.sh), command.sh. A sentence longer than the model takes stops it; with
 # "-- --skip-invalid-size-inputs-valid-test" its line stays empty, and the last line says how many there are.
 #
-# Each of N processes, or shards, takes every N-th batch of those that one process makes, so that the hypotheses are the
-# same. Their scores are too if the threads of a process are (OMP_NUM_THREADS), or else differ by rounding. What draws
-# random numbers (--sampling, --retain-dropout) draws others in another number of processes. When one fails or all are
-# stopped, finished shards stay in DIR.partial for --resume with the same number of them.
+# N processes, or shards, translate the batches that one process makes, each about as many source tokens, so that the
+# hypotheses are the same. Their scores are too if the threads of a process are (OMP_NUM_THREADS), or else differ by
+# rounding. What draws random numbers (--sampling, --retain-dropout) draws others in another number of processes. When one
+# fails or all are stopped, finished shards stay in DIR.partial for --resume with the same number of them.
 #
 # Examples:
 #   scripts/generate.sh data-bin/toy --save-dir runs/toy

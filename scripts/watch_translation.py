@@ -7,8 +7,8 @@ DIR.partial/I-of-N.running  the log of shard I, which is at work
 DIR.partial/I-of-N.log      that of a finished one; its first line tells what it is a translation of
 DIR                         log, hyp.tok, hyp.detok.L and command.sh, all at once when no shard is missing
 
-A shard takes every N-th batch, so that it differs from the others by no more than a batch, and its batches are those of
-one process. SIGINT, SIGTERM, SIGHUP or the failure of a shard end all others; finished ones are kept for --resume.
+The batches are those of one process, dealt out so that all shards have about as many source tokens. SIGINT, SIGTERM,
+SIGHUP or the failure of a shard end all others; finished ones are kept for --resume.
 """
 
 import argparse
@@ -289,7 +289,7 @@ class Translation:
         log, script = os.path.join(self.work, "log"), shards[0].header()["script"]
         if len(shards) > 1:
             script = script.replace(
-                "\n", f"\n# {len(shards)} processes, each with every {len(shards)}th batch of:\n", 1
+                "\n", f"\n# {len(shards)} processes, each with --num-shards {len(shards)} and its --shard-id:\n", 1
             )
         with open(log, "w", encoding="utf-8", newline="\n") as file:
             for shard in shards:

@@ -42,8 +42,8 @@ SLOW = {
     "glue": "glue_evaluate glue_scripts",
     "models": "fairseq_commands guided_alignment monte_carlo_dropout pruned_roberta transformer_lm",
     "parsing": "parsing_scripts",
-    "scripts": "pipeline plan prepare_iwslt14 prepare_parallel prepare_scripts prepare_wikitext prepare_wmt14 preset "
-    "scale setup slurm text_of_scripts",
+    "scripts": "generate_shards pipeline plan prepare_iwslt14 prepare_parallel prepare_scripts prepare_wikitext "
+    "prepare_wmt14 preset scale setup slurm text_of_scripts",
     "": "front_door",
     "text": "toy_corpus",
     "transfer": "ctranslate2 huggingface marian probe warm_start",

@@ -1,4 +1,4 @@
-"""Evaluation of a part of the data: what is left out, and shards."""
+"""Evaluation that leaves out a part of the data."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from fairseq_plugins.left_out import EvaluationError, LeftOut
 
+from . import shards
 from .registry import mark, marked, repair, see
 
 logger = logging.getLogger(__name__)
@@ -22,10 +23,6 @@ UNITS = {"generate": "sentences", "interactive": "sentences", "validate": "sente
 
 class TooLongError(EvaluationError, AssertionError):
     """A sentence that no batch can hold, which fairseq asserts; a training says it too."""
-
-
-class EmptyShard(Exception):
-    """``fairseq-generate`` has nothing to do: there are more shards than batches, and it is a later one."""
 
 
 class Evaluation:
@@ -43,15 +40,15 @@ class Evaluation:
 
         Raises:
             EvaluationError: it holds nothing of its dataset.
-            EmptyShard: its shard, one of ``fairseq-generate``'s, holds no batch.
+            EmptyShard: ``fairseq-generate`` has nothing to do.
         """
         found = LeftOut(self.left_out.unit, limit=self.left_out.limit)
         found.add(batches)
         if found.missing == found.total and not self.may_be_empty:
             raise EvaluationError(f"there is nothing to evaluate: {found.amount} are {found.reason}")
         self.left_out.add(batches)
-        if self.translates and batches.shard_id >= len(batches.frozen_batches):
-            raise EmptyShard
+        if self.translates:
+            shards.raise_if_empty(batches)
 
 
 #: programs that are at work, the innermost last
@@ -77,6 +74,8 @@ def left_out_data() -> bool:
     batch_by_size = data_utils.batch_by_size
 
     def counted_epoch(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if _running and _running[-1].translates:
+            shards.deal(self)
         iterator = next_epoch_itr(self, *args, **kwargs)
         if _running:
             _running[-1].see(self)
@@ -120,30 +119,15 @@ def counted(program: str, cfg: Any, output_file: Any = None, **_: Any) -> Iterat
     """Around a program's main function, with its arguments; says at the end, where output goes, what was left out."""
     evaluation = Evaluation(program, cfg)
     if evaluation.translates:
-        _take_shard(cfg)
+        shards.take(cfg)
     _running.append(evaluation)
     try:
-        with contextlib.suppress(EmptyShard):
+        with contextlib.suppress(shards.EmptyShard):
             yield
     finally:
         _running.remove(evaluation)
     if evaluation.left_out:
         print(evaluation.left_out, file=output_file or sys.stdout, flush=True)
-
-
-def _take_shard(cfg: Any) -> None:
-    """``fairseq-generate`` reads the place of a process among others alone: put ``--num-shards`` there.
-
-    Raises:
-        EvaluationError: there is no such shard.
-    """
-    data = getattr(cfg, "dataset", None)
-    if data is None or data.num_shards == 1:
-        return
-    if not 0 <= data.shard_id < data.num_shards:
-        raise EvaluationError(f"--shard-id {data.shard_id}: give a number from 0 to {data.num_shards - 1}")
-    place = cfg.distributed_training
-    place.distributed_world_size, place.distributed_rank = data.num_shards, data.shard_id
 
 
 def _load_and_fit(*args: Any, **kwargs: Any) -> Any:

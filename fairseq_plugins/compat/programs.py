@@ -41,7 +41,7 @@ def ends_of_programs() -> bool:
     ``fairseq-generate`` translates everything whatever ``--num-shards`` says.
 
     Here the first is one sentence and status 1, the second is counted in the last line, blocks are as long as in the
-    model's training, and one of N shards is every N-th batch.
+    model's training, and a shard is a share of the batches (:mod:`.shards`).
     """
     # Importing a program would set up its logging in others; it is __main__ under python -m.
     found = False

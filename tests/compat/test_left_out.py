@@ -3,7 +3,9 @@
 import math
 import re
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import tiny_training
 import torch
@@ -14,6 +16,7 @@ from fairseq.tasks import FairseqTask
 from fairseq_cli import eval_lm, generate, interactive, validate
 
 from fairseq_plugins.compat.programs import ends_of_programs
+from fairseq_plugins.compat.shards import deal
 from fairseq_plugins.left_out import EvaluationError
 
 BLOCK = 16
@@ -158,6 +161,42 @@ def test_a_results_file_has_the_count_in_its_last_line(evaluate, tmp_path, capsy
     evaluate("generate", SKIP, "--results-path", str(tmp_path))
     text = (tmp_path / "generate-valid.txt").read_text()
     assert re.search(r"\nGenerate valid with .*\n\d+ of 30 sentences \(\d+ tokens\) were left out: .*\n$", text)
+
+
+@pytest.mark.parametrize("count", [2, 6])  # of 6 some have no batch
+def test_shards_of_generate_are_all_of_it(count, evaluate, capsys):
+    def translated(*words):
+        evaluate("generate", SKIP, "--max-tokens", "40", "--required-batch-size-multiple", "1", *words)
+        text = capsys.readouterr().out
+        return re.findall(r"^(H-\d+\t.*)$", text, re.MULTILINE), re.findall(
+            r"^.* were left out: .*$", text, re.MULTILINE
+        )
+
+    whole, left_out = translated()
+    shards = [translated("--num-shards", str(count), "--shard-id", str(number)) for number in range(count)]
+    assert sorted(line for lines, _ in shards for line in lines) == sorted(whole)
+    assert all(said == left_out for _, said in shards), "of the whole corpus"
+    assert len(shards[0][0]) < len(whole)
+    assert ([] in [lines for lines, _ in shards]) == (count == 6)
+    with pytest.raises(SystemExit, match=rf"^fairseq-generate: error: --shard-id {count}: give a number from 0 to"):
+        translated("--num-shards", str(count), "--shard-id", str(count))
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_shards_have_the_same_number_of_tokens(count):
+    """Of sentences whose lengths have a long tail, in batches of up to 2,000 padded tokens."""
+    sizes = np.random.default_rng(1).lognormal(3.2, 0.6, 3000).astype(int) + 1
+    data = SimpleNamespace(size=lambda number: (sizes[number], 1))
+    made = data_utils.batch_by_size(np.argsort(sizes), None, sizes, max_tokens=2000, required_batch_size_multiple=8)
+    batches = SimpleNamespace(dataset=data, frozen_batches=tuple(made), num_shards=count)
+    deal(batches)
+    shards = [batches._frozen_batches[number::count] for number in range(count)]
+    tokens = [sum(sizes[batch].sum() for batch in shard if len(batch)) for shard in shards]
+    assert max(tokens) / min(tokens) < 1.02
+    held = sorted(number for shard in shards for batch in shard for number in batch)
+    assert held == list(range(3000))
+    stock = [sum(sizes[batch].sum() for batch in made[number::count]) for number in range(count)]
+    assert max(stock) - min(stock) > max(tokens) - min(tokens), "fairseq's own shards"
 
 
 # ------------------------------------------------------------------ what the originals do

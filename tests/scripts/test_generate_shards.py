@@ -1,5 +1,6 @@
 """generate.sh in several processes: the texts of one process, and nothing finished is translated twice."""
 
+import functools
 import os
 import re
 import runpy
@@ -38,6 +39,7 @@ def call(data, model):
 def fairseqs(call, tmp_path_factory):
     """What fairseq-generate itself prints, by the kind and the number of its lines; each has its lines in order."""
 
+    @functools.cache
     def lines(*more):
         command = script(*call(tmp_path_factory.mktemp("out") / "gen", "--dry-run", more=more))
         name, *words = shlex.split(command)
@@ -114,7 +116,7 @@ def test_an_array_of_jobs_and_a_last_call(call, fairseqs, tmp_path):
 
 @pytest.fixture
 def shaky(tmp_path):
-    """A folder with a Python whose fairseq-generate notes its calls, and does in shard 1 what the file ``does`` says."""
+    """A folder with a Python whose fairseq-generate notes calls, and in shard 1 does what the file ``does`` says."""
     folder = tmp_path / "bin"
     folder.mkdir()
     own = quick_python().parent
@@ -191,9 +193,9 @@ def test_a_full_disk_in_one_shard_ends_all(call, shaky, tmp_path):
         "fairseq-generate",
         (shaky / "fairseq-generate").read_text().replace("exec ", '[[ "$*" == *"-id 1 "* ]] || exec sleep 100; exec '),
     )
-    output = script(*call(tmp_path / "gen", "--processes", 3), PYTHON=str(shaky / "python"), status=1)
+    output = script(*call(tmp_path / "gen", "--processes", 2), PYTHON=str(shaky / "python"), status=1)
     assert "OSError: [Errno 28] No space left on device" in output
-    assert output.splitlines()[-1].startswith("generate.sh: error: fairseq-generate failed in shard 1 of 3; its last")
+    assert output.splitlines()[-1].startswith("generate.sh: error: fairseq-generate failed in shard 1 of 2; its last")
     assert not any(is_alive(process) for process in calls(shaky).values())
     assert not (tmp_path / "gen.partial").exists()
 
