@@ -66,69 +66,70 @@ def best(found, count):
     return [found["H", number][0].split("\t")[1] if ("H", number) in found else "" for number in range(count)]
 
 
-@pytest.mark.parametrize("processes", [1, 2, 3, 9])  # with 9 some have no batch
-def test_any_number_of_processes_translates_as_fairseq_does(processes, call, fairseqs, tmp_path):
-    out = tmp_path / "gen"
-    output = script(*call(out, "--processes", processes))
-    expected = fairseqs()
+@pytest.mark.parametrize(("processes", "tokens"), [(1, 60), (2, 60), (3, 60), (4, 300)])  # the last makes 2 batches
+def test_any_number_of_processes_translates_as_fairseq_does(processes, tokens, call, fairseqs, tmp_path):
+    out, more = tmp_path / "gen", ("--max-tokens", str(tokens))
+    output = script(*call(out, "--processes", processes, more=more))
+    expected = fairseqs(*more)
     assert by_number((out / "log").read_text()) == expected
     assert len(expected["H", 0]) == 2
     assert (out / "hyp.tok").read_text().splitlines() == best(expected, 41)
     assert "41 sentences in" in output
     assert snapshot(tmp_path) == ["gen", "gen/command.sh", "gen/hyp.detok.en", "gen/hyp.tok", "gen/log"]
     # whatever their number was
-    assert "is there already" in script(*call(out, "--resume", "--processes", 2))
-
-
-def test_what_is_left_out_is_counted_once(call, fairseqs, tmp_path):
-    more = ["--skip-invalid-size-inputs-valid-test", "--model-overrides", "{'max_target_positions': 9}"]
-    expected = best(fairseqs(*more), 41)
-    missing = expected.count("")
-    assert 0 < missing < 41
-    output = script(*call(tmp_path / "gen", "--processes", 3, more=more))
-    assert (tmp_path / "gen" / "hyp.tok").read_text().splitlines() == expected
-    assert re.findall(r"(\d+) of 41 sentences \(\d+ tokens\) were left out", output) == [str(missing)]
+    assert "is there already" in script(*call(out, "--resume", "--processes", 2, more=more))
 
 
 def test_an_array_of_jobs_and_a_last_call(call, fairseqs, tmp_path):
-    out = tmp_path / "gen"
+    """What is left out is counted once."""
+    out, parts = tmp_path / "gen", tmp_path / "gen.partial"
+    more = ("--skip-invalid-size-inputs-valid-test", "--model-overrides", "{'max_target_positions': 9}")
     stub(tmp_path, "srun", 'exec "$@"')
     job = {"SLURM_SUBMIT_DIR": str(ROOT), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    for task in (2, 0):
-        words = call(out, more=[])[1:]
-        output = script("scripts/slurm/generate.sbatch", 3, *words, SLURM_ARRAY_TASK_ID=str(task), **job)
+    for task in ("2", "0"):
+        words = call(out, more=more)[1:]
+        output = script("scripts/slurm/generate.sbatch", 3, *words, SLURM_ARRAY_TASK_ID=task, **job)
         assert f"shard {task} of 3 is finished" in output
-    assert "of 3 shards these are missing: 1; run them, the first with --shard 1/3" in script(
-        *call(out, "--merge"), status=1
-    )
-    before = (tmp_path / "gen.partial" / "2-of-3.log").stat().st_mtime_ns
-    script(*call(out, "--shard", "2/3", "--resume"))
-    assert (tmp_path / "gen.partial" / "2-of-3.log").stat().st_mtime_ns == before
-    script(*call(out, "--shard", "1/3"))
-    assert "41 sentences: " in script(*call(out, "--merge"))
-    assert by_number((out / "log").read_text()) == fairseqs()
+    missing = "of 3 shards these are missing: 1; run them, the first with --shard 1/3"
+    assert missing in script(*call(out, "--merge", more=more), status=1)
+    before = (parts / "2-of-3.log").stat().st_mtime_ns
+    script(*call(out, "--shard", "2/3", "--resume", more=more))
+    assert (parts / "2-of-3.log").stat().st_mtime_ns == before
+    script(*call(out, "--shard", "1/3", more=more))
+
+    output = script(*call(out, "--merge", more=more))
+    expected = best(fairseqs(*more), 41)
+    assert 0 < expected.count("") < 41
+    assert (out / "hyp.tok").read_text().splitlines() == expected
+    left_out = re.findall(r"(\d+) of 41 sentences \(\d+ tokens\) were left out", output)
+    assert left_out == [str(expected.count(""))]
     assert sorted(path.name for path in out.iterdir()) == ["command.sh", "hyp.detok.en", "hyp.tok", "log"]
-    assert "no shard of this command" in script(*call(out, "--merge"), status=1)
+    assert "no shard of this command" in script(*call(out, "--merge", more=more), status=1)
 
 
 # ------------------------------------------------------------------ what goes wrong
 
 
+def real():
+    """Shell code that becomes fairseq-generate."""
+    return f"exec {shlex.quote(str(quick_python().parent))}/fairseq-generate"
+
+
 @pytest.fixture
 def shaky(tmp_path):
-    """A folder with a Python whose fairseq-generate notes calls, and in shard 1 does what the file ``does`` says."""
+    """A folder with a Python whose fairseq-generate notes its calls, and does for SHARD what the file ``does`` says."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    own = quick_python().parent
     (folder / "python").symlink_to(quick_python())
     stub(
         folder,
         "fairseq-generate",
         f"""
-echo "$$ $OMP_NUM_THREADS $*" >>{shlex.quote(str(folder))}/calls
-does={shlex.quote(str(folder))}/does
-[[ "$*" != *"--shard-id 1 "* || ! -e "$does" ]] || source "$does"
-exec {shlex.quote(str(own))}/fairseq-generate "$@"
+cd {shlex.quote(str(folder))}
+SHARD="$(sed "s/.*--shard-id \\([0-9]*\\).*/\\1/" <<<"$*")"
+echo "$SHARD $$ $OMP_NUM_THREADS" >>calls
+[[ ! -e does ]] || source ./does
+{real()} "$@"
 """,
     )
     return folder
@@ -138,7 +139,7 @@ def calls(folder):
     """shard -> process"""
     lines = (folder / "calls").read_text().splitlines()
     (folder / "calls").unlink()
-    return {int(re.search(r"--shard-id (\d+)", line)[1]): int(line.split()[0]) for line in lines}
+    return {int(line.split()[0]): int(line.split()[1]) for line in lines}
 
 
 def is_alive(process):
@@ -153,7 +154,7 @@ def is_alive(process):
 def test_a_lost_shard_alone_is_translated_again(number, call, fairseqs, shaky, tmp_path):
     """SIGKILL goes to one process, the others to generate.sh."""
     out = tmp_path / "gen"
-    (shaky / "does").write_text("exec sleep 100")
+    (shaky / "does").write_text("[[ $SHARD == 0 ]] || exec sleep 100")
     words = ["bash", *map(str, call(out, "--processes", 2, "--resume"))]
     watched = environment(PYTHON=str(shaky / "python"))
     process = subprocess.Popen(
@@ -175,6 +176,8 @@ def test_a_lost_shard_alone_is_translated_again(number, call, fairseqs, shaky, t
     assert "Traceback" not in output
     assert not is_alive(started[1])
     assert snapshot(tmp_path / "gen.partial") == ["0-of-2.log"]
+    if number != signal.SIGKILL:
+        return
 
     (shaky / "does").unlink()
     output = script(*call(out, "--processes", 2, "--resume"), PYTHON=str(shaky / "python"))
@@ -186,13 +189,7 @@ def test_a_lost_shard_alone_is_translated_again(number, call, fairseqs, shaky, t
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_full_disk_in_one_shard_ends_all(call, shaky, tmp_path):
-    own = shlex.quote(str(quick_python().parent))
-    (shaky / "does").write_text(f'exec {own}/fairseq-generate "$@" >/dev/full')
-    stub(
-        shaky,
-        "fairseq-generate",
-        (shaky / "fairseq-generate").read_text().replace("exec ", '[[ "$*" == *"-id 1 "* ]] || exec sleep 100; exec '),
-    )
+    (shaky / "does").write_text(f'[[ $SHARD == 1 ]] || exec sleep 100; {real()} "$@" >/dev/full')
     output = script(*call(tmp_path / "gen", "--processes", 2), PYTHON=str(shaky / "python"), status=1)
     assert "OSError: [Errno 28] No space left on device" in output
     assert output.splitlines()[-1].startswith("generate.sh: error: fairseq-generate failed in shard 1 of 2; its last")
@@ -209,11 +206,11 @@ def test_shards_of_another_command_or_checkpoint_are_not_kept(call, data, model,
         words = call(out, "--processes", 2, "--resume", "--path", checkpoint, *options)
         script(*words, PYTHON=str(shaky / "python"), status=status, OMP_NUM_THREADS="")
 
-    (shaky / "does").write_text(
-        f"until [[ -e {shlex.quote(str(tmp_path))}/gen.partial/0-of-2.log ]]; do sleep 0.05; done; exit 1"
-    )
+    print_one = r"printf '| loaded 2 examples from: x\nH-%s\t-1\ta\n' $SHARD"
+    fail_last = "[[ $SHARD == 0 ]] || { until [[ -e ../gen.partial/0-of-2.log ]]; do sleep 0.05; done; exit 1; }"
+    (shaky / "does").write_text(f"{fail_last}\n{print_one}\nexit")
     translate(status=1)
-    threads = (shaky / "calls").read_text().split()[1]
+    threads = (shaky / "calls").read_text().split()[2]
     assert int(threads) == max(1, os.cpu_count() // 2)
     assert sorted(calls(shaky)) == [0, 1]
     translate(status=1)
@@ -221,7 +218,7 @@ def test_shards_of_another_command_or_checkpoint_are_not_kept(call, data, model,
     translate("--lenpen", 2, status=1)
     assert sorted(calls(shaky)) == [0, 1]
     os.utime(checkpoint, (time.time() - 100, time.time() - 100))
-    (shaky / "does").unlink()
+    (shaky / "does").write_text(f"{print_one}\nexit")
     translate("--lenpen", 2)
     assert sorted(calls(shaky)) == [0, 1]
 
