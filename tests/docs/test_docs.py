@@ -163,8 +163,10 @@ def test_commands_parse(page, monkeypatch, capsys):
                 at = next(at for at, word in enumerate(arguments) if word.endswith(".sbatch"))
                 job, *rest = arguments[at:]
                 assert (ROOT / job).is_file(), job
-                at = next(at for at, word in enumerate(rest) if word.endswith(".sh"))
-                check_script(rest[at], rest[at + 1 :])
+                at = next((at for at, word in enumerate(rest) if word.endswith(".sh")), None)
+                # without a script among its words it calls the one of its name
+                script, rest = (f"scripts/{Path(job).stem}.sh", rest) if at is None else (rest[at], rest[at + 1 :])
+                check_script(script, rest)
             elif program.endswith(".sh"):
                 check_script(program, arguments)
             else:
