@@ -35,18 +35,20 @@ SLOW = {
     "analysis": "analyse_attention",
     "benchmark": "benchmark generation startup",
     "checkpoints": "override_attention",
-    "compat": "compat context_window contracts layer_pruning left_out levenshtein lines user_dir workers",
+    "compat": "compat context_window contracts layer_pruning left_out levenshtein lines model_overrides search "
+    "user_dir workers",
     "criterions": "fused_in_processes fused_training",
     "docs": "readme",
     "examples": "mixing_recipes opus_mt_recipe pretrain_recipes recipes transformer_recipes",
     "glue": "glue_evaluate glue_scripts",
-    "models": "fairseq_commands guided_alignment monte_carlo_dropout pruned_roberta transformer_lm",
+    "models": "compiled fairseq_commands fast_dropout guided_alignment monte_carlo_dropout pruned_roberta roberta "
+    "transformer_lm",
     "parsing": "parsing_scripts",
     "scripts": "generate_shards pipeline plan prepare_iwslt14 prepare_parallel prepare_scripts prepare_wikitext "
     "prepare_wmt14 preset scale setup slurm text_of_scripts",
     "": "front_door",
     "text": "toy_corpus",
-    "transfer": "ctranslate2 huggingface marian probe warm_start",
+    "transfer": "ctranslate2 fold huggingface marian probe shared_fit warm_start",
 }
 
 
