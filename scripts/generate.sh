@@ -76,10 +76,10 @@ for option in --num-shards --shard-id; do
 done
 [[ "$MERGE" == 0 || -z "$SHARD" ]] || die "--merge puts all shards together; leave out --shard" 2
 
-one_gpu="$GPUS" # auto: one if there is one
+asked="$GPUS"
 use_python
 resolve_gpus
-[[ "$one_gpu" != auto || "$GPUS" == 0 ]] || GPUS=1
+[[ "$asked" != auto || "$GPUS" == 0 ]] || GPUS=1 # nobody asked for more than one
 [[ "$PROCESSES" == 1 || "$GPUS" == 0 ]] || die "--processes is for the CPU; add --cpu, or use --gpus N" 2
 [[ "$GPUS" == 0 ]] || PROCESSES="$GPUS"
 SHARDS="$PROCESSES"

@@ -48,9 +48,10 @@ def deal(batches: Any) -> None:
 
 
 def raise_if_empty(batches: Any) -> None:
-    """
+    """Look whether there is anything to do.
+
     Raises:
-        EmptyShard: no batch in the shard of the ``EpochBatchIterator``.
+        EmptyShard: no batch is in the shard of the ``EpochBatchIterator``.
     """
     if not any(len(batch) for batch in batches.frozen_batches[batches.shard_id :: batches.num_shards]):
         raise EmptyShard

@@ -52,8 +52,15 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+class NotUndone:
+    """A step whose result is what comes back."""
+
+    def decode(self, line: str) -> str:
+        return line
+
+
 @dataclass(frozen=True)
-class SingleBlanks:
+class SingleBlanks(NotUndone):
     """``fairseq-plugins single-blanks``."""
 
     tool: ClassVar[str] = "single-blanks"
@@ -61,21 +68,15 @@ class SingleBlanks:
     def encoder(self, folder: Path) -> Function:
         return lambda line: " ".join(line.split())
 
-    def decode(self, line: str) -> str:
-        return line
-
 
 @dataclass(frozen=True)
-class Lowercase:
-    """``fairseq-plugins lowercase``, which cannot be undone."""
+class Lowercase(NotUndone):
+    """``fairseq-plugins lowercase``."""
 
     tool: ClassVar[str] = "lowercase"
 
     def encoder(self, folder: Path) -> Function:
         return str.lower
-
-    def decode(self, line: str) -> str:
-        return line
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class SubwordNmt:
         return function
 
     def decode(self, line: str) -> str:
-        return f"{line} ".replace("@@ ", "").rstrip()
+        return _joined(line, "subword_nmt")
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,14 @@ class SentencePiece:
         return lambda line: next(encode_lines([line.strip()], model))
 
     def decode(self, line: str) -> str:
-        return line.replace(" ", "").replace("\u2581", " ").strip()
+        return _joined(line, "sentencepiece")
+
+
+def _joined(line: str, kind: str) -> str:
+    """A line's pieces put together as ``fairseq-generate --remove-bpe KIND`` does it."""
+    from fairseq.data.data_utils import post_process
+
+    return str(post_process(line, kind))
 
 
 Step = SingleBlanks | Lowercase | Sacremoses | SubwordNmt | SentencePiece

@@ -15,14 +15,6 @@ WIKITEXT2 = "examples/value_aware/wikitext2.sh"
 WIKITEXT103 = "examples/value_aware/wikitext103.sh"
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """The text of a smoke run, prepared as the recipes do it without --from."""
-    folder = tmp_path_factory.mktemp("smoke data") / "prepared"
-    script("scripts/prepare_wikitext.sh", 2, "--smoke", "--out", folder)
-    return folder
-
-
 def commands(output):
     """The training command of a dry run as fairseq reads it, and the words of the analysis command."""
     lines = output.splitlines()

@@ -25,14 +25,6 @@ ROBERTA = "examples/neural_qkv/roberta_wikitext103.sh"
 LOSS_ROW = re.compile(r"^\| (\w+) \| ([\d,]+) \| 1 \| ([\d.]+) \| ([\d.]+) \|", re.M)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """The text of a smoke run, prepared as the recipes do it without --from."""
-    folder = tmp_path_factory.mktemp("smoke data") / "prepared"
-    script("scripts/prepare_wikitext.sh", 2, "--smoke", "--out", folder)
-    return folder
-
-
 def training_words(output):
     """The options of the training command that a dry run prints; several devices have it started by torchrun."""
     return shlex.split(re.search(r"^(?:\S*python\S* .*)?\bfairseq-train (.*)$", output, re.M)[1])
