@@ -16,6 +16,9 @@ from .errors import UserError
 #: name on the command line -> (module in fairseq_plugins.commands, one-line summary)
 COMMANDS = {
     "toy-corpus": ("toy_corpus", "write the toy German-English corpus"),
+    "translate": ("translate", "translate raw text with a trained model"),
+    "complete": ("complete", "go on with raw text by a causal language model"),
+    "fill-mask": ("fill_mask", "fill masks in raw text by a masked language model"),
     "read-corpus": ("read_corpus", "plain text from the official corpus layouts"),
     "clean-corpus": ("clean_corpus", "check a parallel corpus and drop pairs by length and ratio"),
     "hold-out": ("hold_out", "cut validation and test sets from a parallel corpus"),

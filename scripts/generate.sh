@@ -79,19 +79,14 @@ done
 asked="$GPUS"
 use_python
 resolve_gpus
-[[ "$asked" != auto || "$GPUS" == 0 ]] || GPUS=1 # nobody asked for more than one
-[[ "$PROCESSES" == 1 || "$GPUS" == 0 ]] || die "--processes is for the CPU; add --cpu, or use --gpus N" 2
-[[ "$GPUS" == 0 ]] || PROCESSES="$GPUS"
+use_devices "$asked"
 SHARDS="$PROCESSES"
 if [[ -n "$SHARD" ]]; then
     [[ "$PROCESSES" == 1 ]] || die "--shard $SHARD is translated by one process; leave out --gpus or --processes" 2
     SHARDS="${SHARD#*/}"
 fi
 
-if [[ -z "$CHECKPOINT" ]]; then
-    CHECKPOINT="$SAVE_DIR/checkpoint_best.pt"
-    [[ -e "$CHECKPOINT" || ! -e "$SAVE_DIR/checkpoint_last.pt" ]] || CHECKPOINT="$SAVE_DIR/checkpoint_last.pt"
-fi
+choose_checkpoint
 if [[ -z "$LANGUAGE" ]]; then
     # DATA_BIN/test.de-en.en.idx names the direction and then one side of it.
     pair="$(find "$DATA" -maxdepth 1 -name "$SUBSET.*-*.*.idx" 2>/dev/null | head -n 1)"
@@ -110,14 +105,8 @@ fairseq_command generate
 GENERATE=("${FAIRSEQ[@]}" "$DATA" --user-dir "$ROOT/fairseq_plugins" --path "$CHECKPOINT" --gen-subset "$SUBSET"
     --beam "$BEAM" --lenpen "$LENPEN" --max-tokens "$MAX_TOKENS" --remove-bpe --seed "$SEED" --log-format none)
 [[ "$GPUS" -gt 0 ]] || GENERATE+=(--cpu)
-if [[ -n "$PRESET" ]]; then
-    if given --model-overrides ${EXTRA[@]+"${EXTRA[@]}"}; then
-        note "--preset $PRESET: --model-overrides is given; name fast_inference there"
-    else
-        GENERATE+=(--model-overrides "{'fast_inference': True}")
-    fi
-fi
-GENERATE+=(${EXTRA[@]+"${EXTRA[@]}"})
+preset_options
+GENERATE+=(${PRESET_OPTIONS[@]+"${PRESET_OPTIONS[@]}"} ${EXTRA[@]+"${EXTRA[@]}"})
 
 if [[ "$DRY_RUN" == 1 ]]; then
     [[ "$SHARDS" == 1 ]] || note "each process is given --num-shards $SHARDS --shard-id I besides"
@@ -145,11 +134,6 @@ if [[ "$RESUME" == 1 && -f "$OUT/command.sh" && "$newer" == 0 ]] &&
 fi
 
 [[ "$GPUS" -gt 0 ]] || cpu_environment
-if [[ "$PROCESSES" -gt 1 ]]; then
-    # Each process spins its own threads: share the cores, or all of them crawl.
-    cores="$(getconf _NPROCESSORS_ONLN)"
-    export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$((cores > PROCESSES ? cores / PROCESSES : 1))}"
-fi
 [[ "$MERGE" == 1 ]] || mkdir -p "$OUT.partial" || die "cannot make the folder $OUT.partial; choose another --out"
 [[ -z "$SHARD" ]] || WATCH+=(--shard "${SHARD%/*}")
 [[ "$MERGE" == 0 ]] || WATCH+=(--merge)

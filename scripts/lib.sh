@@ -194,6 +194,38 @@ resolve_gpus() {
     [[ "$GPUS" -le "$there" ]] || die "--gpus $GPUS, but torch sees $there here; use --gpus $there"
 }
 
+# use_devices ASKED: for what a run of --gpus ASKED computes, PROCESSES with a GPU each, or on the CPU, which they share.
+use_devices() {
+    local cores
+    [[ "$1" != auto || "$GPUS" == 0 ]] || GPUS=1 # nobody asked for more than one
+    [[ "$PROCESSES" == 1 || "$GPUS" == 0 ]] || die "--processes is for the CPU; add --cpu, or use --gpus N" 2
+    [[ "$GPUS" == 0 ]] || PROCESSES="$GPUS"
+    if [[ "$PROCESSES" -gt 1 ]]; then
+        # Each process spins its own threads: share the cores, or all of them crawl.
+        cores="$(getconf _NPROCESSORS_ONLN)"
+        export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$((cores > PROCESSES ? cores / PROCESSES : 1))}"
+    fi
+}
+
+# choose_checkpoint: the best checkpoint of SAVE_DIR, or the last, in CHECKPOINT where none is given.
+choose_checkpoint() {
+    [[ -z "$CHECKPOINT" ]] || return 0
+    CHECKPOINT="$SAVE_DIR/checkpoint_best.pt"
+    [[ -e "$CHECKPOINT" || ! -e "$SAVE_DIR/checkpoint_last.pt" ]] || CHECKPOINT="$SAVE_DIR/checkpoint_last.pt"
+}
+
+# preset_options: what PRESET adds to the options of fairseq, where a trained model is used, in PRESET_OPTIONS.
+# shellcheck disable=SC2034
+preset_options() {
+    PRESET_OPTIONS=()
+    [[ -n "$PRESET" ]] || return 0
+    if given --model-overrides ${EXTRA[@]+"${EXTRA[@]}"}; then
+        note "--preset $PRESET: --model-overrides is given; name fast_inference there"
+    else
+        PRESET_OPTIONS=(--model-overrides "{'fast_inference': True}")
+    fi
+}
+
 # fairseq_command NAME: how to call fairseq-NAME with the chosen Python, in FAIRSEQ.
 # shellcheck disable=SC2034
 fairseq_command() {

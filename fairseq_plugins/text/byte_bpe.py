@@ -131,6 +131,10 @@ class ByteBPE:
             encoded.extend(map(self._word, self._bpe.pat.findall(piece)))
         return " ".join(encoded)
 
+    def decode(self, line: str) -> str:
+        """The text of ids separated by blanks; what is no id, such as ``<unk>``, stays as it is."""
+        return str(self._bpe.decode([int(word) if word.isdecimal() else word for word in line.split()]))
+
     def _word(self, word: str) -> str:
         known = self._words.get(word)
         if known is None:

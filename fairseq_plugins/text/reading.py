@@ -79,18 +79,25 @@ def decode_lines(data: bytes, path: PathLike, repair: bool = False) -> list[str]
 def stream_lines(path: PathLike, repair: bool = False) -> Iterator[str]:
     """The lines that :func:`decode_lines` gives, of a plain or gzipped file of any size, one at a time."""
     blank = True
-    with _opened(path) as file:
-        for number, line in enumerate(file, 1):
-            if number == 1 and line.startswith(b"\xef\xbb\xbf"):
-                line = line[3:]
+    with opened(path) as file:
+        for line in lines_of(file, path, repair):
             blank = blank and not line.strip()
-            yield _decode_line(line[:-1] if line.endswith(b"\n") else line, path, number, repair)
+            yield line
     if blank:
         raise CorpusError(f"{path}: the file is empty; fetch it again")
 
 
+def lines_of(file: Iterable[bytes], path: PathLike, repair: bool = False) -> Iterator[str]:
+    """The same of what is open already, or of bytes that come line by line; ``path`` is for messages."""
+    for number, line in enumerate(file, 1):
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        yield _decode_line(line.removesuffix(b"\n"), path, number, repair)
+
+
 @contextlib.contextmanager
-def _opened(path: PathLike) -> Iterator[BinaryIO]:
+def opened(path: PathLike) -> Iterator[BinaryIO]:
+    """A plain or gzipped file, told apart by content; what the system says of it becomes a CorpusError."""
     compressed = False
     try:
         with open(path, "rb") as file:
@@ -157,7 +164,7 @@ def stream_corpus(
         CorpusError: at the sentence that cannot be used, or at the end of a file without any.
     """
     if layout == "auto":
-        with _opened(path) as file:
+        with opened(path) as file:
             layout = detect_layout(file.read(4096))
     sentences: Iterable[Sentence]
     if layout == "xml":

@@ -7,7 +7,6 @@ dictionaries, lie in its folder and are told by their SHA-256.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,8 +15,7 @@ from fairseq_plugins.errors import UserError
 from fairseq_plugins.lines import PathLike
 from fairseq_plugins.runtime.durable import write_whole
 
-from .reading import check_characters
-from .steps import STEPS, KnownFile, Step, warn_of_other_versions
+from .steps import STEPS, Function, KnownFile, Pieces, Step, warn_of_other_versions
 
 FORMAT = 1
 
@@ -69,39 +67,44 @@ class TextRecord:
             write_whole(target, content)
         self.write(Path(folder) / "text.json")
 
-    def encode(
-        self, lines: Iterable[str], language: str | None = None, name: PathLike = "the text", repair: bool = False
-    ) -> Iterator[str]:
-        """Raw lines, without their ends, as the model reads them.
-
-        Args:
-            lines: of raw text.
-            language: one of the two, the source language by default.
-            name: of the text, for messages.
-            repair: put a blank for control and line-separator characters instead of refusing them.
+    def encoder(self, language: str | None = None) -> Function:
+        """The function that makes of a raw line what the model reads; the source language by default.
 
         Raises:
             UserError: a file of the record is missing or another one, or a package that it needs is.
-            CorpusError: at a line with a control or line-separator character.
         """
         steps = self.steps[language or self.source]
         warn_of_other_versions(steps)
-        functions = [step.encoder(self.folder) for step in steps]
-        for number, line in enumerate(lines, 1):
-            text = check_characters(line, name, number, repair)
-            for function in functions:
-                text = function(text)
-            yield text
+        return _chained([step.encoder(self.folder) for step in steps])
 
-    def decode(self, lines: Iterable[str], language: str | None = None) -> Iterator[str]:
-        """Lines that a model wrote, in its pieces, as plain text; ``language`` is the target language by default."""
-        for line in lines:
-            for step in reversed(self.steps[language or self.target]):
-                line = step.decode(line)
-            yield line
+    def decoder(self, language: str | None = None, of_words: bool = False) -> Function:
+        """The function that makes plain text of a line that a model wrote; the target language by default.
+
+        Args:
+            language: one of the two.
+            of_words: the line's pieces have been put together already.
+
+        Raises:
+            UserError: as :meth:`encoder`.
+        """
+        steps = [step for step in self.steps[language or self.target] if not (of_words and isinstance(step, Pieces))]
+        return _chained([step.decoder(self.folder) for step in reversed(steps)])
+
+    def pieces(self, language: str) -> Pieces:
+        """The step that makes pieces of a language's words."""
+        return next(step for step in self.steps[language] if isinstance(step, Pieces))
 
     def _all_steps(self) -> list[Step]:
         return [step for steps in self.steps.values() for step in steps]
+
+
+def _chained(functions: list[Function]) -> Function:
+    def chained(line: str) -> str:
+        for function in functions:
+            line = function(line)
+        return line
+
+    return chained
 
 
 def read_record(path: PathLike) -> TextRecord:
@@ -141,7 +144,7 @@ def _record(content: Any, folder: Path) -> TextRecord:
 
 def _step(tool: str, **values: Any) -> Step:
     cls: Any = STEPS[tool]
-    readers = {"str": _text, "list[str]": _words, "KnownFile": lambda value: _file(**value)}
+    readers = {"str": _text, "bool": _switch, "list[str]": _words, "KnownFile": lambda value: _file(**value)}
     read = {item.name: readers[str(item.type)](values.pop(item.name)) for item in fields(cls)}
     made: Step = cls(**read, **values)  # a value that it has no field for is a TypeError
     return made
@@ -159,6 +162,12 @@ def _words(value: Any) -> list[str]:
     if not isinstance(value, list):
         raise ValueError
     return [_text(word) for word in value]
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
 
 
 def _text(value: Any) -> str:

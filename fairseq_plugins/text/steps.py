@@ -1,8 +1,8 @@
 """What a line of raw text goes through to become what a model reads: a step a class, done in this process and undone.
 
 A step's fields are what a record (:mod:`fairseq_plugins.text.record`) keeps of it. ``encoder(folder)`` gives the
-function that does to a line what the step's command did to the files of ``scripts/prepare_*.sh``; ``folder`` is that of
-the record. ``decode(line)`` undoes it as far as it can be undone.
+function that does to a line what the step's command did to the files of ``scripts/prepare_*.sh``, and
+``decoder(folder)`` the one that undoes it as far as it can be undone; ``folder`` is that of the record.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from fairseq_plugins.errors import UserError
+
+if TYPE_CHECKING:
+    from .byte_bpe import ByteBPE
 
 Function = Callable[[str], str]
 logger = logging.getLogger(__name__)
@@ -55,8 +58,8 @@ def _sha256(path: Path) -> str:
 class NotUndone:
     """A step whose result is what comes back."""
 
-    def decode(self, line: str) -> str:
-        return line
+    def decoder(self, folder: Path) -> Function:
+        return str
 
 
 @dataclass(frozen=True)
@@ -108,17 +111,26 @@ class Sacremoses:
 
         return encode
 
-    def decode(self, line: str) -> str:
+    def decoder(self, folder: Path) -> Function:
         from sacremoses import MosesDetokenizer
 
-        return str(MosesDetokenizer(self.language).detokenize(line.split()))
+        detokenize = MosesDetokenizer(self.language).detokenize
+        return lambda line: str(detokenize(line.split()))
+
+
+class Pieces:
+    """A step that makes pieces of words, the last one of its language."""
+
+    #: fairseq's name for putting them together; None where they are ids
+    remove_bpe: ClassVar[str | None]
 
 
 @dataclass(frozen=True)
-class SubwordNmt:
+class SubwordNmt(Pieces):
     """``subword-nmt apply-bpe -c CODES``, undone as by ``fairseq-generate --remove-bpe``."""
 
     tool: ClassVar[str] = "subword-nmt"
+    remove_bpe: ClassVar[str | None] = "subword_nmt"
     codes: KnownFile
     version: str = field(default_factory=partial(installed, "subword-nmt"))
 
@@ -129,15 +141,16 @@ class SubwordNmt:
             function: Function = BPE(codes).process_line
         return function
 
-    def decode(self, line: str) -> str:
-        return _joined(line, "subword_nmt")
+    def decoder(self, folder: Path) -> Function:
+        return partial(joined, kind=self.remove_bpe)
 
 
 @dataclass(frozen=True)
-class SentencePiece:
+class SentencePiece(Pieces):
     """``fairseq-plugins apply-sentencepiece --model MODEL``, undone as by ``--remove-bpe sentencepiece``."""
 
     tool: ClassVar[str] = "sentencepiece"
+    remove_bpe: ClassVar[str | None] = "sentencepiece"
     model: KnownFile
     version: str = field(default_factory=partial(installed, "sentencepiece"))
 
@@ -147,21 +160,53 @@ class SentencePiece:
         model = load_model(self.model.find(folder))
         return lambda line: next(encode_lines([line.strip()], model))
 
-    def decode(self, line: str) -> str:
-        return _joined(line, "sentencepiece")
+    def decoder(self, folder: Path) -> Function:
+        return partial(joined, kind=self.remove_bpe)
 
 
-def _joined(line: str, kind: str) -> str:
+@dataclass(frozen=True)
+class ByteBpe(Pieces):
+    """``fairseq-plugins apply-byte-bpe``, undone as by fairseq's ``--bpe gpt2``."""
+
+    tool: ClassVar[str] = "byte-bpe"
+    remove_bpe: ClassVar[str | None] = None
+    encoder_json: KnownFile
+    vocab_bpe: KnownFile
+    unk: bool
+
+    def encoder(self, folder: Path) -> Function:
+        encode = self._load(folder).encode
+        return lambda line: encode(line.strip())
+
+    def decoder(self, folder: Path) -> Function:
+        return self._load(folder).decode
+
+    def _load(self, folder: Path) -> ByteBPE:
+        from .byte_bpe import ByteBPE
+
+        encoder, merges = self.encoder_json.find(folder), self.vocab_bpe.find(folder)
+        assert encoder.parent == merges.parent
+        return ByteBPE(encoder.parent, self.unk)
+
+
+def joined(line: str, kind: str | None) -> str:
     """A line's pieces put together as ``fairseq-generate --remove-bpe KIND`` does it."""
     from fairseq.data.data_utils import post_process
 
     return str(post_process(line, kind))
 
 
-Step = SingleBlanks | Lowercase | Sacremoses | SubwordNmt | SentencePiece
+def word_numbers(line: str, kind: str | None) -> list[int]:
+    """For each piece of a line the number, from 0, of the word that :func:`joined` makes it a part of."""
+    pieces = line.split()
+    words = [joined(" ".join(pieces[:end]), kind).split() for end in range(1, len(pieces) + 1)]
+    return [max(len(found) - 1, 0) for found in words]
+
+
+Step = SingleBlanks | Lowercase | Sacremoses | SubwordNmt | SentencePiece | ByteBpe
 #: what a record calls a step -> its class
 STEPS: dict[str, type[Step]] = {
-    step.tool: step for step in (SingleBlanks, Lowercase, Sacremoses, SubwordNmt, SentencePiece)
+    step.tool: step for step in (SingleBlanks, Lowercase, Sacremoses, SubwordNmt, SentencePiece, ByteBpe)
 }
 
 

@@ -117,7 +117,7 @@ def test_a_run_keeps_the_record_and_can_be_moved(prepared, tmp_path):
     raw, pieces = (read(prepared / folder, "test") for folder in ("raw", "bpe"))
     shutil.rmtree(data)
     record = read_record(shutil.move(tmp_path / "run", tmp_path / "moved") / "text" / "text.json")
-    assert list(record.encode(pair[0] for pair in raw)) == [pair[0] for pair in pieces]
+    assert [record.encoder()(pair[0]) for pair in raw] == [pair[0] for pair in pieces]
     assert [file.find(record.folder).parent.name for file in record.files()] == ["text", "bin", "bin"]
 
 
@@ -142,7 +142,7 @@ def test_sets_of_ones_own_in_pieces_of_sentencepiece(tmp_path):
             assert pieces[side].split(" ") == model.encode(given[side], out_type=str)
     repeated_in_process(out)
     record = read_record(out / "text.json")
-    assert next(record.decode([read(out / "bpe", "test")[0][1]])) == text[20][1]
+    assert record.decoder()(read(out / "bpe", "test")[0][1]) == text[20][1]
 
 
 def test_a_language_without_rules_is_named(tmp_path):

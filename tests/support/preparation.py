@@ -35,12 +35,13 @@ def repeated_in_process(out: Path) -> None:
     """
     record = read_record(out / "text.json")
     for language in (record.source, record.target):
+        encode = record.encoder(language)
         for path in sorted((out / "bpe").glob(f"*.{language}")):
             given = out / "raw" / path.name
             if given.exists() and not path.name.startswith("train"):
-                assert list(record.encode(read_lines(given), language)) == list(read_lines(path)), path
+                assert list(map(encode, read_lines(given))) == list(read_lines(path)), path
                 continue
-            every = (line.split() for line in record.encode(read_lines(out / "raw" / f"train.{language}"), language))
+            every = (encode(line).split() for line in read_lines(out / "raw" / f"train.{language}"))
             assert all(any(line.split() == other for other in every) for line in read_lines(path)), path
 
 
