@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""From fairseq-generate's log to text in the order of the corpus: collect_hypotheses.py LOG OUT_DIR LANGUAGE.
+"""From fairseq-generate's log to text in the order of the corpus: collect_hypotheses.py LOG OUT_DIR LANGUAGE [RECORD].
 
 Writes OUT_DIR/hyp.tok and OUT_DIR/hyp.detok.LANGUAGE. Every sentence that fairseq loaded needs exactly one
 hypothesis (the best one), or this stops. Those that it was told to leave out get an empty line each, so that all lines
-keep their places, and what the log says of them is printed.
+keep their places, and what the log says of them is printed. RECORD is the text.json of the corpus: words become text as
+it says. Without one, or where it is of other languages, they are detokenised by sacremoses.
 """
 
 import os
 import re
 import sys
+from collections.abc import Callable
 
 LOADED = re.compile(r"loaded ([\d,]+) examples from: ")
 HYPOTHESIS = re.compile(r"H-(\d+)\t[^\t]*\t?(.*)")
@@ -34,7 +36,21 @@ def read_log(path: str) -> "tuple[int, dict[int, str], re.Match[str] | None]":
     return loaded, hypotheses, left_out
 
 
-def collect(log: str, out: str, language: str) -> "tuple[int, str]":
+def detokeniser(language: str, record: "str | None") -> "Callable[[str], str]":
+    """What makes plain text of a line of words."""
+    if record is not None:
+        from fairseq_plugins.text.record import read_record
+
+        found = read_record(record)
+        if language in found.steps:
+            return found.decoder(language, of_words=True)
+    from sacremoses import MosesDetokenizer
+
+    detokenizer = MosesDetokenizer(lang=language)
+    return lambda line: str(detokenizer.detokenize(line.split()))
+
+
+def collect(log: str, out: str, language: str, record: "str | None" = None) -> "tuple[int, str]":
     """Write the texts; returns the number of sentences, and what to say of those left out."""
     loaded, hypotheses, left_out = read_log(log)
     said = ""
@@ -47,13 +63,11 @@ def collect(log: str, out: str, language: str) -> "tuple[int, str]":
         first = f"; the first without one is number {missing[0]} (counted from 0)" if missing else ""
         sys.exit(f"generate.sh: error: {loaded} sentences but {len(hypotheses)} hypotheses in {log}{first}")
 
-    from sacremoses import MosesDetokenizer
-
-    detokenizer = MosesDetokenizer(lang=language)
+    detokenise = detokeniser(language, record)
     lines = [hypotheses[number] for number in range(loaded)]
     for name, text in (
         ("hyp.tok", lines),
-        (f"hyp.detok.{language}", [detokenizer.detokenize(line.split()) for line in lines]),
+        (f"hyp.detok.{language}", list(map(detokenise, lines))),
     ):
         with open(os.path.join(out, name), "w", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{line}\n" for line in text)

@@ -101,9 +101,14 @@ if [[ "$SMOKE" == 1 ]]; then
     EXTRA+=(--max-len-a 0 --max-len-b 20)
 fi
 
+# What the text went through says how to make text of pieces again.
+RECORD="$(record_of "$DATA")"
+REMOVE_BPE=(--remove-bpe)
+[[ -z "$RECORD" ]] || ! grep -q '"tool": "sentencepiece"' "$RECORD" || REMOVE_BPE=(--remove-bpe sentencepiece)
+
 fairseq_command generate
 GENERATE=("${FAIRSEQ[@]}" "$DATA" --user-dir "$ROOT/fairseq_plugins" --path "$CHECKPOINT" --gen-subset "$SUBSET"
-    --beam "$BEAM" --lenpen "$LENPEN" --max-tokens "$MAX_TOKENS" --remove-bpe --seed "$SEED" --log-format none)
+    --beam "$BEAM" --lenpen "$LENPEN" --max-tokens "$MAX_TOKENS" "${REMOVE_BPE[@]}" --seed "$SEED" --log-format none)
 [[ "$GPUS" -gt 0 ]] || GENERATE+=(--cpu)
 preset_options
 GENERATE+=(${PRESET_OPTIONS[@]+"${PRESET_OPTIONS[@]}"} ${EXTRA[@]+"${EXTRA[@]}"})
@@ -137,6 +142,7 @@ fi
 [[ "$MERGE" == 1 ]] || mkdir -p "$OUT.partial" || die "cannot make the folder $OUT.partial; choose another --out"
 [[ -z "$SHARD" ]] || WATCH+=(--shard "${SHARD%/*}")
 [[ "$MERGE" == 0 ]] || WATCH+=(--merge)
+[[ -z "$RECORD" ]] || WATCH+=(--text-record "$RECORD")
 [[ "$RESUME" == 0 ]] || WATCH+=(--resume)
 [[ "$GPUS" -lt 2 ]] || WATCH+=(--gpus)
 [[ "$MERGE" == 1 ]] || note "translating ${SHARD:+shard $SHARD of }$SUBSET with $CHECKPOINT, beam $BEAM"

@@ -214,6 +214,13 @@ choose_checkpoint() {
     [[ -e "$CHECKPOINT" || ! -e "$SAVE_DIR/checkpoint_last.pt" ]] || CHECKPOINT="$SAVE_DIR/checkpoint_last.pt"
 }
 
+# record_of DATA_BIN: the text.json beside it that is of its dictionaries, or nothing.
+record_of() {
+    local folder
+    folder="$(cd "$1" 2>/dev/null && pwd -P)" || return 0
+    if grep -qsF "\"name\": \"${folder##*/}/dict." "${folder%/*}/text.json"; then echo "${folder%/*}/text.json"; fi
+}
+
 # preset_options: what PRESET adds to the options of fairseq, where a trained model is used, in PRESET_OPTIONS.
 # shellcheck disable=SC2034
 preset_options() {

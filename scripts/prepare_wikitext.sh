@@ -22,7 +22,8 @@
 #   --dry-run           print every command, write nothing
 #
 # Result: raw/{train,valid,test}.txt, bpe/ (encoder.json and vocab.bpe in GPT-2's formats), encoded/ (the ids as text)
-# and bin/ (fairseq-preprocess --only-source, with dict.txt). As in fairseq's RoBERTa recipe white space around lines is
+# bin/ (fairseq-preprocess --only-source, with dict.txt) and text.json, with which scripts/complete.sh and
+# scripts/fill_mask.sh take raw text. As in fairseq's RoBERTa recipe white space around lines is
 # dropped and empty lines stay. With a learnt BPE dict.txt holds all of its ids, so that whatever is encoded later has no
 # unknown words. Stages that are done are skipped; after an interruption run the same command again.
 #
@@ -180,6 +181,10 @@ binarise_ids() {
     note "bin: dictionary of $(($(wc -l <"$PARTIAL/bin/dict.txt"))) types"
 }
 
+record_ids() {
+    plugin record-text --folder "$OUT" --only-source --byte-bpe bpe ${UNK[@]+"${UNK[@]}"} --output "$PARTIAL/text.json"
+}
+
 parse_options "$@"
 [[ -n "$CORPUS" ]] || die "which corpus? Give 2 or 103; see $PROGRAM --help" 2
 [[ -z "$SIZE" || -z "$GPT2_BPE" ]] || die "--bpe learns a BPE and --gpt2-bpe takes one that is there; give one of them" 2
@@ -248,5 +253,6 @@ else
 fi
 stage encode encoded "$LAYOUT" encode "$OUT"/raw/{train,valid,test}.txt "$OUT"/bpe/{encoder.json,vocab.bpe}
 stage binarise bin "" binarise_ids "$OUT"/encoded/{train,valid,test} "$DICTIONARY"
+stage record text.json "$LAYOUT" record_ids "$OUT"/bpe/{encoder.json,vocab.bpe} "$OUT/bin/dict.txt"
 [[ "$DRY_RUN" == 1 ]] || note "ready: fairseq-train $(printf '%q' "$OUT/bin") --task masked_lm ... (text for it: --bpe gpt2" \
     "$(printf -- '--gpt2-encoder-json %q --gpt2-vocab-bpe %q' "$OUT/bpe/encoder.json" "$OUT/bpe/vocab.bpe"))"

@@ -297,7 +297,7 @@ class Translation:
                     part.readline()
                     # A part's BLEU would be taken for that of the whole.
                     file.writelines(line for line in part if len(shards) == 1 or not SCORE.match(line))
-        sentences, left_out = collect(log, self.work, self.args.language)
+        sentences, left_out = collect(log, self.work, self.args.language, self.args.text_record)
         with open(os.path.join(self.work, "command.sh"), "w", encoding="utf-8") as file:
             file.write(script + "\n")
         shutil.rmtree(self.args.out, ignore_errors=True)
@@ -328,6 +328,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True)
     parser.add_argument("--language", required=True)
+    parser.add_argument("--text-record", metavar="FILE", help="what the text went through: how it is detokenised")
     parser.add_argument("--script", required=True, metavar="TEXT", help="what command.sh is to hold")
     parser.add_argument("--shards", type=int, default=1, metavar="N")
     parser.add_argument("--shard", type=int, metavar="I", help="only this one; other calls translate the others")

@@ -1,12 +1,12 @@
 """Go on with raw text by a causal language model: a line out for each line in, the line and what comes after it.
 
 With --nbest or --scores a line has columns, separated by tabs: the number of the line that came in (--nbest), the
-text, the score (a mean of log2 probabilities, those of the line itself too). An empty line stays empty. scripts/complete.sh
-calls it.
+text, the score (a mean of log2 probabilities, those of the line itself too). An empty line stays empty.
+scripts/complete.sh calls it.
 
 examples:
   echo "The old man" | fairseq-plugins complete --path runs/lm/checkpoint_best.pt --length 30
-  fairseq-plugins complete --path runs/lm/checkpoint_best.pt --input prompts.txt -- --sampling --sampling-topp 0.9 --beam 1
+  fairseq-plugins complete --path runs/lm/checkpoint_best.pt --input prompts.txt -- --sampling --beam 1
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ or in another one, from :class:`Settings`, which can be sent there.
 from __future__ import annotations
 
 from ast import literal_eval
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -17,7 +18,7 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 import fairseq_plugins.models  # noqa: F401  first: its repairs and registration
 from fairseq_plugins.checkpoints.reading import CheckpointError
 from fairseq_plugins.errors import UserError
-from fairseq_plugins.text.record import TextRecord
+from fairseq_plugins.text.record import ONLY_SOURCE, TextRecord
 
 #: what makes a message of a system without memory, of the CPU or of a GPU
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
@@ -96,9 +97,15 @@ class Engine:
     OTHERS: ClassVar[str]
     #: whether lines of different lengths must not stand in one batch
     EQUAL_LENGTHS: ClassVar[bool] = False
+    #: whether there are two languages
+    PAIR: ClassVar[bool] = False
 
     def __init__(self, settings: Settings, device: int = 0) -> None:
-        self.cfg, self.record = settings.fairseqs(), settings.record
+        record = settings.record
+        if (record.source != ONLY_SOURCE) != self.PAIR:
+            found = f"the languages {record.source} and {record.target}" if not self.PAIR else "a language model"
+            raise UserError(f"{record.folder}: its text.json is of text for {found}; give that of the model's corpus")
+        self.cfg, self.record = settings.fairseqs(), record
         self.device = torch.device("cpu")
         if torch.cuda.is_available() and not self.cfg.common.cpu:
             self.device = torch.device("cuda", device)
@@ -112,6 +119,11 @@ class Engine:
             model.prepare_for_inference_(self.cfg)
         #: the longest input in pieces, </s> counted
         self.limit = self._limit()
+
+    @staticmethod
+    def encoder(record: TextRecord) -> Callable[[str], str]:
+        """What makes pieces of a raw line."""
+        return record.encoder()
 
     def answer(self, lines: list[str], seed: int) -> list[list[Hypothesis]]:
         """The hypotheses of each line of a batch, the best first.

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from fairseq.data import data_utils
+
+from fairseq_plugins.errors import UserError
+from fairseq_plugins.text.record import TextRecord
+from fairseq_plugins.text.steps import ByteBpe
 
 from .engine import Engine, Hypothesis, Settings
 
@@ -25,6 +31,15 @@ class MaskFiller(Engine):
         self.decode = self.record.decoder()
         self.limit -= 1  # for <s>
         (self.model,) = self.models
+
+    @staticmethod
+    def encoder(record: TextRecord) -> Callable[[str], str]:
+        """As fairseq's ``fill_mask``: a mask takes the white space before it along, as a word does."""
+        step = record.pieces(record.source)
+        if not isinstance(step, ByteBpe):
+            raise UserError(f"{record.folder}: masks are filled in text of a byte-level BPE alone")
+        encode = step.load(record.folder).encode
+        return lambda line: f" {MASK} ".join(encode(part.rstrip()) for part in line.strip().split(MASK)).strip()
 
     @torch.no_grad()
     def hypotheses(self, lines: list[str]) -> list[list[Hypothesis]]:
@@ -53,5 +68,5 @@ class MaskFiller(Engine):
         for values, chosen in zip(best.values.T, best.indices.T):
             fillings = iter(chosen.tolist())
             pieces = [dictionary[next(fillings)] if piece == MASK else piece for piece in line.split()]
-            found.append(Hypothesis(self.decode(" ".join(pieces)), float(values.prod())))
+            found.append(Hypothesis(self.decode(" ".join(pieces)).strip(), float(values.prod())))
         return found

@@ -60,6 +60,7 @@ class Translator(Generating):
     """Translation models; ``text`` is what ``scripts/generate.sh`` makes of the same hypothesis."""
 
     TASKS = ("translation", "translation_lev")
+    PAIR = True
     OTHERS = "scripts/complete.sh is for causal language models, scripts/fill_mask.sh for masked ones"
 
     def __init__(self, settings: Settings, device: int = 0) -> None:
@@ -119,7 +120,8 @@ class Completer(Generating):
 
     def hypotheses(self, lines: list[str]) -> list[list[Hypothesis]]:
         self.generator.max_len_b = len(lines[0].split()) + self.length
-        return super().hypotheses(lines)
+        # that the search ends them is what was asked for
+        return [[one._replace(cut=False) for one in found] for found in super().hypotheses(lines)]
 
     def hypothesis(self, found: dict[str, Any], line: str) -> Hypothesis:
         tokens = found["tokens"].int().cpu()

@@ -72,38 +72,53 @@ class Job:
             first: number of the first line.
 
         Raises:
-            UserError: a line is too long, and ``split`` is false; what comes before its buffer has been given.
+            UserError: a line cannot be used; what comes before it has been given.
         """
         waiting: collections.deque[Buffer] = collections.deque()
-        for buffer in self._buffers(lines, size, first):
-            waiting.append(buffer)
+        buffers = self._buffers(lines, size, first)
+        failure: UserError | None = None
+        while failure is None:
+            try:
+                waiting.append(next(buffers))
+            except StopIteration:
+                break
+            except UserError as error:
+                failure = error
             # twice as many as processes: one at work, one to go on with
             while waiting and (self.pool.processes == 1 or _batches(waiting) > 2 * self.pool.processes):
                 yield self._finish(waiting.popleft())
         while waiting:
             yield self._finish(waiting.popleft())
+        if failure is not None:
+            raise failure
 
     def _buffers(self, lines: Iterable[str], size: int, first: int) -> Iterator[Buffer]:
-        held: list[str] = []
-        begin = first
-        for number, line in enumerate(lines, first):
-            held.append(line)
+        """Buffers whose batches have been submitted; the lines before one that cannot be used are a last buffer."""
+        held: list[tuple[str, list[str]]] = []
+        failure: UserError | None = None
+        numbered = enumerate(lines, first)
+        while failure is None:
+            try:
+                number, line = next(numbered)
+                held.append((line, self._parts(line, number)))
+            except StopIteration:
+                break
+            except UserError as error:
+                failure = error
             if len(held) == size:
-                yield self._submit(held, begin)
-                held, begin = [], number + 1
+                yield self._submit(held, first)
+                held, first = [], first + size
         if held:
-            yield self._submit(held, begin)
+            yield self._submit(held, first)
+        if failure is not None:
+            raise failure
 
-    def _submit(self, lines: list[str], first: int) -> Buffer:
-        owners: list[int] = []
-        texts: list[str] = []
-        for number, line in enumerate(lines):
-            for pieces in self._parts(line, first + number):
-                owners.append(number)
-                texts.append(pieces)
+    def _submit(self, held: list[tuple[str, list[str]]], first: int) -> Buffer:
+        owners = [number for number, (_, texts) in enumerate(held) for _ in texts]
+        texts = [text for _, made in held for text in made]
         batches = self._batches(texts)
         later = [self.pool.submit([texts[unit] for unit in batch], self.seed + first + batch[0]) for batch in batches]
-        return Buffer(lines, first, owners, batches, later)
+        return Buffer([line for line, _ in held], first, owners, batches, later)
 
     def _parts(self, line: str, number: int) -> list[str]:
         """The pieces of a line, or of its parts; none of an empty one.

@@ -25,6 +25,12 @@ from .source import Source
 
 #: lines of a buffer, where nobody waits for the answer to each
 BUFFER = 1000
+#: the answer to an empty line
+NOTHING = Hypothesis("", 0.0)
+#: options that a file of answers may differ in when it is gone on with, or that stand elsewhere in what it tells
+NOT_OF_ANSWERS = {"input", "path", "text", "out", "options", "processes", "shard", "merge", "resume", "buffer_size"}
+#: the same: what is answered before a line that needs them does not depend on them
+NOT_OF_ANSWERS |= {"repair", "long"}
 
 
 @dataclass
@@ -37,14 +43,13 @@ class Columns:
 
     def lines(self, number: int, hypotheses: list[Hypothesis]) -> Iterator[str]:
         """The lines of an answer, at least one."""
-        for one in hypotheses or [None]:
+        for one in hypotheses or [NOTHING]:
             row = [str(number)] if self.numbers else []
-            row.append(one.text if one else "")
+            row.append(one.text)
             if self.scores:
-                row.append(f"{one.score:.4f}" if one else "")
+                row.append("" if one is NOTHING else f"{one.score:.4f}")
             if self.alignments:
-                pairs = " ".join(f"{source}-{word}" for source, word in one.pairs) if one else ""
-                row += [pairs, one.source if one else "", one.words if one else ""]
+                row += [" ".join(f"{source}-{word}" for source, word in one.pairs), one.source, one.words]
             yield "\t".join(row)
 
 
@@ -86,7 +91,7 @@ def run(args: argparse.Namespace, command: str, kind: type[Engine], words: list[
     try:
         work = Job(
             pool,
-            record.encoder(),
+            kind.encoder(record),
             name=source.name,
             equal_lengths=kind.EQUAL_LENGTHS,
             split=split,
@@ -124,9 +129,8 @@ def sink_of(args: argparse.Namespace, settings: Settings, size: int, shard: Shar
     """Where the answers go."""
     if args.out is None:
         return Stdout()
-    others = ("input", "path", "text", "out", "options", "processes", "shard", "merge", "resume", "buffer_size")
     made = {
-        "options": {name: value for name, value in sorted(vars(args).items()) if name not in others},
+        "options": {name: value for name, value in sorted(vars(args).items()) if name not in NOT_OF_ANSWERS},
         "words": [word for word in settings.words if word != "--cpu"],  # where it was made changes rounding alone
         "reads": [identity(path) for path in [*settings.paths, *([args.input] if args.input else [])]],
         "text": [file.sha256 for file in settings.record.files()],
@@ -157,7 +161,7 @@ def through(
     try:
         for answered in work.run(lines, size, begin):
             texts = [line for each in answered for line in columns.lines(each.number, each.hypotheses)]
-            sink.write("".join(f"{line}\n" for line in texts), len(answered))
+            sink.write("".join(f"{line}\n" for line in texts), len(answered), whole=len(answered) == size)
             progress.show(sink.done)
         sink.finish()
     except KeyboardInterrupt:

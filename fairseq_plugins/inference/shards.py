@@ -64,8 +64,8 @@ def merge(out: str) -> int:
         UserError: one is missing, or they are not of the same model, text and options.
     """
     found: dict[int, set[int]] = {}
-    for path in Path(out).parent.glob("*-of-*"):
-        if (match := re.fullmatch(r"\.(\d+)-of-(\d+)", path.name.removeprefix(Path(out).name))) is not None:
+    for entry in Path(out).parent.glob("*-of-*"):
+        if (match := re.fullmatch(r"\.(\d+)-of-(\d+)", entry.name.removeprefix(Path(out).name))) is not None:
             found.setdefault(int(match[2]), set()).add(int(match[1]))
     if not found:
         raise UserError(

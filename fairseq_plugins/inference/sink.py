@@ -22,7 +22,7 @@ class Stdout:
     done = 0
     finished = False
 
-    def write(self, text: str, lines: int) -> None:
+    def write(self, text: str, lines: int, whole: bool) -> None:
         """Add the answers to so many lines.
 
         Raises:
@@ -88,8 +88,13 @@ class File:
         except OSError as error:
             raise self._refused(error) from None
 
-    def write(self, text: str, lines: int) -> None:
+    def write(self, text: str, lines: int, whole: bool) -> None:
         """Add the answers to so many lines.
+
+        Args:
+            text: the answers.
+            lines: how many.
+            whole: whether they are a whole buffer: only after one can another run go on with the same batches.
 
         Raises:
             UserError: there is no room; what was there stays.
@@ -98,7 +103,8 @@ class File:
             rest = memoryview(text.encode())
             while rest:
                 rest = rest[self.file.write(rest) :]
-            self._tell(self.file.tell(), self.done + lines)
+            if whole:
+                self._tell(self.file.tell(), self.done + lines)
         except OSError as error:
             raise self._refused(error) from None
         self.done += lines

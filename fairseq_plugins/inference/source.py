@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import sys
 from collections.abc import Iterator
@@ -53,9 +54,8 @@ class Source:
             yield sys.stdin.buffer
             return
         with opened(self.path) as file:
-            # of a compressed file nobody knows how much is left
-            with contextlib.suppress(OSError, AttributeError):
-                self.size = os.path.getsize(self.path) if file.fileno() and not hasattr(file.raw, "mtime") else None
+            if not isinstance(getattr(file, "raw", None), gzip.GzipFile):
+                self.size = os.path.getsize(self.path)
             yield file
 
     def _counted(self, file: BinaryIO) -> Iterator[bytes]:

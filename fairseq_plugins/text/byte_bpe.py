@@ -115,6 +115,7 @@ class ByteBPE:
         if missing is not None:
             raise CorpusError(f"{files[0]} lacks {missing!r} of {files[1]}; take both files from the same place")
         self._unk = unk
+        self._blank = self._bpe.byte_encoder[ord(" ")]
         self._words: dict[str, str] = {}
 
     @property
@@ -132,8 +133,10 @@ class ByteBPE:
         return " ".join(encoded)
 
     def decode(self, line: str) -> str:
-        """The text of ids separated by blanks; what is no id, such as ``<unk>``, stays as it is."""
-        return str(self._bpe.decode([int(word) if word.isdecimal() else word for word in line.split()]))
+        """The text of ids separated by blanks; what is no id, such as ``<unk>``, is a word of its own."""
+        words = [int(word) if word.isdecimal() else f"{self._blank}{word}" for word in line.split()]
+        text = str(self._bpe.decode(words))
+        return text.removeprefix(" ") if words and isinstance(words[0], str) else text
 
     def _word(self, word: str) -> str:
         known = self._words.get(word)

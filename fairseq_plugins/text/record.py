@@ -1,7 +1,7 @@
 """``text.json``: what raw text went through to become what a model reads, for another program to repeat it.
 
-Every ``scripts/prepare_*.sh`` for translation writes one beside ``bin/``. The files that it names, codes and
-dictionaries, lie in its folder and are told by their SHA-256.
+The ``scripts/prepare_*.sh`` for translation and for language models write one beside ``bin/``. The files that it names,
+codes and dictionaries, lie in its folder and are told by their SHA-256.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from fairseq_plugins.runtime.durable import write_whole
 from .steps import STEPS, Function, KnownFile, Pieces, Step, warn_of_other_versions
 
 FORMAT = 1
+#: what text of no pair of languages has in the place of both
+ONLY_SOURCE = "text"
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,10 @@ class TextRecord:
     """What a pair of languages went through.
 
     Args:
-        source: language that the model reads.
+        source: language that the model reads; :data:`ONLY_SOURCE` of a language model.
         target: language that it writes.
         steps: language -> its steps, in their order.
-        dictionaries: language -> fairseq's ``dict.LANGUAGE.txt``.
+        dictionaries: language -> fairseq's ``dict.LANGUAGE.txt``, or ``dict.txt``.
         folder: where the record lies; it is not written.
     """
 

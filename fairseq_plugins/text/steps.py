@@ -175,13 +175,14 @@ class ByteBpe(Pieces):
     unk: bool
 
     def encoder(self, folder: Path) -> Function:
-        encode = self._load(folder).encode
+        encode = self.load(folder).encode
         return lambda line: encode(line.strip())
 
     def decoder(self, folder: Path) -> Function:
-        return self._load(folder).decode
+        return self.load(folder).decode
 
-    def _load(self, folder: Path) -> ByteBPE:
+    def load(self, folder: Path) -> ByteBPE:
+        """The BPE itself, which takes white space around a text for a part of it."""
         from .byte_bpe import ByteBPE
 
         encoder, merges = self.encoder_json.find(folder), self.vocab_bpe.find(folder)
