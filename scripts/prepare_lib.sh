@@ -45,6 +45,18 @@ refuse() { OPTIONS+=("${@/%/=:meaningless}"); }
 # settle_options: a script's own defaults that depend on its options, before they are checked.
 settle_options() { :; }
 
+# fairseq and the scripts take '-' and '.' in a file's name as ends of the language's.
+language() { [[ "$2" =~ ^[A-Za-z]{2,}[A-Za-z0-9_]*$ ]] || die "$1 takes a language's letters, such as fr or pt_br, not '$2'" 2; }
+
+# any_languages: SOURCE and TARGET may be any two, in one order for both directions, so that the other direction needs
+# another bin/ alone.
+any_languages() {
+    [[ "$SOURCE" != "$TARGET" ]] || die "--source-lang and --target-lang are both $SOURCE; a pair has two languages" 2
+    ANY_LANGUAGES=1
+    LANGUAGES=("$SOURCE" "$TARGET")
+    [[ "$SOURCE" < "$TARGET" ]] || LANGUAGES=("$TARGET" "$SOURCE")
+}
+
 parse_options() {
     read_options "$@"
     settle_options

@@ -5,18 +5,19 @@
 #
 #   --model DIR         folder of an opus-mt model in Hugging Face's layout, such as opus-mt-de-en: config.json,
 #                       vocab.json, source.spm, target.spm, and model.safetensors or pytorch_model.bin
-#   --from DIR          plain text, a sentence a line: {train,valid,test}.{de,en} and perhaps test1.{de,en} ...; the
-#                       raw/ of any other prepare script's result
-#   --out DIR           where to write (default: data/opus-mt-de-en)
+#   --from DIR          plain text, a sentence a line, of any two languages: {train,valid,test}.{de,en} for German and
+#                       English, and perhaps test1.{de,en} ...; the raw/ of any other prepare script's result
+#   --out DIR           where to write (default: data/opus-mt-SOURCE-TARGET)
 #   --source-lang L, --target-lang L    direction of the model and of bin/ (default: de en)
 #   --workers N         processes (default: 1); the result does not depend on it
 #   --force             make every stage again
 #   --dry-run           print every command, write nothing
 #
 # Result: model/ (model.pt for fairseq-train --finetune-from-model, dict.txt, source.spm, target.spm), spm/ (the text in
-# SentencePiece's pieces; what the model does not have is <unk>) and bin/ (fairseq-preprocess, the model's dictionary on
-# both sides). The text is taken as it is, neither tokenised nor cleaned, as these models are used. Stages that are done
-# are skipped; after an interruption run the same command again.
+# SentencePiece's pieces; what the model does not have is <unk>), bin/ (fairseq-preprocess, the model's dictionary on
+# both sides) and text.json, with which scripts/translate.sh takes raw text. The text is taken as it is, neither tokenised
+# nor cleaned, as these models are used. Stages that are done are skipped; after an interruption run the same command
+# again.
 #
 # examples:
 #   huggingface-cli download Helsinki-NLP/opus-mt-de-en --local-dir opus-mt-de-en
@@ -26,10 +27,13 @@
 # shellcheck source=scripts/prepare_lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 
-OUT="$ROOT/data/opus-mt-de-en"
 MODEL=""
 
-OPTIONS=(--model=MODEL:folder)
+OPTIONS=(--model=MODEL:folder --source-lang=SOURCE:language --target-lang=TARGET:language)
+settle_options() {
+    any_languages
+    : "${OUT:="$ROOT/data/opus-mt-$SOURCE-$TARGET"}"
+}
 MEANINGLESS=": the text is taken as it is, in the pieces of the model"
 refuse --url --bpe --min-tokens --max-tokens --ratio --drop-duplicates --drop-empty --repair
 
@@ -55,6 +59,11 @@ encode_pieces() {
 }
 
 binarise_pieces() { preprocess_pairs spm --srcdict "$OUT/model/dict.txt"; }
+
+record_pieces() {
+    plugin record-text --folder "$OUT" --source-lang "$SOURCE" --target-lang "$TARGET" \
+        --sentencepiece model/source.spm model/target.spm --output "$PARTIAL/text.json"
+}
 
 parse_options "$@"
 [[ -n "$MODEL" ]] || die "which model? Give --model, a folder; see $PROGRAM --help" 2
@@ -92,5 +101,6 @@ for set in "${SETS[@]}"; do
     SPM+=("$OUT/spm/$set.$SOURCE" "$OUT/spm/$set.$TARGET")
 done
 stage binarise bin "joined $SOURCE-$TARGET" binarise_pieces "$OUT/model/dict.txt" "${SPM[@]}"
+stage record text.json "$SOURCE-$TARGET" record_pieces "$OUT"/model/{source,target}.spm "$OUT"/bin/dict.{"$SOURCE","$TARGET"}.txt
 [[ "$DRY_RUN" == 1 ]] || note "ready: fairseq-train $(printf '%q --finetune-from-model %q' "$OUT/bin" "$OUT/model/model.pt") ..." \
     "(reference for sacreBLEU: $(printf '%q' "$FROM/valid.$TARGET"))"

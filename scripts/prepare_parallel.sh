@@ -42,7 +42,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/prepare_lib.sh"
 SOURCE="" TARGET="" RATIO=""
 VALID="" TEST="" SEED=1
 DROP_HELD_OUT=1
-ANY_LANGUAGES=1
 
 OPTIONS=(
     --source-lang=SOURCE:language --target-lang=TARGET:language --valid=VALID:from_1 --test=TEST:from_1 --seed=SEED:number
@@ -50,18 +49,13 @@ OPTIONS=(
 )
 MEANINGLESS=": nothing is fetched"
 refuse --url --disk
-# fairseq and the scripts take '-' and '.' in a file's name as ends of the language's.
-language() { [[ "$2" =~ ^[A-Za-z]{2,}[A-Za-z0-9_]*$ ]] || die "$1 takes a language's letters, such as fr or pt_br, not '$2'" 2; }
 tokeniser() { [[ "$2" == sacremoses || "$2" == none ]] || die "--tokeniser takes sacremoses or none, not '$2'" 2; }
 subwords() { [[ "$2" == subword-nmt || "$2" == sentencepiece ]] || die "--subwords takes subword-nmt or sentencepiece, not '$2'" 2; }
 
 settle_options() {
     [[ -n "$FROM" ]] || die "which text? Give --from, a folder with both sides of train; see $PROGRAM --help" 2
     [[ -n "$SOURCE" && -n "$TARGET" ]] || die "which languages? Give --source-lang and --target-lang; see $PROGRAM --help" 2
-    [[ "$SOURCE" != "$TARGET" ]] || die "--source-lang and --target-lang are both $SOURCE; a pair has two languages" 2
-    # In one order for both directions, so that the other direction needs another bin/ alone.
-    LANGUAGES=("$SOURCE" "$TARGET")
-    [[ "$SOURCE" < "$TARGET" ]] || LANGUAGES=("$TARGET" "$SOURCE")
+    any_languages
     : "${OUT:="$ROOT/data/parallel-$SOURCE-$TARGET"}"
     # Between 1 and --max-tokens every ratio is allowed.
     if [[ "$TOKENISER" == none ]]; then : "${RATIO:=$MAX_TOKENS}"; else : "${RATIO:=1.5}"; fi

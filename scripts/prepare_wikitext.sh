@@ -21,7 +21,7 @@
 #   --force             make every stage again
 #   --dry-run           print every command, write nothing
 #
-# Result: raw/{train,valid,test}.txt, bpe/ (encoder.json and vocab.bpe in GPT-2's formats), encoded/ (the ids as text)
+# Result: raw/{train,valid,test}.txt, bpe/ (encoder.json and vocab.bpe in GPT-2's formats), encoded/ (the ids as text),
 # bin/ (fairseq-preprocess --only-source, with dict.txt) and text.json, with which scripts/complete.sh and
 # scripts/fill_mask.sh take raw text. As in fairseq's RoBERTa recipe white space around lines is
 # dropped and empty lines stay. With a learnt BPE dict.txt holds all of its ids, so that whatever is encoded later has no

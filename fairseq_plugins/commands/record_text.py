@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lowercase", action="store_true", help="lower case")
     pieces = parser.add_mutually_exclusive_group(required=True)
     pieces.add_argument("--subword-nmt", metavar="CODES", help="codes of its BPE")
-    pieces.add_argument("--sentencepiece", metavar="MODEL", help="SentencePiece model")
+    pieces.add_argument(
+        "--sentencepiece", nargs="+", metavar="MODEL", help="SentencePiece model, or one of each language"
+    )
     pieces.add_argument("--byte-bpe", metavar="DIR", help="folder of a byte-level BPE")
     parser.add_argument("--unk", action="store_true", help="of the byte-level BPE: <unk> is a word of the text")
 
@@ -56,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     languages = (source, target)
     names = {language: "dict.txt" if args.only_source else f"dict.{language}.txt" for language in languages}
     dictionaries = {language: KnownFile.of(args.folder, f"bin/{name}") for language, name in names.items()}
+    if args.sentencepiece and len(args.sentencepiece) > 2:
+        raise UserError(f"--sentencepiece takes one model, or two, not {len(args.sentencepiece)}")
     steps = {language: _steps(args, language) for language in languages}
     TextRecord(source, target, steps, dictionaries, args.folder).write(args.output)
     return 0
@@ -75,5 +79,6 @@ def _steps(args: argparse.Namespace, language: str) -> list[Step]:
         encoder, merges = (KnownFile.of(args.folder, f"{args.byte_bpe}/{name}") for name in (ENCODER, MERGES))
         steps.append(ByteBpe(encoder, merges, args.unk))
     else:
-        steps.append(SentencePiece(KnownFile.of(args.folder, args.sentencepiece)))
+        model = args.sentencepiece[0 if language == args.source_lang else -1]
+        steps.append(SentencePiece(KnownFile.of(args.folder, model)))
     return steps

@@ -24,7 +24,7 @@ from . import numpy_names, workers, processes  # noqa: F401
 from . import retained_dropout  # noqa: F401
 from . import empty_encoder, layer_pruning, model_overrides, hydra_keys  # noqa: F401
 from . import generation, interactive, unknown_words, context_window  # noqa: F401
-from . import masking, task_options, positions, hub  # noqa: F401
+from . import masking, task_options, positions, hub, repeated_ngrams  # noqa: F401
 from . import half_precision  # noqa: F401
 from . import levenshtein  # noqa: F401
 

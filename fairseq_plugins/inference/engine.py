@@ -16,6 +16,7 @@ from fairseq import checkpoint_utils, options, utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
 import fairseq_plugins.models  # noqa: F401  first: its repairs and registration
+from fairseq_plugins.checkpoints.options import set_option
 from fairseq_plugins.checkpoints.reading import CheckpointError
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.text.record import ONLY_SOURCE, TextRecord
@@ -110,7 +111,7 @@ class Engine:
         if torch.cuda.is_available() and not self.cfg.common.cpu:
             self.device = torch.device("cuda", device)
             torch.cuda.set_device(self.device)
-        overrides = {**literal_eval(self.cfg.common_eval.model_overrides), "data": settings.data}
+        overrides = literal_eval(self.cfg.common_eval.model_overrides)
         self.models, self.saved, self.task = self._load(settings, overrides)
         for model in self.models:
             if self.cfg.common.fp16:
@@ -173,15 +174,19 @@ class Engine:
             if name not in self.TASKS:
                 raise UserError(f"{first}: a model of fairseq's task {name or '(none)'}; {self.OTHERS}")
             self.settle(state["cfg"].task, settings)
-            found = checkpoint_utils.load_model_ensemble_and_task(list(settings.paths), overrides, state=state)
-        except (RuntimeError, KeyError) as error:  # sizes that differ, or a damaged file
+            set_option(state["cfg"].task, "data", settings.data)
+            models, saved, task = checkpoint_utils.load_model_ensemble_and_task([first], overrides, state=state)
+            for path in settings.paths[1:]:
+                models += checkpoint_utils.load_model_ensemble([path], overrides, task)[0]
+        except KeyError as error:
+            raise CheckpointError(f"{first}: no fairseq checkpoint, or a damaged one (it has no {error})") from error
+        except RuntimeError as error:
             lines = str(error).splitlines() or [repr(error)]
             reason = next((line for line in lines if "embed_tokens" in line), lines[-1]).strip()
             raise CheckpointError(
                 f"{', '.join(settings.paths)}: cannot be loaded with the dictionaries in {settings.data} ({reason}); "
                 "give the text.json of the corpus that the model was trained on"
             ) from error
-        models, saved, task = found
         return models, saved, task
 
     def _limit(self) -> int:

@@ -80,6 +80,7 @@ def learn(lines: Iterable[str], size: int, unk: bool = False, min_frequency: int
 def write_model(folder: PathLike, vocabulary: dict[str, int], merges: str) -> None:
     """Write ``encoder.json``, in ASCII as fairseq opens it in the locale's encoding, and ``vocab.bpe``."""
     by_id = dict(sorted(vocabulary.items(), key=lambda item: item[1]))
+    Path(folder).mkdir(parents=True, exist_ok=True)
     write_whole(Path(folder) / ENCODER, json.dumps(by_id).encode("ascii"))
     write_whole(Path(folder) / MERGES, merges.encode("utf-8"))
 

@@ -174,7 +174,7 @@ def test_smoke_translates_from_raw_text_to_a_score(packages, tmp_path):
 
     parts = ["--model", tmp_path / "data" / "random-model", "--from", tmp_path / "data" / "text" / "raw"]
     again = script("scripts/prepare_opus_mt.sh", *parts, "--out", tmp_path / "data")
-    assert re.findall(r": (\w+): up to date", again) == ["model", "encode", "binarise"]
+    assert re.findall(r": (\w+): up to date", again) == ["model", "encode", "binarise", "record"]
 
 
 def test_smoke_of_the_masked_language_model(packages, tmp_path):

@@ -151,6 +151,10 @@ def save(path, case, task=None, dtype=torch.float32, heads=None, noise=0.2, **ov
     config = Namespace(**chosen, _name=chosen["arch"])
     cfg = {"model": config, "task": {"_name": TASKS[family].__name__.replace("_task", "")}}
     state = {"model": model.to(dtype).state_dict(), "args": None, "cfg": cfg, "last_optimizer_state": {}}
+    state["optimizer_history"] = [
+        {"criterion_name": "", "optimizer_name": "", "lr_scheduler_state": {}, "num_updates": 0}
+    ]
+    state["extra_state"] = {"train_iterator": {"epoch": 1}, "metrics": {}}
     torch.save(state, path)
     return model.eval()
 
