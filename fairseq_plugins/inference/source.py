@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from fairseq_plugins.lines import CorpusError
+from fairseq_plugins.lines import CorpusError, decode_line
 from fairseq_plugins.text.reading import check_characters, lines_of, opened
 
 
@@ -67,8 +67,8 @@ class Source:
     def _typed(self, file: BinaryIO) -> Iterator[str]:
         for number, line in enumerate(file, 1):
             try:
-                text = line.removesuffix(b"\n").decode("utf-8")
+                text = decode_line(line.removesuffix(b"\n"), self.name, number)
                 yield check_characters(text, self.name, number, self.repair)
-            except (UnicodeDecodeError, CorpusError) as error:
+            except CorpusError as error:
                 print(error, file=sys.stderr)
                 yield ""
