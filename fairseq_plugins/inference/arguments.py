@@ -37,4 +37,4 @@ def add_line_arguments(parser: argparse.ArgumentParser, best: str) -> None:
 
 def quiet() -> None:
     """Let fairseq, which says much when it is imported and more when it loads a model, say only what may be wrong."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)

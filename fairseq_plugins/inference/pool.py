@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import pickle
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
@@ -53,20 +54,18 @@ class Processes:
 
     def __init__(self, kind: type[Engine], settings: Settings, count: int) -> None:
         self.processes = count
-        # not forked: this process has threads
+        # not forked, as this process has threads; pickled twice, as fairseq must be hushed before it is imported
         context = multiprocessing.get_context("spawn")
-        place = context.Value("i", 0)
-        # what is pickled twice is made there after everything that fairseq says when it is imported is hushed
-        self.executor = ProcessPoolExecutor(count, context, _start, (pickle.dumps((kind, settings)), place))
+        self.executor = ProcessPoolExecutor(count, context, _start, (pickle.dumps((kind, settings)),))
         try:
-            self.limit: int = self._result(self.executor.submit(_limit))()
+            self.limit: int = self._submit(_limit)()
         except BaseException:
             self.close(at_once=True)
             raise
 
     def submit(self, lines: list[str], seed: int) -> Later:
         """Have a batch answered."""
-        return self._result(self.executor.submit(_answer, lines, seed))
+        return self._submit(_answer, lines, seed)
 
     def close(self, at_once: bool = False) -> None:
         """End the processes; ``at_once``: whatever they do."""
@@ -74,27 +73,42 @@ class Processes:
             process.kill()
         self.executor.shutdown(wait=True, cancel_futures=True)
 
-    def _result(self, future: Any) -> Callable[[], Any]:
+    def _submit(self, function: Callable, *arguments: Any) -> Callable[[], Any]:
+        # this may start a process, which inherits that Ctrl-C is the first one's
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with _killed_ones_named():
+                future = self.executor.submit(function, *arguments)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
         def result() -> Any:
-            try:
+            with _killed_ones_named():
                 return future.result()
-            except BrokenProcessPool:
-                raise UserError(
-                    "one of the processes was killed, for want of memory perhaps; its last words, if it had any, are "
-                    "above: use fewer processes, or a smaller --max-tokens"
-                ) from None
 
         return result
 
 
-def _start(pickled: bytes, place: Any) -> None:
+@contextlib.contextmanager
+def _killed_ones_named() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool:
+        raise UserError(
+            "one of the processes was killed, for want of memory perhaps; its last words, if it had any, are above: "
+            "use fewer processes, or a smaller --max-tokens"
+        ) from None
+
+
+def _start(pickled: bytes) -> None:
     global _engine
     quiet()
+    # tqdm makes a lock, which would be left behind by a process that is killed unless it is one for forks
+    multiprocessing.set_start_method("fork", force=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # with the first process
-    with place.get_lock():
-        number, place.value = place.value, place.value + 1
+    number = int(multiprocessing.current_process().name.rsplit("-", 1)[1]) - 1  # they count from 1
     kind, settings = pickle.loads(pickled)
     try:
         _engine = kind(settings, number)

@@ -127,7 +127,8 @@ class File:
 
     def kept(self) -> str:
         """What a stopped run has, for a message."""
-        return f"the answers to {self.done:,} lines are in {self.partial}; the same command with --resume goes on there"
+        lines = _read(self.state).get("lines", 0)
+        return f"the answers to {lines:,} lines are in {self.partial}; the same command with --resume goes on there"
 
     def _tell(self, size: int, lines: int | None = None) -> None:
         content = {"made": self.made, "lines": self.done if lines is None else lines, "bytes": size}
