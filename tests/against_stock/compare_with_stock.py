@@ -17,7 +17,6 @@ It ends with status 1 if any setting disagrees.
 """
 
 import argparse
-import gc
 import os
 import re
 import shlex
@@ -113,24 +112,6 @@ def models_of(settings):
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
-
-
-def warm_up():
-    """Import and compute once what every fork would import and compute for itself."""
-    import torch
-    import tqdm
-    from fairseq import options
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-    from fairseq_cli import eval_lm, generate, interactive, train, validate  # noqa: F401
-
-    torch.set_num_threads(1)
-    tqdm.tqdm.monitor_interval = 0  # its thread could hold a lock when a command is forked
-    parameter = torch.nn.Parameter(torch.ones(1))
-    torch.optim.SGD([parameter], lr=1)  # today's torch imports its compiler here
-    translation = ["", "--task", "translation", "--arch", "transformer"]
-    convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), translation))
-    gc.collect()
-    gc.freeze()  # forks then share all this
 
 
 def prepare_stock(name):
@@ -267,6 +248,8 @@ def main(arguments=None):
         for setting in settings:
             print(f"{setting.name}\n    " + "\n    ".join(" ".join(line.split()) for line in setting.commands))
         return 0
+
+    from warm import warm_up
 
     warm_up()
     if args.keep:

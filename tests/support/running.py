@@ -11,6 +11,7 @@ import time
 import traceback
 from pathlib import Path
 
+from warm import warm_up
 from zygote import quick_python
 
 #: options that make a translation model small enough for a test
@@ -90,6 +91,7 @@ def call(command, *arguments):
 
 def forked(command, *arguments):
     """The same in a fork of this process, which has imported everything: quicker, where freshness proves nothing."""
+    warm_up()
     importlib.import_module(f"fairseq_cli.{command.replace('-', '_')}")
     with tempfile.TemporaryFile("w+") as out:
         status = ended(start(lambda: call(command, *arguments), out))

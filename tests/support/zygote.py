@@ -27,6 +27,8 @@ import time
 import traceback
 from pathlib import Path
 
+from warm import warm_up
+
 STAND_IN = """#!{python} -ISE
 import os, sys, array, json, signal, socket
 command = {command!r}
@@ -90,11 +92,7 @@ def start(folder: Path, commands: tuple) -> Path:
 
 def serve(address: str) -> None:
     """Fork for each request until killed."""
-    # not the plugin: what it sets up at import belongs to the process that imports it
-    import fairseq.tasks  # noqa: F401
-    import torch
-
-    torch.set_num_threads(1)
+    warm_up()
     entry_points = {point.name: point for point in importlib.metadata.entry_points(group="console_scripts")}
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address + ".new")
