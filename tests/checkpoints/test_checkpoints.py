@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from argparse import Namespace
 
@@ -12,6 +11,7 @@ import tiny_training
 import torch
 from fairseq import checkpoint_utils
 from hostile import Hostile
+from zygote import quick_python
 
 from fairseq_plugins import cli
 from fairseq_plugins.checkpoints import CheckpointError, safe_load
@@ -185,7 +185,7 @@ assert "fairseq_plugins" not in sys.modules
 """
     folder = tmp_path_factory.mktemp("stock")
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    subprocess.run([sys.executable, "-c", script, str(folder)], env=environment, check=True, capture_output=True)
+    subprocess.run([quick_python(), "-c", script, str(folder)], env=environment, check=True, capture_output=True)
     return folder / "adam" / "checkpoint_last.pt"
 
 

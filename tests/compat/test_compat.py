@@ -30,6 +30,7 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, build_mode
 from fairseq.models.transformer import TransformerConfig
 from fairseq.modules.transformer_layer import TransformerEncoderLayerBase
 from omegaconf import OmegaConf
+from zygote import quick_python
 
 from fairseq_plugins import compat
 from fairseq_plugins.checkpoints import safe_load
@@ -44,7 +45,7 @@ def run_stock(*arguments, **kwargs):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONPATH", None)
     return subprocess.run(
-        [sys.executable, *map(str, arguments)], env=environment, capture_output=True, text=True, check=True, **kwargs
+        [quick_python(), *map(str, arguments)], env=environment, capture_output=True, text=True, check=True, **kwargs
     )
 
 
@@ -688,7 +689,7 @@ def test_one_package_by_many_roads(first, tmp_path):
     roads = [package, f"{package}/", os.path.relpath(package, tmp_path), link, tmp_path / "same" / "fairseq_plugins"]
     start = "import" if first == "import" else os.path.relpath(package, tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(ROOT) if first == "import" else ""}
-    command = [sys.executable, "-c", USER_DIRS, start, *map(str, roads), str(changed)]
+    command = [quick_python(), "-c", USER_DIRS, start, *map(str, roads), str(changed)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert str(changed) in done.stdout

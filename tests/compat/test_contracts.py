@@ -3,13 +3,13 @@
 import os
 import pickle
 import subprocess
-import sys
 import traceback
 from pathlib import Path
 
 import answers
 import pytest
 from running import ended
+from zygote import quick_python
 
 from fairseq_plugins import compat
 
@@ -29,7 +29,7 @@ def given(tmp_path_factory):
     """What stock fairseq answers, in a process of its own, and meanwhile what a fork of this one does."""
     stock, ours = (tmp_path_factory.mktemp("answers") / name for name in ("stock", "ours"))
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    ask = [sys.executable, "-c", "import sys, answers; answers.ask_stock(sys.argv[1])", stock]
+    ask = [quick_python(), "-c", "import sys, answers; answers.ask_stock(sys.argv[1])", stock]
     other = subprocess.Popen(ask, cwd=Path(answers.__file__).parent, env=environment, stderr=subprocess.PIPE)
     child = os.fork()
     if child == 0:

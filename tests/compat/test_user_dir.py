@@ -4,9 +4,9 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 
 import pytest
+from zygote import quick_python
 
 SCRIPT = """
 import json, os, sys
@@ -65,7 +65,7 @@ def came(plugin, tmp_path_factory):
     (folder / "both" / "__init__.py").write_text(f"{paths}import other_plugin, fairseq_plugins\n")
     ways = [road.format(plugin=plugin).split() for road in ROADS]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-c", SCRIPT, str(plugin), json.dumps(ways)]
+    command = [quick_python(), "-c", SCRIPT, str(plugin), json.dumps(ways)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return dict(zip(ROADS, map(json.loads, done.stdout.splitlines())))

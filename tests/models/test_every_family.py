@@ -2,7 +2,6 @@
 
 import copy
 import subprocess
-import sys
 from argparse import Namespace
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 from builders import CASES, SMALL, batch, build, family_of, run, run_alone
 from choices import KERNELS, SPARSE
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
+from zygote import quick_python
 
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.models.grid import (
@@ -197,7 +197,7 @@ for case in sys.argv[1:]:
     with torch.no_grad():
         torch.save(run(model.eval())[0], f"{folder}/{{case}}.out")
 """
-    subprocess.run([sys.executable, "-c", program, *CASES], check=True, timeout=300)
+    subprocess.run([quick_python(), "-c", program, *CASES], check=True, timeout=300)
     return folder
 
 

@@ -3,12 +3,12 @@
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 import torch
 from builders import TRANSLATION_VARIANTS
 from running import SIZES, fairseq, forked, sparse
+from zygote import quick_python
 
 from fairseq_plugins.checkpoints.safe_load import load_checkpoint
 
@@ -80,7 +80,7 @@ def validation_loss(output):
 
 def test_stock_checkpoint_in_baseline_and_back(bin_dir, plugin, stock_checkpoint, tmp_path):
     """The same weights in stock and baseline: the same loss, and by fairseq-generate the same hypotheses and scores."""
-    convert = [sys.executable, "-m", "fairseq_plugins.cli", "convert-checkpoint"]
+    convert = [quick_python(), "-m", "fairseq_plugins.cli", "convert-checkpoint"]
     ours, back = tmp_path / "baseline.pt", tmp_path / "stock.pt"
     subprocess.run([*convert, str(stock_checkpoint), str(ours), "--to", "baseline"], check=True, cwd=plugin.parent)
     subprocess.run([*convert, str(ours), str(back), "--to", "stock"], check=True, cwd=plugin.parent)

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from argparse import Namespace
 
 import pytest
@@ -12,6 +11,7 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from fairseq.models.roberta import RobertaModel
 from running import fairseq, forked, sparse
 from torch import nn
+from zygote import quick_python
 
 from fairseq_plugins.checkpoints.safe_load import load_checkpoint
 from fairseq_plugins.models.roberta import StagedRobertaModel
@@ -257,7 +257,7 @@ def test_published_layout_and_stock_checkpoints_load_into_the_baseline(corpus, p
     args.data, args.task = str(corpus / "mono"), "masked_lm"
     torch.save(published_layout(stock.model, args), tmp_path / "old" / "checkpoint_last.pt")
     for folder in ("stock", "old"):
-        command = [sys.executable, "-m", "fairseq_plugins.cli", "convert-checkpoint"]
+        command = [quick_python(), "-m", "fairseq_plugins.cli", "convert-checkpoint"]
         source, target = tmp_path / folder / "checkpoint_last.pt", tmp_path / folder / "ours.pt"
         subprocess.run([*command, str(source), str(target), "--to", "baseline"], check=True, cwd=root)
         ours = StagedRobertaModel.from_pretrained(str(tmp_path / folder), "ours.pt", str(corpus / "mono"), bpe=None)

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from argparse import Namespace
 
 import pytest
@@ -12,6 +11,7 @@ from fairseq import checkpoint_utils, options
 from fairseq.models import ARCH_CONFIG_REGISTRY, build_model
 from fairseq.models.transformer_lm import TransformerLanguageModel
 from running import fairseq, forked, sparse
+from zygote import quick_python
 
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.checkpoints.safe_load import load_checkpoint
@@ -263,7 +263,7 @@ def test_stock_checkpoints_in_baseline_and_back(corpus, plugin, root, tmp_path):
     for arch, pre_norm in (("transformer_lm", False), ("transformer_lm_gpt2_tiny", True)):
         stock = train(corpus, plugin, tmp_path / arch, arch, 12)
         assert ("decoder.layer_norm.weight" in load_checkpoint(stock)["model"]) == pre_norm
-        convert = [sys.executable, "-m", "fairseq_plugins.cli", "convert-checkpoint"]
+        convert = [quick_python(), "-m", "fairseq_plugins.cli", "convert-checkpoint"]
         ours, back = tmp_path / arch / "ours.pt", tmp_path / arch / "back.pt"
         subprocess.run([*convert, str(stock), str(ours), "--to", "baseline"], check=True, cwd=root)
         subprocess.run([*convert, str(ours), str(back), "--to", "stock"], check=True, cwd=root)
@@ -275,7 +275,7 @@ def test_stock_checkpoints_in_baseline_and_back(corpus, plugin, root, tmp_path):
 def test_folded_into_a_stock_model(arch, corpus, plugin, root, tmp_path):
     ours = train(corpus, plugin, tmp_path / "ours", arch, 12)
     stock = tmp_path / "stock.pt"
-    fold = [sys.executable, "-m", "fairseq_plugins.cli", "fold-checkpoint"]
+    fold = [quick_python(), "-m", "fairseq_plugins.cli", "fold-checkpoint"]
     subprocess.run([*fold, str(ours), str(stock)], check=True, cwd=root)
     (model,), _, _ = checkpoint_utils.load_model_ensemble_and_task([str(stock)], {"data": str(corpus / "mono")})
     assert type(model) is TransformerLanguageModel

@@ -1,13 +1,13 @@
 """Data of the pipelines."""
 
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from pipeline_tools import environment, sentences, write_pair
+from pipeline_tools import sentences, write_pair
 from preparation import stub
+from running import forked
+from zygote import quick_python
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +17,7 @@ def data(tmp_path_factory):
     for seed, (subset, count) in enumerate((("train", 400), ("valid", 30), ("test", 41))):
         write_pair(folder / "raw" / subset, sentences(count, seed))
     prefixes = [word for s in ("train", "valid", "test") for word in (f"--{s}pref", folder / "raw" / s)]
-    command = [sys.executable, "-m", "fairseq_cli.preprocess", "-s", "de", "-t", "en", "--joined-dictionary"]
-    command += [*map(str, prefixes), "--destdir", str(folder / "bin")]
-    subprocess.run(command, check=True, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    forked("preprocess", "-s", "de", "-t", "en", "--joined-dictionary", *prefixes, "--destdir", folder / "bin")
     return folder
 
 
@@ -28,5 +26,5 @@ def stubs(tmp_path: Path) -> Path:
     """A Python without the tools beside it, to which a test adds its own."""
     folder = tmp_path / "stubs"
     folder.mkdir()
-    stub(folder, "python", f'exec {shlex.quote(sys.executable)} "$@"')
+    stub(folder, "python", f'exec {shlex.quote(str(quick_python()))} "$@"')
     return folder

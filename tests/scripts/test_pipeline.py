@@ -28,6 +28,7 @@ from pipeline_tools import (
     wait_for,
     write_pair,
 )
+from zygote import quick_python
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def test_lost_marker_and_lost_best_are_made_again(data, undisturbed, tmp_path):
     torch.save(state, save_dir / "checkpoint_last.pt")
     (save_dir / "checkpoint_best.pt.tmp").write_text("left over")
 
-    resume_point = [sys.executable, str(ROOT / "scripts/resume_point.py"), str(save_dir), "24", "0"]
+    resume_point = [quick_python(), str(ROOT / "scripts/resume_point.py"), str(save_dir), "24", "0"]
     environ = environment(PYTHONPATH=str(ROOT))
     done = subprocess.run(resume_point, env=environ, capture_output=True, text=True, check=True)
     assert done.stdout == "finished 24\n"
@@ -153,7 +154,7 @@ def test_second_training_in_the_same_folder_is_refused(tmp_path):
             f"sys.path.insert(0, {str(ROOT / 'scripts')!r}); import watch_training as w; "
             "w.LOCK_WAIT = 0; sys.exit(w.main())"
         )
-        command = [sys.executable, "-c", watch, str(save_dir)]
+        command = [quick_python(), "-c", watch, str(save_dir)]
         done = subprocess.run(command, capture_output=True, text=True, env=environment())
     assert done.returncode == 1
     assert f"a training is running in {save_dir} (process 4321)" in done.stderr
@@ -319,7 +320,7 @@ LOG = "| INFO | fairseq.data.data_utils | loaded 3 examples from: x/test.de-en.d
 
 def collect(tmp_path, log):
     (tmp_path / "log").write_text(log, encoding="utf-8")
-    command = [sys.executable, str(ROOT / "scripts/collect_hypotheses.py"), str(tmp_path / "log"), str(tmp_path), "en"]
+    command = [quick_python(), str(ROOT / "scripts/collect_hypotheses.py"), str(tmp_path / "log"), str(tmp_path), "en"]
     return subprocess.run(command, capture_output=True, text=True)
 
 

@@ -3,12 +3,12 @@
 import gzip
 import itertools
 import shutil
+from functools import partial
 
 import pytest
 import sentencepiece
-from pipeline_tools import ARCH, environment, script
+from pipeline_tools import ARCH, script
 from preparation import prepare, refused, repeated_in_process, succeeded, tree
-from zygote import quick_python
 
 from fairseq_plugins.text.record import read_record
 
@@ -50,8 +50,7 @@ def read(out, name):
     return list(zip(*sides))
 
 
-def run(*options):
-    return prepare("parallel", *options, env=environment(PYTHON=str(quick_python())))
+run = partial(prepare, "parallel")
 
 
 LANGUAGES = ("--source-lang", "fr", "--target-lang", "en")

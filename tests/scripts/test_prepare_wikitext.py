@@ -13,6 +13,7 @@ from fairseq.data.encoders.gpt2_bpe import GPT2BPE
 from fairseq.data.indexed_dataset import MMapIndexedDataset
 from pipeline_tools import environment, sentences
 from preparation import prepare, refused, stub, stub_environment, succeeded, tree
+from zygote import quick_python
 
 pytest.importorskip("tokenizers")
 
@@ -65,7 +66,7 @@ def prepared(tokens, tmp_path_factory):
 def stubs(tmp_path_factory):
     """An environment whose fairseq-preprocess fails: what goes before it is all that a test needs."""
     folder = tmp_path_factory.mktemp("stubs")
-    stub(folder, "python", f'exec "{environment()["PYTHON"]}" "$@"')
+    stub(folder, "python", f'exec "{quick_python()}" "$@"')
     stub(folder, "fairseq-preprocess", "exit 9")
     return stub_environment(folder)
 

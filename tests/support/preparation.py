@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from pipeline_tools import ROOT, environment
+from zygote import quick_python
 
 from fairseq_plugins.lines import read_lines
 from fairseq_plugins.text.record import read_record
@@ -16,7 +17,9 @@ from fairseq_plugins.text.record import read_record
 def prepare(name: str, *options: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
     """Run scripts/prepare_NAME.sh."""
     command = ["bash", str(ROOT / "scripts" / f"prepare_{name}.sh"), *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, env=env or environment(), timeout=300)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=env or environment(PYTHON=str(quick_python())), timeout=300
+    )
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -75,4 +78,6 @@ def library(tmp_path: Path, body: str, **variables: object) -> subprocess.Comple
         f"source {shlex.quote(str(ROOT))}/scripts/lib.sh\nsource {shlex.quote(str(ROOT))}/scripts/prepare_lib.sh\n"
         f"{settings}use_python\nprepare_start\n{body}\n"
     )
-    return subprocess.run(["bash", str(script)], capture_output=True, text=True, env=environment(), timeout=60)
+    return subprocess.run(
+        ["bash", str(script)], capture_output=True, text=True, env=environment(PYTHON=str(quick_python())), timeout=60
+    )

@@ -61,7 +61,8 @@ sys.exit(status)
 def quick_python() -> Path:
     """The stand-in for ``python`` of this test session, in a folder with those of fairseq's and our commands."""
     programs = ("preprocess", "train", "hydra-train", "generate", "interactive", "eval-lm", "validate", "score")
-    return start(Path(tempfile.mkdtemp()), ("fairseq-plugins", *(f"fairseq-{name}" for name in programs)))
+    commands = ("fairseq-plugins", "sacremoses", "subword-nmt", *(f"fairseq-{name}" for name in programs))
+    return start(Path(tempfile.mkdtemp()), commands)
 
 
 def start(folder: Path, commands: tuple) -> Path:
@@ -92,6 +93,9 @@ def start(folder: Path, commands: tuple) -> Path:
 
 def serve(address: str) -> None:
     """Fork for each request until killed."""
+    import sacremoses  # noqa: F401
+    import subword_nmt.subword_nmt  # noqa: F401
+
     warm_up()
     entry_points = {point.name: point for point in importlib.metadata.entry_points(group="console_scripts")}
     listener = socket.socket(socket.AF_UNIX)
@@ -146,6 +150,7 @@ def become(command: str, words: list, cwd: str, environment: dict, files: array.
         os.environ.clear()
         os.environ.update(environment)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        threading.main_thread()._daemonic = False  # type: ignore[attr-defined]  it was: new threads inherit that
         run(command, words, entry_points)
         status = 0
     except SystemExit as error:

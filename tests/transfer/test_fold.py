@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ from fairseq import checkpoint_utils
 from fairseq.sequence_generator import SequenceGenerator
 from running import forked
 from transfer_trainings import MASKED_LM, TRANSLATION
+from zygote import quick_python
 
 from fairseq_plugins import cli
 from fairseq_plugins.checkpoints import CheckpointError, safe_load
@@ -99,7 +99,7 @@ def in_stock_fairseq(checkpoint, data, inputs, folder):
     arguments = map(str, (checkpoint, data, folder / "inputs.pt", folder / "outputs.pt"))
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_PLUGIN, *arguments], env=environment, cwd=folder, capture_output=True, text=True
+        [quick_python(), "-c", WITHOUT_PLUGIN, *arguments], env=environment, cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return torch.load(folder / "outputs.pt")
