@@ -12,7 +12,7 @@ import uuid
 
 import pytest
 from pipeline_tools import ROOT, newest_updates, script, wait_for
-from several_processes import UPDATES, assert_equal_parameters, command, finish, start
+from several_processes import UPDATES, assert_equal_parameters, command, finish, start, undisturbed
 
 
 def losses(save_dir):
@@ -48,7 +48,7 @@ def ranks(process):
 def one(data, tmp_path_factory):
     """One process, from start to end in one go."""
     save_dir = tmp_path_factory.mktemp("one") / "run"
-    output = finish(start(command(data, save_dir, 1)))
+    output = undisturbed(command(data, save_dir, 1))
     assert "100 tokens x 1 CPU process(es) x update-freq 4 = 400 tokens an update" in output
     assert list(losses(save_dir)) == list(range(1, UPDATES + 1))
     return save_dir
@@ -58,13 +58,13 @@ def one(data, tmp_path_factory):
 def two(data, tmp_path_factory):
     """Two processes, from start to end in one go, with dropout."""
     save_dir = tmp_path_factory.mktemp("two") / "run"
-    finish(start(command(data, save_dir, 2, dropout=0.1)))
+    undisturbed(command(data, save_dir, 2, dropout=0.1))
     return save_dir
 
 
 @pytest.mark.parametrize("processes", [2, 4])
 def test_processes_make_the_updates_of_one(data, one, processes, tmp_path):
-    output = finish(start(command(data, tmp_path, processes, "--resume")))
+    output = undisturbed(command(data, tmp_path, processes, "--resume"))
     kind = f"100 tokens x {processes} CPU process(es) x update-freq {4 // processes} = 400 tokens an update"
     assert kind in output
     assert losses(tmp_path) == pytest.approx(losses(one), abs=2e-3)  # the log has three decimals
@@ -96,7 +96,7 @@ def test_a_killed_process_and_a_preemption_lose_nothing(data, two, tmp_path):
     assert 16 <= int(stopped[1]) <= UPDATES
     assert newest_updates(save_dir) == int(stopped[1])
 
-    assert "finished: 24 updates" in finish(start(words))
+    assert "finished: 24 updates" in undisturbed(words)
     assert_equal_parameters(two, save_dir)
 
 
@@ -131,7 +131,7 @@ def test_a_full_disk_ends_in_an_error_and_spares_the_last_checkpoint(data, tmp_p
     assert "earlier checkpoints are untouched" in output
     assert newest_updates(save_dir) == updates
     assert not list(save_dir.glob("*.tmp"))
-    assert "finished: 24 updates" in finish(start(words))
+    assert "finished: 24 updates" in undisturbed(words)
 
 
 @pytest.fixture
@@ -172,17 +172,7 @@ def on_hosts(hosts, data, save_dir, processes, *more):
     return started
 
 
-def test_two_hosts_make_the_updates_of_one(data, one, hosts, tmp_path):
-    save_dir = tmp_path / "hosts"
-    outputs = [finish(process) for process in on_hosts(hosts, data, save_dir, 1)]
-    assert "100 tokens x 2 CPU process(es) on 2 machines x update-freq 2 = 400 tokens an update" in outputs[0]
-    assert "finished: 24 updates" in outputs[0]
-    assert "the processes of node 1 finished" in outputs[1]
-    assert losses(save_dir) == pytest.approx(losses(one), abs=2e-3)
-    assert_equal_parameters(one, save_dir, tolerance=1e-4)
-
-
-def test_a_lost_host_ends_the_run_and_it_resumes(data, one, hosts, tmp_path):
+def test_two_hosts_make_the_updates_of_one_and_lose_nothing_with_a_host(data, one, hosts, tmp_path):
     """A cut cable: neither host can know what became of the other, and both end."""
     save_dir = tmp_path / "hosts"
     started = on_hosts(hosts, data, save_dir, 1, "--resume", "--hang-timeout", 15)
@@ -195,7 +185,10 @@ def test_a_lost_host_ends_the_run_and_it_resumes(data, one, hosts, tmp_path):
         assert "the same command with --resume goes on from the last checkpoint" in output
     subprocess.run(["ip", "-n", name, "link", "set", name, "up"], check=True)
     outputs = [finish(process) for process in on_hosts(hosts, data, save_dir, 1, "--resume")]
+    assert "100 tokens x 2 CPU process(es) on 2 machines x update-freq 2 = 400 tokens an update" in outputs[0]
     assert "finished: 24 updates" in outputs[0]
+    assert "the processes of node 1 finished" in outputs[1]
+    assert losses(save_dir) == pytest.approx(losses(one), abs=2e-3)
     assert_equal_parameters(one, save_dir, tolerance=1e-4)
 
 

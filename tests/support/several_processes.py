@@ -4,6 +4,7 @@ import subprocess
 
 import torch
 from pipeline_tools import ROOT, environment, parameters
+from zygote import quick_python
 
 UPDATES = 24
 
@@ -26,6 +27,7 @@ def command(data, save_dir, processes, *more, dropout=0.0):
 
 
 def start(words, **variables):
+    """Real interpreters, for signals and other networks; :func:`undisturbed` forks."""
     words = [str(word) for word in words]
     env = {**environment(), "OMP_NUM_THREADS": "1", **variables}
     return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -35,6 +37,11 @@ def finish(process, status=0):
     output, _ = process.communicate(timeout=300)
     assert process.returncode == status, output[-4000:]
     return output
+
+
+def undisturbed(words):
+    """Run a training that nothing happens to; returns its output."""
+    return finish(start(words, PYTHON=str(quick_python())))
 
 
 def assert_equal_parameters(first, second, tolerance=0.0):
