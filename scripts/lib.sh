@@ -60,8 +60,10 @@ use_python() {
         fi
     fi
     [[ -n "$PYTHON" ]] || die "no Python found; run: bash scripts/setup.sh"
-    "$PYTHON" "$ROOT/scripts/inspect_env.py" has torch fairseq ||
+    # A script that called this one may have looked already.
+    [[ "${FAIRSEQ_PLUGINS_PYTHON:-}" == "$PYTHON" ]] || "$PYTHON" "$ROOT/scripts/inspect_env.py" has torch fairseq ||
         die "$PYTHON has no torch or fairseq; run: bash scripts/setup.sh, or set PYTHON to an interpreter that has them"
+    export FAIRSEQ_PLUGINS_PYTHON="$PYTHON"
     PATH="$(dirname "$PYTHON"):$PATH"
     export PYTHON PATH
     export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"

@@ -85,7 +85,7 @@ show() {
     for word in "$@"; do
         case "$word" in
         '<' | '>' | '|') line+=" $word" ;;
-        *) line+=" $(printf '%q' "$word")" ;;
+        *) printf -v word '%q' "$word" && line+=" $word" ;;
         esac
     done
     printf '+%s\n' "$line"
@@ -257,9 +257,12 @@ md5() { if command -v md5sum >/dev/null; then md5sum <"$1" | cut -d ' ' -f 1; el
 contents() { sha256 "$@" | cut -d ' ' -f 1; }
 
 # listing TARGET: checksums and names of all files of a stage's output, relative to $OUT.
-listing() {
-    (cd "$OUT" && find "$1" -type f | LC_ALL=C sort | while IFS= read -r file; do sha256 "$file"; done)
-}
+listing() (
+    local files
+    cd "$OUT" || exit
+    mapfile -t files < <(find "$1" -type f | LC_ALL=C sort)
+    [[ "${#files[@]}" -eq 0 ]] || sha256 "${files[@]}"
+)
 
 # stage NAME TARGET SETTINGS FUNCTION [INPUT...]: make $OUT/TARGET by FUNCTION, which writes $PARTIAL/TARGET.
 stage() {
