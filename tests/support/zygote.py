@@ -13,7 +13,7 @@ import atexit
 import contextlib
 import functools
 import importlib.metadata
-import json
+import marshal
 import os
 import runpy
 import signal
@@ -30,18 +30,18 @@ from pathlib import Path
 from warm import warm_up
 
 STAND_IN = """#!{python} -ISE
-import os, sys, array, json, signal, socket
+import _signal as signal, _socket as socket, array, marshal, os, sys  # the wrappers of the first two take twice as long
 command = {command!r}
 words = sys.argv[1:]
 real = [{python!r}, *words] if command == "python" else [{folder!r} + "/" + command, *words]
 if command == "python" and (not words or (words[0].startswith("-") and words[0] not in ("-c", "-m", "-"))):
     os.execv(real[0], real)
-there = socket.socket(socket.AF_UNIX)
+there = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 try:
     there.connect({address!r})
 except OSError:
     os.execv(real[0], real)
-request = json.dumps([command, words, os.getcwd(), dict(os.environ)]).encode()
+request = marshal.dumps([command, words, os.getcwd(), dict(os.environ)])
 files = array.array("i", [0, 1, 2])
 there.sendmsg([len(request).to_bytes(8, "little")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
 there.sendall(request)
@@ -119,7 +119,7 @@ def attend(there: socket.socket, entry_points: dict) -> None:
         child = os.fork()
         if child == 0:
             there.close()
-            become(*json.loads(request), files, entry_points)
+            become(*marshal.loads(request), files, entry_points)
         for file in files:
             os.close(file)
         there.sendall(child.to_bytes(8, "little"))
