@@ -1,9 +1,10 @@
-"""Running ``scripts/benchmark.py`` in the tests' own process; what it measures has processes of its own."""
+"""Running ``scripts/benchmark.py`` in the tests' own process; what it measures has forks of its own."""
 
 import sys
 
 import pytest
 from pipeline_tools import benchmark_script
+from zygote import quick_python
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +17,8 @@ def script():
 def benchmark(script, monkeypatch, capsys):
     """Run it to its end; its stdout and stderr come back as one text after checking the status."""
 
-    def run(*arguments, status=0):
+    def run(*arguments, status=0, python=None):
+        monkeypatch.setattr(sys, "executable", python or str(quick_python()))
         monkeypatch.setattr(sys, "argv", [script.__file__, *map(str, arguments), "--cpu"])
         found = script.main()
         shown = capsys.readouterr()
