@@ -1,7 +1,6 @@
 """A tenth of the settings of :mod:`compare_with_stock`, and that its comparison finds what differs."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +8,14 @@ import pytest
 from compare_with_stock import all_settings
 from differences import compare
 from settings import GENERATIONS, LONG_WAY, MODELS, REPAIRED, SUITE, TRAININGS
+from zygote import quick_python
 
 
 def test_a_tenth_of_the_settings_equals_stock():
     """In a process of its own: this one has imported the plugin, which stock's side must not see."""
     script = Path(__file__).with_name("compare_with_stock.py")
     done = subprocess.run(
-        [sys.executable, str(script), "--suite"],
+        [quick_python(), str(script), "--suite"],
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,6 +1,9 @@
 """The fused criteria in two processes: the projection's weight is used outside the wrapped model's ``forward``."""
 
+import subprocess
+import sys
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +11,7 @@ from builders import build
 from criteria import FUSIBLE, SMOOTHED, criterion, outcome, sample
 from fairseq.dataclass.configs import DistributedTrainingConfig
 from fairseq.models.distributed_fairseq_model import DistributedFairseqModel
+from zygote import quick_python
 
 from fairseq_plugins.criterions.projection import plain_projection
 
@@ -56,11 +60,15 @@ def process(rank, folder):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What the processes wrote. They are new ones: a fork of a process with threads may stop at a lock of theirs."""
+    """What the processes wrote. They are no forks of this one: its threads may have held a lock of theirs."""
     folder = tmp_path_factory.mktemp("processes")
     for shared in (False, True):
         torch.save(case_model(shared).state_dict(), folder / f"shared-{shared}.pt")
-    torch.multiprocessing.spawn(process, (str(folder),), nprocs=2)
+    code = "import sys; sys.path[:0] = sys.argv[3:]; from test_fused_in_processes import process; "
+    code += "process(int(sys.argv[1]), sys.argv[2])"
+    path = [str(Path(__file__).parent), *sys.path]
+    children = [subprocess.Popen([quick_python(), "-c", code, str(rank), folder, *path]) for rank in (0, 1)]
+    assert [child.wait(300) for child in children] == [0, 0]
     return folder
 
 
