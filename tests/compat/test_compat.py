@@ -713,9 +713,10 @@ def test_other_plugins_are_imported_as_before(tmp_path):
 
 
 def test_two_processes_on_a_cpu_resume_a_training(corpus, tmp_path):
-    """Spawned children, the default data-parallel backend on the CPU, and the broadcast of the checkpoint."""
-    tiny_training.train(corpus, tmp_path / "run", tiny_training.KINDS["adam"], updates=2)
-    arguments = tiny_training.KINDS["adam"].split()[1:]
+    """Spawned children find the plugin's model; the default backend on the CPU, and the broadcast of the checkpoint."""
+    options = tiny_training.KINDS["adam"].replace("transformer_iwslt", "transformer_neuralqkv_iwslt")
+    tiny_training.train(corpus, tmp_path / "run", options, updates=2)
+    arguments = options.split()[1:]
     command = [
         *[sys.executable, "-m", "fairseq_cli.train", f"{corpus}/bin", *arguments, "--cpu", "--max-tokens", "80"],
         *["--lr", "0.01", "--max-update", "3", "--distributed-world-size", "2", "--disable-validation"],

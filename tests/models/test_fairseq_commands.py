@@ -191,26 +191,3 @@ def test_resume_is_bit_identical(bin_dir, plugin, tmp_path, arch):
     for name, value in straight.items():
         if "_float_tensor" not in name:  # an uninitialised buffer that only carries a device
             assert torch.equal(value, resumed[name]), name
-
-
-def _child(rank, user_dir, queue):
-    from argparse import Namespace
-
-    from fairseq import utils
-    from fairseq.models import ARCH_MODEL_REGISTRY
-
-    utils.import_user_module(Namespace(user_dir=user_dir))
-    queue.put((rank, "transformer_neuralqkv_tiny" in ARCH_MODEL_REGISTRY))
-
-
-def test_spawned_children_find_the_plugin(plugin):
-    """fairseq starts one process a GPU by spawn, and each imports --user-dir for itself."""
-    context = torch.multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    processes = [context.Process(target=_child, args=(rank, str(plugin), queue)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    assert sorted(queue.get() for _ in processes) == [(0, True), (1, True)]
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
