@@ -20,6 +20,7 @@ from fairseq import options
 from pipeline_tools import benchmark_script
 from running import SIZES, forked
 from running import fairseq as fresh
+from zygote import quick_python
 
 from fairseq_plugins import cli
 from fairseq_plugins.attention import AttentionConfig, stages
@@ -309,7 +310,7 @@ def insert(path, text, after):
 
 
 def pytest_in(folder, *arguments):
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--tb=no", *arguments]
+    command = [quick_python(), "-m", "pytest", "-q", "-n", "0", "--tb=no", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=500).stdout
 
 
