@@ -134,7 +134,13 @@ done
 step "Scores on the test set"
 (cd "$RUNS" && LOGLEVEL=WARNING "${compare[@]}")
 
+# said_path PATH: as it is typed where the caller is.
+said_path() { printf '%q' "${1#"$PWD"/}"; }
+
 step "Done in $(((SECONDS - begin) / 60)) min $(((SECONDS - begin) % 60)) s; models, logs and translations: $RUNS"
+printf 'Translate a sentence of your own with what was trained:\n  echo "%s" | %s --save-dir %s\n' \
+    "$(head -n 1 "$DATA_DIR/raw/test.de")" "$(said_path "$ROOT/scripts/translate.sh")" \
+    "$(said_path "$RUNS/${VARIANTS[0]}-seed$SEED")"
 if [[ "$CORPUS" == toy ]]; then
     printf 'A short training on a toy grammar shows that all works, not which model is better.\n'
     printf 'Next: bash scripts/quickstart.sh --data multi30k, for real text.\n'

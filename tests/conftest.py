@@ -41,11 +41,12 @@ SLOW = {
     "docs": "readme",
     "examples": "mixing_recipes opus_mt_recipe pretrain_recipes recipes transformer_recipes",
     "glue": "glue_evaluate glue_scripts",
+    "inference": "generating",
     "models": "compiled fairseq_commands fast_dropout guided_alignment monte_carlo_dropout pruned_roberta roberta "
     "transformer_lm",
     "parsing": "parsing_scripts",
     "scripts": "generate_shards pipeline plan prepare_iwslt14 prepare_parallel prepare_scripts prepare_wikitext "
-    "prepare_wmt14 preset scale setup slurm text_of_scripts",
+    "prepare_wmt14 preset scale setup slurm text_of_scripts translate",
     "": "front_door",
     "text": "toy_corpus",
     "transfer": "ctranslate2 fold huggingface marian probe shared_fit warm_start",
