@@ -158,6 +158,8 @@ def through(
         say(command, f"the answers to {sink.done:,} lines are there already")
     lines = itertools.islice(source, begin - 1, shard.end - 1 if shard else None)
     progress = Progress(command, source, shown=not source.keyboard)
+    if source.keyboard:
+        say(command, "a line at a time; Ctrl-D ends")
     try:
         for answered in work.run(lines, size, begin):
             texts = [line for each in answered for line in columns.lines(each.number, each.hypotheses)]
