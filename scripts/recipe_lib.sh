@@ -88,6 +88,7 @@ recipe_run() {
     average_stage "$save_dir"
     run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" ${CHECKPOINT[@]+"${CHECKPOINT[@]}"} \
         --out "$gen" --beam "$BEAM" --lenpen "$LENPEN" --language "$TARGET_LANG" "${COMMON_FLAGS[@]}" \
+        ${PROCESSES:+--processes "$PROCESSES"} \
         -- ${GENERATION[@]+"${GENERATION[@]}"}
     [[ -z "$TOKEN_BLEU" ]] || score=("--$TOKEN_BLEU" "$TARGET_LANG")
     run_stage "$ROOT/scripts/score.sh" "$gen/hyp.detok.$TARGET_LANG" "$DATA_DIR/raw/$REFERENCE.$TARGET_LANG" \

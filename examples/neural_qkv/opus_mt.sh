@@ -107,7 +107,7 @@ train_and_score() {
     for subset in valid test; do
         run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" --path "$save_dir/checkpoint_last.pt" \
             --subset "$subset" --out "$save_dir/gen.$subset" --beam "$BEAM" --lenpen "$LENPEN" --language en \
-            "${COMMON_FLAGS[@]}" -- --remove-bpe sentencepiece
+            ${PROCESSES:+--processes "$PROCESSES"} "${COMMON_FLAGS[@]}" -- --remove-bpe sentencepiece
         # Without its pieces this is plain text already.
         run_stage "$ROOT/scripts/score.sh" "$save_dir/gen.$subset/hyp.tok" "$DATA_DIR/text/raw/$subset.en" \
             "${COMMON_FLAGS[@]}"

@@ -160,6 +160,10 @@ def test_commands_parse(page, monkeypatch, capsys):
                 benchmark_script().build_parser().parse_args(
                     [argument for argument in arguments if argument != "${@:2}"]
                 )
+            elif program == "sbatch" and "--wrap" in arguments:
+                shell, script, *rest = shlex.split(arguments[arguments.index("--wrap") + 1])
+                assert shell == "bash"
+                check_script(script, rest)
             elif program == "sbatch":
                 at = next(at for at, word in enumerate(arguments) if word.endswith(".sbatch"))
                 job, *rest = arguments[at:]
