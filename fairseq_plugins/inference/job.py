@@ -22,9 +22,6 @@ from .long_lines import parts
 if TYPE_CHECKING:
     from .pool import Here, Later, Processes
 
-#: fairseq-generate makes batches of a multiple of as many sentences
-MULTIPLE = 8
-
 
 class Answered(NamedTuple):
     """A line, its number from 1, and its hypotheses, the best first; none where the line is empty."""
@@ -45,6 +42,7 @@ class Job:
         equal_lengths: whether a batch has lines of one length.
         split: whether lines longer than the model takes are answered in parts, and not refused.
         max_tokens, max_sentences: of a batch; the tokens are those of the longest line times lines.
+        multiple: ``--required-batch-size-multiple``.
         seed: of whatever draws random numbers.
 
     Attributes:
@@ -59,6 +57,7 @@ class Job:
     split: bool = True
     max_tokens: int | None = None
     max_sentences: int | None = None
+    multiple: int = 8
     seed: int = 1
     cut: list[int] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
@@ -84,8 +83,9 @@ class Job:
                 break
             except UserError as error:
                 failure = error
-            # twice as many as processes: one at work, one to go on with
-            while waiting and (self.pool.processes == 1 or _batches(waiting) > 2 * self.pool.processes):
+            # twice as many as processes, one at work and one to go on with; who gives a line at a time waits for each
+            enough = 2 * self.pool.processes if self.pool.processes > 1 and size > 1 else 0
+            while waiting and (_batches(waiting) >= enough or len(waiting) > enough):
                 yield self._finish(waiting.popleft())
         while waiting:
             yield self._finish(waiting.popleft())
@@ -157,7 +157,7 @@ class Job:
                     num_tokens_vec=lengths[group],
                     max_tokens=self.max_tokens,
                     max_sentences=self.max_sentences,
-                    required_batch_size_multiple=MULTIPLE,
+                    required_batch_size_multiple=self.multiple,
                 )
         return [[int(unit) for unit in batch] for batch in reversed(found)]
 

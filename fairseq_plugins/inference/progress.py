@@ -18,18 +18,20 @@ class Progress:
         self.command, self.source, self.shown = command, source, shown
         self.terminal = sys.stderr.isatty()
         self.begun = self.last = time.monotonic()
+        #: when the first buffer was answered, and how far the file was read then: another run may have begun it
+        self.first: tuple[float, int] | None = None
 
     def show(self, lines: int) -> None:
-        """Say it, if it was not said just now."""
-        now = time.monotonic()
+        """Say it, if it was not said just now; ``lines`` are those of this run."""
+        now, read, size = time.monotonic(), self.source.read, self.source.size
+        self.first = self.first or (now, read)
         if not self.shown or now - self.last < (ON_TERMINAL if self.terminal else IN_LOG):
             return
         self.last = now
         text = f"{self.command}: {lines:,} lines, {lines / (now - self.begun):.1f} a second"
-        if self.source.size and self.source.read:
-            done = min(self.source.read / self.source.size, 1.0)
-            seconds = int((now - self.begun) * (1 - done) / done)
-            text += f" ({done:.0%}), about {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
+        if size and read > self.first[1]:
+            seconds = int((size - read) * (now - self.first[0]) / (read - self.first[1]))
+            text += f" ({read / size:.0%}), about {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
         if self.terminal:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
         else:

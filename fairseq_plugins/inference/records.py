@@ -22,20 +22,34 @@ def find_record(text: str | None, checkpoint: str) -> TextRecord:
         checkpoint: of the model.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: there is none, it is damaged, or the one that the user has named has other dictionaries than the
+            model's own, where that can be found.
     """
-    if text is not None:
-        return read_record(Path(text) / RECORD if os.path.isdir(text) else text)
     beside = Path(checkpoint).parent / "text" / RECORD
-    if beside.is_file():
-        return read_record(beside)
+    found = beside if beside.is_file() else _of_the_data(checkpoint)
+    if text is None:
+        if found is None:
+            raise UserError(
+                f"{checkpoint}: nothing tells what its text went through, neither {beside} nor the folder of its data; "
+                "give --text DIR, which a prepare script wrote"
+            )
+        return read_record(found)
+    record = read_record(Path(text) / RECORD if os.path.isdir(text) else text)
+    if found is not None and _dictionaries(read_record(found)) != _dictionaries(record):
+        raise UserError(
+            f"{text}: has other dictionaries than {checkpoint} was trained with, by {found}; leave out --text"
+        )
+    return record
+
+
+def _of_the_data(checkpoint: str) -> Path | None:
+    """The record beside the data of a training, if they are still there."""
     state = load_state(checkpoint)
     config: Any = get_option(state["cfg"], "task") if state.get("cfg") is not None else state.get("args")
     data = str(get_option(config, "data") or "").split(os.pathsep)[0]
     found = Path(data).parent / RECORD
-    if not data or not found.is_file():
-        raise UserError(
-            f"{checkpoint}: nothing tells what its text went through: there is neither {beside} nor "
-            f"{found if data else 'a folder of data in it'}; give --text DIR, which a prepare script wrote"
-        )
-    return read_record(found)
+    return found if data and found.is_file() else None
+
+
+def _dictionaries(record: TextRecord) -> dict[str, str]:
+    return {language: file.sha256 for language, file in record.dictionaries.items()}

@@ -25,6 +25,10 @@ from .source import Source
 
 #: lines of a buffer, where nobody waits for the answer to each
 BUFFER = 1000
+#: options of fairseq-interactive that the command has itself, and those of other ways for text
+OWN_OPTIONS = {"--path", "--input", "--buffer-size", "--nbest", "--print-alignment", "--num-shards", "--shard-id"}
+WITHOUT_MEANING = {"--tokenizer", "--bpe", "--remove-bpe", "--post-process", "--task", "--data", "--results-path"}
+WITHOUT_MEANING |= {"--constraints", "--score-reference", "--prefix-size", "--gen-subset", "--distributed-world-size"}
 #: the answer to an empty line
 NOTHING = Hypothesis("", 0.0)
 #: options that a file of answers may differ in when it is gone on with, or that stand elsewhere in what it tells
@@ -70,14 +74,13 @@ def run(args: argparse.Namespace, command: str, kind: type[Engine], words: list[
     if args.merge:
         say(command, f"{merge(args.out)} shards: {args.out}")
         return 0
+    options = passed_on(args.options)
     paths = args.path.split(os.pathsep)
     for path in paths:
         if not os.path.isfile(path):
             raise UserError(f"no checkpoint {path}; train first, or give another --path")
     record = find_record(args.text, paths[0])
-    settings = Settings(
-        tuple(paths), record, (*words, *(args.options[1:] if args.options[:1] == ["--"] else args.options))
-    )
+    settings = Settings(tuple(paths), record, (*words, *options))
     source = Source(args.input, args.repair)
     size = args.buffer_size or (1 if source.keyboard else BUFFER)
     shard = Shard(args.shard, args.input, size, args.repair) if args.shard else None
@@ -97,6 +100,7 @@ def run(args: argparse.Namespace, command: str, kind: type[Engine], words: list[
             split=split,
             max_tokens=cfg.dataset.max_tokens,
             max_sentences=cfg.dataset.batch_size,
+            multiple=cfg.dataset.required_batch_size_multiple,
             seed=cfg.common.seed,
         )
         columns = Columns(args.nbest > 1, args.scores, getattr(args, "alignments", False))
@@ -105,6 +109,21 @@ def run(args: argparse.Namespace, command: str, kind: type[Engine], words: list[
         pool.close(at_once=status != 0)
     tell(work, source, command)
     return status
+
+
+def passed_on(words: list[str]) -> list[str]:
+    """What stands after ``--``, for fairseq.
+
+    Raises:
+        UserError: an option that would be passed over, or that the command has itself.
+    """
+    options = words[1:] if words[:1] == ["--"] else words
+    for option in (word.partition("=")[0] for word in options):
+        if option in OWN_OPTIONS:
+            raise UserError(f"{option} is an option of this command: give it before the --")
+        if option in WITHOUT_MEANING:
+            raise UserError(f"{option} has no meaning here: text goes the way that its record tells, line by line")
+    return options
 
 
 def check(args: argparse.Namespace) -> None:
@@ -153,7 +172,8 @@ def through(
     Raises:
         UserError: something that the user can mend; what is kept has been said.
     """
-    begin = (shard.first if shard else 1) + sink.done
+    before = sink.done
+    begin = (shard.first if shard else 1) + before
     if sink.done:
         say(command, f"the answers to {sink.done:,} lines are there already")
     lines = itertools.islice(source, begin - 1, shard.end - 1 if shard else None)
@@ -164,7 +184,7 @@ def through(
         for answered in work.run(lines, size, begin):
             texts = [line for each in answered for line in columns.lines(each.number, each.hypotheses)]
             sink.write("".join(f"{line}\n" for line in texts), len(answered), whole=len(answered) == size)
-            progress.show(sink.done)
+            progress.show(sink.done - before)
         sink.finish()
     except KeyboardInterrupt:
         progress.clear()

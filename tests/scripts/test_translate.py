@@ -201,14 +201,17 @@ def test_what_is_refused(run, raw, tmp_path):
             ([tmp_path / "bad"], "bad:2: byte 0xff at column 3 is not UTF-8"),
             ([tmp_path / "nowhere"], "nowhere: no such file"),
             (["--path", tmp_path / "no.pt"], "no checkpoint .*no.pt; train first"),
-            (["--path", shorter], "nothing tells what its text went through: .* give --text DIR"),
+            (["--path", shorter], "nothing tells what its text went through, .* give --text DIR"),
             (["--text", tmp_path], "text.json: cannot be read .* give the folder of a prepared corpus"),
             (["--source-lang", "en", "--target-lang", "de"], "translates de-en, not en-de"),
             (["--shard", "0/2"], "--shard is for a part of a file, into a file; give --input and --out"),
             (["--resume"], "--resume goes on with a file's answers in a file"),
             (["--merge"], "--merge puts all shards of --out together; give --out"),
+            (["--", "--nbest=3"], "--nbest is an option of this command: give it before the --"),
+            (["--", "--remove-bpe", "sentencepiece"], "--remove-bpe has no meaning here: text goes the way"),
         ):
-            done = translate(run, *words, *SEARCH, stdin="Heute.\n")
+            search = SEARCH if "--" not in words else []
+            done = translate(run, *words, *search, stdin="Heute.\n")
             assert done.returncode == 1, words
             assert re.search(f"translate: error: .*{said}", done.stderr), done.stderr
             assert "Traceback" not in done.stderr
