@@ -31,6 +31,8 @@ class MaskFiller(Engine):
         self.decode = self.record.decoder()
         self.limit -= 1  # for <s>
         (self.model,) = self.models
+        symbols = enumerate(self.task.source_dictionary.symbols)
+        self.no_text = [number for number, symbol in symbols if not symbol.isdecimal()]  # what is no id of the BPE
 
     @staticmethod
     def encoder(record: TextRecord) -> Callable[[str], str]:
@@ -60,8 +62,7 @@ class MaskFiller(Engine):
             return [Hypothesis(self.decode(line), 1.0)]
         dictionary = self.task.source_dictionary
         ranked = probabilities.clone()
-        ranked[:, : dictionary.nspecial] = -1  # they are no text
-        ranked[:, self.task.mask_idx] = -1
+        ranked[:, self.no_text] = -1
         count = self.cfg.generation.nbest if len(probabilities) == 1 else 1
         best = ranked.topk(min(count, ranked.shape[1]), dim=-1)
         found = []

@@ -32,7 +32,8 @@ def test_the_likeliest_are_those_of_fairseq(filler, byte_record):
     hub.bpe = Bpe(byte_record)
     lines = ["The <mask> dog.", "a<mask>b", "<mask> runs", "One man and the <mask>"]
     encode = filler.encoder(byte_record)
-    special = {filler.task.source_dictionary[index] for index in range(4)} | {"<mask>"}
+    special = {symbol for symbol in filler.task.source_dictionary.symbols if not symbol.isdigit()}
+    assert "madeupword0000" in special
     for line, found in zip(lines, filler.answer(list(map(encode, lines)), seed=1)):
         tokens = filler.task.source_dictionary.encode_line(f"<s> {encode(line)}", add_if_not_exist=False).long()
         values, indices = (
