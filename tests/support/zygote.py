@@ -2,8 +2,9 @@
 
 Each command of a pipeline takes a second or two to import what the one before it imported too. Here one process
 imports it and forks for each command; :func:`start` writes a folder of stand-ins for ``python`` and its commands, which
-hand arguments, folder, environment and open files over a socket and wait for the exit status. Tests whose subject is
-the process itself (signals, memory, start-up, torchrun) take the real interpreter.
+hand arguments, folder, environment and open files over a socket and wait for the exit status. The processes that
+multiprocessing spawns for a command come from here, too. Tests whose subject is the process itself (signals, memory,
+start-up, torchrun) take the real interpreter.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import array
 import atexit
 import contextlib
+import fcntl
 import functools
 import importlib.metadata
 import marshal
+import multiprocessing
 import os
 import runpy
 import signal
@@ -34,17 +37,24 @@ import _signal as signal, _socket as socket, array, marshal, os, sys  # the wrap
 command = {command!r}
 words = sys.argv[1:]
 real = [{python!r}, *words] if command == "python" else [{folder!r} + "/" + command, *words]
+if words[:1] == ["-B"]:  # multiprocessing hands on PYTHONDONTWRITEBYTECODE, which the process that forks has, too
+    words = words[1:]
 if command == "python" and (not words or (words[0].startswith("-") and words[0] not in ("-c", "-m", "-"))):
     os.execv(real[0], real)
+files = array.array("i", [])
+for name in os.listdir("/proc/self/fd"):  # one of them was for reading this folder
+    if os.path.exists("/proc/self/fd/" + name):
+        files.append(int(name))
 there = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 try:
     there.connect({address!r})
 except OSError:
     os.execv(real[0], real)
-request = marshal.dumps([command, words, os.getcwd(), dict(os.environ)])
-files = array.array("i", [0, 1, 2])
-there.sendmsg([len(request).to_bytes(8, "little")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
-there.sendall(request)
+request = marshal.dumps([command, words, os.getcwd(), dict(os.environ), files.tolist()])
+there.sendall(len(request).to_bytes(8, "little") + request)
+there.sendmsg([b"!"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+for file in files[3:]:
+    os.close(file)  # who reads a pipe from the command waits for all who could write to it
 child = int.from_bytes(there.recv(8), "little")
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(number) != signal.SIG_IGN:
@@ -103,25 +113,28 @@ def serve(address: str) -> None:
     listener.listen(64)
     os.rename(address + ".new", address)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    multiprocessing.set_executable(Path(address).with_name("python"))
+    one_by_one = threading.Lock()
     while True:
         there, _ = listener.accept()
-        threading.Thread(target=attend, args=(there, entry_points), daemon=True).start()
+        threading.Thread(target=attend, args=(there, entry_points, one_by_one), daemon=True).start()
 
 
-def attend(there: socket.socket, entry_points: dict) -> None:
+def attend(there: socket.socket, entry_points: dict, one_by_one: threading.Lock) -> None:
     """Run one command in a fork and answer its exit status; it is killed if nobody waits for it any more."""
     with there:
-        size, ancillary, _, _ = there.recvmsg(8, socket.CMSG_SPACE(3 * 4))
-        files = array.array("i", ancillary[0][2])
-        request = b""
-        while len(request) < int.from_bytes(size, "little"):
-            request += there.recv(1 << 20)
-        child = os.fork()
-        if child == 0:
-            there.close()
-            become(*marshal.loads(request), files, entry_points)
-        for file in files:
-            os.close(file)
+        request = there.recv(int.from_bytes(there.recv(8), "little"), socket.MSG_WAITALL)
+        with one_by_one:  # no command may inherit another's files
+            _, ancillary, _, _ = there.recvmsg(1, socket.CMSG_SPACE(253 * 4))
+            if not ancillary:  # the stand-in was killed
+                return
+            files = array.array("i", ancillary[0][2])
+            child = os.fork()
+            if child == 0:
+                there.close()
+                become(*marshal.loads(request), files, entry_points)
+            for file in files:
+                os.close(file)
         there.sendall(child.to_bytes(8, "little"))
         gone = threading.Thread(target=kill_when_left, args=(there, child), daemon=True)
         gone.start()
@@ -137,12 +150,18 @@ def kill_when_left(there: socket.socket, child: int) -> None:
             os.kill(child, signal.SIGKILL)
 
 
-def become(command: str, words: list, cwd: str, environment: dict, files: array.array, entry_points: dict) -> None:
-    """Be the command in this process, and end."""
+def become(
+    command: str, words: list, cwd: str, environment: dict, numbers: list, files: array.array, entry_points: dict
+) -> None:
+    """Be the command in this process, its open files under their numbers, and end."""
     status = 1
     try:
-        for target, file in enumerate(files):
-            os.dup2(file, target)
+        aside = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, max(numbers) + 1) for file in files]
+        for file in files:
+            os.close(file)
+        for file, number in zip(aside, numbers, strict=True):
+            os.dup2(file, number)
+            os.close(file)
         sys.stdin = open(0, closefd=False)  # noqa: SIM115  they stay open to the end
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
