@@ -3,7 +3,6 @@
 import itertools
 from pathlib import Path
 
-import nltk
 import pytest
 from treebank_files import as_nltk, read
 
@@ -170,13 +169,14 @@ def test_gold_against_gold_is_100():
 
 def naive(gold, predicted):
     """Matched, gold, predicted and crossing brackets, one pair after the other, over NLTK's trees."""
+    from nltk import Tree
 
     def spans(tree):
         kept = [p for p in tree.treepositions("leaves") if tree[p[:-1]].label() not in COLLINS.delete]
         found = []
         for position in tree.treepositions("preorder"):
             node = tree[position]
-            if not isinstance(node, nltk.Tree) or not isinstance(node[0], nltk.Tree):
+            if not isinstance(node, Tree) or not isinstance(node[0], Tree):
                 continue
             inside = [index for index, leaf in enumerate(kept) if leaf[: len(position)] == position]
             label = node.label().split("-")[0].split("=")[0].replace("PRT", "ADVP")

@@ -2,7 +2,6 @@
 
 import gzip
 
-import nltk
 import pytest
 from treebank_files import QUIRKS, as_nltk, read
 
@@ -49,11 +48,13 @@ def test_walk_goes_from_left_to_right():
 
 
 def test_nltk_reads_the_same(tmp_path):
+    from nltk import Tree
+
     trees = generate(2, 150)
     path = tmp_path / "toy.mrg"
     path.write_text("".join(map(layout, trees)), encoding="utf-8")
     assert read_trees(path) == trees
-    assert [nltk.Tree.fromstring(layout(tree)) for tree in trees] == [as_nltk(tree) for tree in trees]
+    assert [Tree.fromstring(layout(tree)) for tree in trees] == [as_nltk(tree) for tree in trees]
 
 
 def test_one_line_and_back():

@@ -2,8 +2,6 @@
 
 import gzip
 
-import nltk
-
 from fairseq_plugins import cli
 from fairseq_plugins.parsing.toy import layout
 from fairseq_plugins.parsing.trees import parse
@@ -27,8 +25,10 @@ def read(text):
 
 
 def as_nltk(tree):
-    """The same tree of NLTK's."""
-    return nltk.Tree(tree.label, [tree.word] if tree.word else [as_nltk(child) for child in tree.children])
+    """The same tree of NLTK's, whose import takes longer than that of all else."""
+    from nltk import Tree
+
+    return Tree(tree.label, [tree.word] if tree.word else [as_nltk(child) for child in tree.children])
 
 
 def write(path, trees, compress=False):

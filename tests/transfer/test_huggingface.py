@@ -23,11 +23,6 @@ from fairseq_plugins import cli
 from fairseq_plugins.checkpoints import safe_load
 from fairseq_plugins.text import byte_bpe
 
-transformers = pytest.importorskip("transformers")
-safetensors = pytest.importorskip("safetensors.torch")
-if not transformers.utils.is_torch_available():
-    pytest.skip("transformers wants another torch", allow_module_level=True)
-
 TEXT = [
     "The cat sat on the mat, didn't it?",
     "  Two  blanks   and a tab\tand 1234 numbers!",
@@ -36,6 +31,16 @@ TEXT = [
     "",
 ]
 ROWS = 331
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported():
+    """Not by the file itself, which every worker collects: that takes a second."""
+    global transformers, safetensors
+    transformers = pytest.importorskip("transformers")
+    safetensors = pytest.importorskip("safetensors.torch")
+    if not transformers.utils.is_torch_available():
+        pytest.skip("transformers wants another torch")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +75,8 @@ def run(command, *arguments, status=0):
     assert cli.main([command, *map(str, arguments)]) == status
 
 
-def theirs(folder, kind=transformers.AutoModelForMaskedLM, **options):
+def theirs(folder, kind=None, **options):
+    kind = kind or transformers.AutoModelForMaskedLM
     return kind.from_pretrained(folder, **options).eval()
 
 
