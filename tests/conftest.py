@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import gc
 import logging
 import os
 import random
@@ -7,6 +8,8 @@ import signal
 import sys
 import threading
 from pathlib import Path
+
+gc.disable()  # until all is imported and collected, which all stays: looking through it takes 3 s of 9
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -60,6 +63,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path in slow:
             item.add_marker("slow")
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
