@@ -24,6 +24,7 @@ import pytest  # noqa: E402
 import tiny_training  # noqa: E402
 import torch  # noqa: E402
 import tqdm  # noqa: E402
+import zygote  # noqa: E402
 from running import forked  # noqa: E402
 
 import fairseq_plugins.models  # noqa: E402,F401  registers everything before any fixture builds a model
@@ -54,6 +55,15 @@ SLOW = {
     "text": "toy_corpus",
     "transfer": "ctranslate2 fold huggingface marian probe shared_fit warm_start",
 }
+
+
+def pytest_configure(config):
+    """One process that forks for all of xdist's workers, found by a variable; a run without them starts its own."""
+    if not config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+        return
+    gc.enable()  # this process collects nothing
+    if zygote.SHARED not in os.environ:
+        os.environ[zygote.SHARED] = str(zygote.start())
 
 
 def pytest_collection_modifyitems(items):

@@ -14,6 +14,7 @@ import atexit
 import contextlib
 import fcntl
 import functools
+import gc
 import importlib.metadata
 import marshal
 import multiprocessing
@@ -67,46 +68,47 @@ sys.exit(status)
 """
 
 
+#: the variable that names the stand-ins' folder, where one process forks for all of a run's workers
+SHARED = "TESTS_STAND_INS"
+
+
 @functools.cache
 def quick_python() -> Path:
     """The stand-in for ``python`` of this test session, in a folder with those of fairseq's and our commands."""
-    programs = ("preprocess", "train", "hydra-train", "generate", "interactive", "eval-lm", "validate", "score")
-    commands = ("fairseq-plugins", "sacremoses", "subword-nmt", *(f"fairseq-{name}" for name in programs))
-    return start(Path(tempfile.mkdtemp()), commands)
-
-
-def start(folder: Path, commands: tuple) -> Path:
-    """Start the process that forks, and write the stand-ins; returns the one for ``python``.
-
-    Args:
-        folder: an empty one for socket and stand-ins.
-        commands: names of console commands of this environment that have stand-ins, too; others are linked.
-    """
-    address = str(folder / "socket")
-    server = subprocess.Popen([sys.executable, __file__, address])
-    atexit.register(server.kill)
-    own = Path(sys.executable).parent
-    for path in own.iterdir():
-        if path.name in commands or path.name == "python":
-            text = STAND_IN.format(python=sys.executable, command=path.name, address=address, folder=str(own))
-            (folder / path.name).write_text(text)
-            (folder / path.name).chmod(0o755)
-        else:
-            (folder / path.name).symlink_to(path)
+    folder = Path(os.environ.get(SHARED) or start())
     deadline = time.monotonic() + 120
-    while not os.path.exists(address):
-        if server.poll() is not None or time.monotonic() > deadline:
+    while not (folder / "socket").exists():
+        if time.monotonic() > deadline:
             raise RuntimeError("the process that forks did not start")
         time.sleep(0.02)
     return folder / "python"
 
 
+def start() -> Path:
+    """Start the process that forks, until this one ends, and write the stand-ins, of which it returns the folder."""
+    folder, own = Path(tempfile.mkdtemp()), Path(sys.executable).parent
+    address = str(folder / "socket")
+    atexit.register(subprocess.Popen([sys.executable, __file__, address]).kill)
+    programs = ("preprocess", "train", "hydra-train", "generate", "interactive", "eval-lm", "validate", "score")
+    commands = ("python", "fairseq-plugins", "sacremoses", "subword-nmt", *(f"fairseq-{name}" for name in programs))
+    for path in own.iterdir():
+        if path.name in commands:
+            text = STAND_IN.format(python=sys.executable, command=path.name, address=address, folder=str(own))
+            (folder / path.name).write_text(text)
+            (folder / path.name).chmod(0o755)
+        else:
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
 def serve(address: str) -> None:
     """Fork for each request until killed."""
+    gc.disable()
     import sacremoses  # noqa: F401
     import subword_nmt.subword_nmt  # noqa: F401
 
     warm_up()
+    gc.enable()
     entry_points = {point.name: point for point in importlib.metadata.entry_points(group="console_scripts")}
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address + ".new")
