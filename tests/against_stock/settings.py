@@ -402,6 +402,7 @@ REPAIRED = {
     "lm: layers to keep": "the number of layers stays as it was",
     "use: fewer layers": "what is pruned is pruned again",
     "use: dropout kept in the decoder": "the option reaches other modules than its documentation names",
+    "use: no repeated pairs": "padding is compared, and nothing is found to be repeated",
     "use: steps": "beam search has no steps to print",
     "use: history": "beam search has no history to print",
     "use: words for unknown ones": "no value of the option is taken for a file's name",

@@ -17,7 +17,7 @@ from zygote import quick_python
 
 pytest.importorskip("tokenizers")
 
-STAGES = ("raw", "bpe", "encode", "binarise")
+STAGES = ("raw", "bpe", "encode", "binarise", "record")
 SPLITS = {"train": 120, "valid": 12, "test": 10}
 SIZE = 300
 
@@ -79,7 +79,7 @@ def up_to_binarise(result):
 
 
 def test_layout(prepared, tokens):
-    assert sorted(path.name for path in prepared.iterdir()) == [".stamps", "bin", "bpe", "encoded", "raw"]
+    assert sorted(path.name for path in prepared.iterdir()) == [".stamps", "bin", "bpe", "encoded", "raw", "text.json"]
     dictionary = Dictionary.load(str(prepared / "bin" / "dict.txt"))
     # all symbols of the BPE, fairseq's four, to a multiple of eight
     assert len(dictionary) == 304
