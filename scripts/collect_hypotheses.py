@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 LOADED = re.compile(r"loaded ([\d,]+) examples from: ")
 HYPOTHESIS = re.compile(r"H-(\d+)\t[^\t]*\t?(.*)")
@@ -38,16 +39,13 @@ def read_log(path: str) -> "tuple[int, dict[int, str], re.Match[str] | None]":
 
 def detokeniser(language: str, record: "str | None") -> "Callable[[str], str]":
     """What makes plain text of a line of words."""
-    if record is not None:
-        from fairseq_plugins.text.record import read_record
+    from fairseq_plugins.text.record import read_record
+    from fairseq_plugins.text.steps import Sacremoses
 
-        found = read_record(record)
-        if language in found.steps:
-            return found.decoder(language, of_words=True)
-    from sacremoses import MosesDetokenizer
-
-    detokenizer = MosesDetokenizer(lang=language)
-    return lambda line: str(detokenizer.detokenize(line.split()))
+    found = read_record(record) if record is not None else None
+    if found is not None and language in found.steps:
+        return found.decoder(language, of_words=True)
+    return Sacremoses(language, ["tokenize"]).decoder(Path())
 
 
 def collect(log: str, out: str, language: str, record: "str | None" = None) -> "tuple[int, str]":

@@ -267,7 +267,7 @@ if [[ "$NODE_RANK" == 0 && ! -e "$SAVE_DIR/command.sh" ]]; then
     } >"$SAVE_DIR/command.sh.tmp"
     mv "$SAVE_DIR/command.sh.tmp" "$SAVE_DIR/command.sh"
     # With it the run can be moved and still translate.
-    [[ -z "$(record_of "$DATA")" ]] || "$PYTHON" "$ROOT/scripts/keep_text_record.py" "$DATA" "$SAVE_DIR/text"
+    [[ ! -f "$DATA/../text.json" ]] || "$PYTHON" "$ROOT/scripts/keep_text_record.py" "$DATA" "$SAVE_DIR/text"
 fi
 exec "$PYTHON" "$ROOT/scripts/watch_training.py" --save-dir "$SAVE_DIR" --max-update "${MAX_UPDATE:-0}" \
     --max-epoch "${MAX_EPOCH:-0}" --node-rank "$NODE_RANK" --hang-timeout "$HANG_TIMEOUT" --grace "$GRACE" \

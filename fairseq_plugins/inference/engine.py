@@ -112,7 +112,7 @@ class Engine:
             self.device = torch.device("cuda", device)
             torch.cuda.set_device(self.device)
         overrides = literal_eval(self.cfg.common_eval.model_overrides)
-        self.models, self.saved, self.task = self._load(settings, overrides)
+        self.models, self.task = self._load(settings, overrides)
         for model in self.models:
             if self.cfg.common.fp16:
                 model.half()
@@ -166,7 +166,7 @@ class Engine:
         moved: dict[str, Any] = utils.apply_to_sample(lambda tensor: tensor.to(self.device), sample)
         return moved
 
-    def _load(self, settings: Settings, overrides: dict[str, Any]) -> tuple[list[Any], Any, Any]:
+    def _load(self, settings: Settings, overrides: dict[str, Any]) -> tuple[list[Any], Any]:
         first = settings.paths[0]
         try:
             state = checkpoint_utils.load_checkpoint_to_cpu(first, overrides)
@@ -175,7 +175,7 @@ class Engine:
                 raise UserError(f"{first}: a model of fairseq's task {name or '(none)'}; {self.OTHERS}")
             self.settle(state["cfg"].task, settings)
             set_option(state["cfg"].task, "data", settings.data)
-            models, saved, task = checkpoint_utils.load_model_ensemble_and_task([first], overrides, state=state)
+            models, _, task = checkpoint_utils.load_model_ensemble_and_task([first], overrides, state=state)
             for path in settings.paths[1:]:
                 models += checkpoint_utils.load_model_ensemble([path], overrides, task)[0]
         except KeyError as error:
@@ -187,7 +187,7 @@ class Engine:
                 f"{', '.join(settings.paths)}: cannot be loaded with the dictionaries in {settings.data} ({reason}); "
                 "give the text.json of the corpus that the model was trained on"
             ) from error
-        return models, saved, task
+        return models, task
 
     def _limit(self) -> int:
         limits = utils.resolve_max_positions(

@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
 
 class Answered(NamedTuple):
-    """A line, its number from 1, and its hypotheses, the best first; none where the line is empty."""
+    """A line's number, from 1, and its hypotheses, the best first; none where the line is empty."""
 
     number: int
-    line: str
     hypotheses: list[Hypothesis]
 
 
@@ -94,13 +93,13 @@ class Job:
 
     def _buffers(self, lines: Iterable[str], size: int, first: int) -> Iterator[Buffer]:
         """Buffers whose batches have been submitted; the lines before one that cannot be used are a last buffer."""
-        held: list[tuple[str, list[str]]] = []
+        held: list[list[str]] = []
         failure: UserError | None = None
         numbered = enumerate(lines, first)
         while failure is None:
             try:
                 number, line = next(numbered)
-                held.append((line, self._parts(line, number)))
+                held.append(self._parts(line, number))
             except StopIteration:
                 break
             except UserError as error:
@@ -113,12 +112,12 @@ class Job:
         if failure is not None:
             raise failure
 
-    def _submit(self, held: list[tuple[str, list[str]]], first: int) -> Buffer:
-        owners = [number for number, (_, texts) in enumerate(held) for _ in texts]
-        texts = [text for _, made in held for text in made]
+    def _submit(self, held: list[list[str]], first: int) -> Buffer:
+        owners = [number for number, texts in enumerate(held) for _ in texts]
+        texts = [text for made in held for text in made]
         batches = self._batches(texts)
         later = [self.pool.submit([texts[unit] for unit in batch], self.seed + first + batch[0]) for batch in batches]
-        return Buffer([line for line, _ in held], first, owners, batches, later)
+        return Buffer(len(held), first, owners, batches, later)
 
     def _parts(self, line: str, number: int) -> list[str]:
         """The pieces of a line, or of its parts; none of an empty one.
@@ -162,28 +161,24 @@ class Job:
         return [[int(unit) for unit in batch] for batch in reversed(found)]
 
     def _finish(self, buffer: Buffer) -> list[Answered]:
-        answers: list[list[list[Hypothesis]]] = [[] for _ in buffer.lines]
+        answers: list[list[list[Hypothesis]]] = [[] for _ in range(buffer.lines)]
         units: dict[int, list[Hypothesis]] = {}
         for batch, later in zip(buffer.batches, buffer.later):
             units.update(zip(batch, later()))
         for unit, owner in enumerate(buffer.owners):
             answers[owner].append(units[unit])
         made = [
-            Answered(buffer.first + place, line, self._joined(found))
-            for place, (line, found) in enumerate(zip(buffer.lines, answers))
+            Answered(number, [joined(ranked) for ranked in zip(*found)])  # the best of all parts, the second of all ...
+            for number, found in enumerate(answers, buffer.first)
         ]
         self.ended += [each.number for each in made if any(one.cut for one in each.hypotheses[:1])]
         return made
 
-    def _joined(self, found: list[list[Hypothesis]]) -> list[Hypothesis]:
-        """The hypotheses of a line by those of its parts: the best of all, the second of all ..."""
-        return found[0] if len(found) == 1 else [joined(ranked) for ranked in zip(*found)]
-
 
 class Buffer(NamedTuple):
-    """Lines on their way: the line of each unit, the units of each batch, and where its answers will be."""
+    """Lines on their way: how many, the line of each unit, the units of each batch, and where its answers will be."""
 
-    lines: list[str]
+    lines: int
     first: int
     owners: list[int]
     batches: list[list[int]]

@@ -7,20 +7,19 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.lines import PathLike
 
-from .engine import Engine, Hypothesis, Settings
+from .columns import Columns
+from .engine import Engine, Settings
 from .job import Job
 from .pool import Here, Processes
 from .progress import Progress
 from .records import find_record
 from .shards import Shard, merge
-from .sink import File, Stdout
+from .sink import File, SinkError, Stdout
 from .source import Source
 
 #: lines of a buffer, where nobody waits for the answer to each
@@ -29,32 +28,10 @@ BUFFER = 1000
 OWN_OPTIONS = {"--path", "--input", "--buffer-size", "--nbest", "--print-alignment", "--num-shards", "--shard-id"}
 WITHOUT_MEANING = {"--tokenizer", "--bpe", "--remove-bpe", "--post-process", "--task", "--data", "--results-path"}
 WITHOUT_MEANING |= {"--constraints", "--score-reference", "--prefix-size", "--gen-subset", "--distributed-world-size"}
-#: the answer to an empty line
-NOTHING = Hypothesis("", 0.0)
 #: options that a file of answers may differ in when it is gone on with, or that stand elsewhere in what it tells
 NOT_OF_ANSWERS = {"input", "path", "text", "out", "options", "processes", "shard", "merge", "resume", "buffer_size"}
 #: the same: what is answered before a line that needs them does not depend on them
 NOT_OF_ANSWERS |= {"repair", "long"}
-
-
-@dataclass
-class Columns:
-    """The columns of an answer: number, text, score, alignment, the words that it aligns."""
-
-    numbers: bool
-    scores: bool
-    alignments: bool
-
-    def lines(self, number: int, hypotheses: list[Hypothesis]) -> Iterator[str]:
-        """The lines of an answer, at least one."""
-        for one in hypotheses or [NOTHING]:
-            row = [str(number)] if self.numbers else []
-            row.append(one.text)
-            if self.scores:
-                row.append("" if one is NOTHING else f"{one.score:.4f}")
-            if self.alignments:
-                row += [" ".join(f"{source}-{word}" for source, word in one.pairs), one.source, one.words]
-            yield "\t".join(row)
 
 
 def run(args: argparse.Namespace, command: str, kind: type[Engine], words: list[str], split: bool) -> int:
@@ -194,9 +171,9 @@ def through(
         progress.clear()
         say(command, f"nobody reads the output any more; {sink.kept()}")
         return 128 + signal.SIGPIPE
-    except UserError:
+    except UserError as error:
         progress.clear()
-        if sink.done:
+        if sink.done and not isinstance(error, SinkError):
             say(command, sink.kept())
         raise
     progress.clear()

@@ -12,6 +12,10 @@ from fairseq_plugins.errors import UserError
 from fairseq_plugins.runtime.durable import NO_ROOM, write_whole
 
 
+class SinkError(UserError):
+    """Answers cannot be written; the message says what is kept."""
+
+
 class Stdout:
     """Standard output; a buffer's lines are out when they are written.
 
@@ -27,7 +31,7 @@ class Stdout:
 
         Raises:
             BrokenPipeError: nobody reads any more.
-            UserError: there is no room.
+            SinkError: there is no room.
         """
         try:
             sys.stdout.buffer.write(text.encode())
@@ -36,7 +40,7 @@ class Stdout:
             _forget_stdout()
             if error.errno not in NO_ROOM:
                 raise
-            raise UserError(
+            raise SinkError(
                 f"standard output: {error.strerror}; {self.kept()}, and perhaps a part of the next"
             ) from None
         self.done += lines
@@ -63,7 +67,7 @@ class File:
         finished: whether there is nothing to do.
 
     Raises:
-        UserError: it cannot be written.
+        SinkError: it cannot be written.
     """
 
     def __init__(self, path: str, made: dict[str, Any], resume: bool, keep: bool = False) -> None:
@@ -97,7 +101,7 @@ class File:
             whole: whether they are a whole buffer: only after one can another run go on with the same batches.
 
         Raises:
-            UserError: there is no room; what was there stays.
+            SinkError: there is no room; what was there stays.
         """
         try:
             rest = memoryview(text.encode())
@@ -113,7 +117,7 @@ class File:
         """Give the file its name.
 
         Raises:
-            UserError: there is no room.
+            SinkError: there is no room.
         """
         try:
             os.fsync(self.file.fileno())
@@ -134,9 +138,9 @@ class File:
         content = {"made": self.made, "lines": self.done if lines is None else lines, "bytes": size}
         write_whole(self.state, json.dumps(content).encode())
 
-    def _refused(self, error: OSError) -> UserError:
+    def _refused(self, error: OSError) -> SinkError:
         kept = f"; {self.kept()}" if self.done else ""
-        return UserError(f"{self.path}: cannot be written ({error.strerror}); check folder and free space{kept}")
+        return SinkError(f"{self.path}: cannot be written ({error.strerror}); check folder and free space{kept}")
 
 
 def made_of(path: str) -> Any:

@@ -7,7 +7,7 @@ from fairseq.ngram_repeat_block import NGramRepeatBlock
 WRITTEN = [[2, 4, 5, 4], [2, 5, 5, 5], [2, 4, 5, 6], [2, 2, 4, 2]]
 
 
-def allowed(size, step, columns):
+def allowed(size, step, columns, by_keywords=False):
     """Which tokens may follow, of a dictionary of eight; two sentences with two hypotheses each."""
 
     def call(_):
@@ -15,7 +15,9 @@ def allowed(size, step, columns):
         known = torch.tensor(WRITTEN)[:, : step + 1]
         tokens[:, : known.shape[1]] = known
         block = NGramRepeatBlock(size, use_extension=False)
-        return block(tokens, torch.zeros(4, 8), 2, 2, step).eq(0).tolist()
+        given = {"tokens": tokens, "lprobs": torch.zeros(4, 8), "bsz": 2, "beam_size": 2, "step": step}
+        found = block._no_repeat_ngram(**given) if by_keywords else block(*given.values())
+        return found.eq(0).tolist()
 
     return call
 
@@ -33,6 +35,6 @@ CONTRACTS = {
         "pairs in a wider table": Purpose(allowed(2, 3, 9), all_but([5], [5], [], [2, 4])),
         "threes in a wider table": Purpose(allowed(3, 3, 9), all_but([], [5], [], [])),
         "single ones": Purpose(allowed(1, 3, 9), all_but([2, 4, 5], [2, 5], [2, 4, 5, 6], [2, 4])),
-        "by keywords": lambda _: NGramRepeatBlock(no_repeat_ngram_size=2, use_extension=False).no_repeat_ngram_size,
+        "by keywords": allowed(2, 3, 4, by_keywords=True),
     }
 }
