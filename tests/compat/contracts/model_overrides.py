@@ -35,8 +35,7 @@ def loaded(*others, names=list, changes=None, there=True, **kwargs):
         load = checkpoint_utils.load_model_ensemble_and_task
         models, cfg, task = load(names([str(path)]), *others, state=state, **kwargs)
         layers = [len(found.decoder.layers) for found in models]
-        loaded = models[0].state_dict()
-        same = all(torch.equal(loaded[name], weight) for name, weight in state["model"].items())
+        same = all(torch.equal(weight, state["model"][name]) for name, weight in models[0].named_parameters())
         return type(models).__name__, layers, same, cfg is state["cfg"], type(task).__name__
 
     return call
