@@ -61,6 +61,7 @@ COMMANDS = {
     "single-blanks": ("single_blanks", "text with one blank between words, from standard input to standard output"),
     "record-scores": ("record_scores", "keep the scores of a translation in a file, and print them in one line"),
     "plan": ("plan", "what a training takes: parameters, updates, memory, time, disk"),
+    "study": ("study", "a controlled comparison: many runs from one file, their statistics and a page"),
     "compare": ("compare", "table of runs: parameters, BLEU, chrF, deviation and significance"),
     "compare-losses": ("compare_losses", "table of language-model runs: parameters, perplexity, validation losses"),
 }

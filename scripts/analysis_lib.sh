@@ -16,6 +16,7 @@ mapfile -t KERNELS < <(
 # Reads DATA, RUNS, VARIANT, SEED, and ANALYSIS (options of fairseq-plugins analyse-attention).
 analyse() {
     local run options=()
+    [[ -z "$UNTIL" ]] || return 0
     use_python
     if [[ "$TABLE" == 1 ]]; then
         for run in "$RUNS"/*-seed*/; do
@@ -28,7 +29,7 @@ analyse() {
     [[ "$SMOKE" == 0 ]] || options=(--r "1,4" --batches 1)
     resolve_gpus
     [[ "$GPUS" -gt 0 ]] || options+=(--cpu)
-    run_analysis "$RUNS/$VARIANT-seed$SEED" ${options[@]+"${options[@]}"}
+    run_analysis "$(run_folder)" ${options[@]+"${options[@]}"}
 }
 
 run_analysis() {

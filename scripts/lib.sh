@@ -78,6 +78,7 @@ use_python() {
     DRY_RUN=0
     SMOKE=0
     PLANNING=0
+    DESCRIBING=0
     THROUGHPUT=""
     NODES=1
     NODE_RANK=0
@@ -98,7 +99,7 @@ OPTIONS=() EXTRA=() PASSES_ON=""
 SHARED_OPTIONS=(
     --gpus=GPUS:gpu_count --cpu=GPUS:0 --nodes=NODES:machine_count --node-rank=NODE_RANK:number
     --rendezvous=RENDEZVOUS:host_and_port --seed=SEED:number --preset=PRESET:preset_name --resume=RESUME:1
-    --dry-run=DRY_RUN:1 --smoke=SMOKE:1 --plan=:plan_only --throughput=THROUGHPUT:throughput
+    --dry-run=DRY_RUN:1 --smoke=SMOKE:1 --plan=:plan_only --throughput=THROUGHPUT:throughput --describe=:describe_only
 )
 
 # read_options "$@": the words of a command line, by these tables; a word that neither has goes to other_word.
@@ -157,6 +158,7 @@ only_word() {
     preset_name() { [[ "$2" == fast || "$2" == fast-bf16 ]] || die "--preset $2: choose fast or fast-bf16" 2; }
     throughput() { [[ "$2" =~ ^[1-9][0-9]*$ ]] || die "--throughput needs target tokens a second and device, not '$2'" 2; }
     plan_only() { PLANNING=1 DRY_RUN=1; }
+    describe_only() { PLANNING=1 DRY_RUN=1 DESCRIBING=1; }
     machine_count() {
         [[ "$2" =~ ^[0-9]+$ && "$2" -gt 0 ]] || die "--nodes needs a number, not '$2'" 2
         [[ "$2" == 1 || "$NODE_RANK" != 0 ]] || NODE_RANK="${SLURM_NODEID:-0}"
@@ -169,7 +171,11 @@ common_flags() {
     [[ "$GPUS" == auto ]] || COMMON_FLAGS+=(--gpus "$GPUS")
     [[ "$NODES" == 1 ]] || COMMON_FLAGS+=(--nodes "$NODES" --node-rank "$NODE_RANK" --rendezvous "$RENDEZVOUS")
     [[ "$RESUME" == 0 ]] || COMMON_FLAGS+=(--resume)
-    [[ "$PLANNING" == 0 ]] || COMMON_FLAGS+=(--plan ${THROUGHPUT:+--throughput "$THROUGHPUT"})
+    if [[ "$DESCRIBING" == 1 ]]; then
+        COMMON_FLAGS+=(--describe)
+    elif [[ "$PLANNING" == 1 ]]; then
+        COMMON_FLAGS+=(--plan ${THROUGHPUT:+--throughput "$THROUGHPUT"})
+    fi
     [[ "$DRY_RUN" == 0 || "$PLANNING" == 1 ]] || COMMON_FLAGS+=(--dry-run)
     [[ "$SMOKE" == 0 ]] || COMMON_FLAGS+=(--smoke)
 }
@@ -278,7 +284,7 @@ run_stage() {
     [[ -z "$PRESET" || ("$1" != */train.sh && "$1" != */generate.sh) ]] || set -- "$1" --preset "$PRESET" "${@:2}"
     if [[ "$PLANNING" == 1 ]]; then
         [[ "$1" == */train.sh ]] || return 0
-        export VOCABULARY="${VOCABULARY:-}" TRAIN_TOKENS="${TRAIN_TOKENS:-}" DISK_GB="${DISK_GB:-}"
+        export KIND="${KIND:-}" VOCABULARY="${VOCABULARY:-}" TRAIN_TOKENS="${TRAIN_TOKENS:-}" DISK_GB="${DISK_GB:-}"
     elif [[ "$NODE_RANK" != 0 && "$DRY_RUN" == 0 && "$1" == */prepare_*.sh ]]; then
         note "machine $NODE_RANK waits for the data in $DATA_DIR/bin"
         until [[ -d "$DATA_DIR/bin" ]]; do sleep 2; done

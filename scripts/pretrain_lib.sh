@@ -15,6 +15,7 @@ SHARED_OPTIONS+=(--gpt2-bpe=GPT2_BPE:folder --warm-start=WARM_START)
 # pretrain_options "$@": recipe_options, and the options that only these recipes take.
 pretrain_options() {
     recipe_options "$@"
+    [[ "$SUBSET$GEN$OWN_LENPEN" == test ]] || die "--subset, --gen and --lenpen are for translations, not for a language model" 2
     [[ -z "$WARM_START" || -n "$GPT2_BPE$DATA_DIR" ]] ||
         die "--warm-start needs data in the checkpoint's own dictionary; add --gpt2-bpe DIR or --data-dir DIR" 2
     [[ -z "$WARM_START" || -f "$WARM_START" || "$DRY_RUN" == 1 ]] ||
@@ -68,7 +69,8 @@ set_updates() {
 # a --lr-scheduler the learning rate falls linearly), and perhaps GPU_TRAINING (more of them, for a GPU) and BELOW (a
 # loss whose first update the table shows).
 pretrain_run() {
-    local save_dir="$RUNS/$VARIANT-seed$SEED" options=()
+    local save_dir options=()
+    save_dir="$(run_folder)"
     use_python
     resolve_gpus
     common_flags
@@ -108,6 +110,7 @@ pretrain() {
         finished_table compare-losses "done"
     else
         pretrain_prepare
+        ! ends_after prepare || return 0
         set_updates
         pretrain_run
     fi

@@ -19,12 +19,18 @@ TABLE=0
 # What a recipe may set besides; see recipe_run.
 DATA_NAME="" BATCH_TOKENS="" BELOW="" SAVE_UPDATES="" TOKEN_BLEU="" REFERENCE="test"
 SOURCE_LANG=de TARGET_LANG=en
+KIND="" RUN_NAME="" UNTIL="" SUBSET="test" GEN="" OWN_LENPEN=""
 PREPARE_OPTIONS=() SMOKE_PREPARE=() GENERATION=()
 
 SHARED_OPTIONS+=(
     --variant=VARIANT --from=FROM --data-dir=DATA_DIR:folder --runs=RUNS:folder --max-update=MAX_UPDATE
     --processes=PROCESSES --table=TABLE:1
+    # what a study asks for: the run's name if it is not the variant's, the stage after which to stop, what to translate
+    # with which length penalty, and the folder for it in the run's
+    --name=RUN_NAME:run_name --until=UNTIL:known_stage --subset=SUBSET --lenpen=OWN_LENPEN --gen=GEN
 )
+run_name() { [[ "$2" =~ ^[A-Za-z0-9][A-Za-z0-9._+=,-]*$ ]] || die "--name $2: letters, digits and . _ + = , - alone" 2; }
+known_stage() { [[ "$2" == prepare || "$2" == train ]] || die "--until $2: choose prepare or train" 2; }
 # shellcheck disable=SC2034
 PASSES_ON=fairseq-train
 
@@ -34,6 +40,12 @@ recipe_options() {
     [[ -n "$VARIANT" ]] || VARIANT="${VARIANTS[0]}"
     [[ " ${VARIANTS[*]} " == *" $VARIANT "* ]] || die "--variant $VARIANT: choose one of ${VARIANTS[*]}" 2
 }
+
+# run_folder: where this run goes.
+run_folder() { printf '%s' "$RUNS/${RUN_NAME:-$VARIANT}-seed$SEED"; }
+
+# ends_after STAGE: whether no more than that was asked for.
+ends_after() { [[ "$UNTIL" == "$1" ]]; }
 
 # default_folders RUNS_NAME DATA_NAME: RUNS and DATA_DIR where they are not given; a smoke run has its own.
 default_folders() {
@@ -59,9 +71,9 @@ recipe_run() {
         finished_table compare gen.test/score.json
         return
     fi
-    save_dir="$RUNS/$VARIANT-seed$SEED"
+    save_dir="$(run_folder)"
     data="$DATA_DIR/bin"
-    gen="$save_dir/gen.test"
+    gen="$save_dir/${GEN:-gen.$SUBSET}"
     common_flags
 
     if [[ "$SMOKE" == 1 ]]; then
@@ -83,11 +95,14 @@ recipe_run() {
     [[ -z "$FROM" ]] || prepare+=(--from "$FROM")
     [[ "$DRY_RUN" == 0 ]] || prepare+=(--dry-run)
     run_stage "$PREPARE" "${prepare[@]}"
+    ! ends_after prepare || return 0
 
     train_stage "$data" "$save_dir" -- "${TRAINING[@]}" ${saves[@]+"${saves[@]}"}
+    ! ends_after train || return 0
     average_stage "$save_dir"
+    [[ "$SUBSET" == test ]] || REFERENCE="$SUBSET"
     run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" ${CHECKPOINT[@]+"${CHECKPOINT[@]}"} \
-        --out "$gen" --beam "$BEAM" --lenpen "$LENPEN" --language "$TARGET_LANG" "${COMMON_FLAGS[@]}" \
+        --subset "$SUBSET" --out "$gen" --beam "$BEAM" --lenpen "${OWN_LENPEN:-$LENPEN}" --language "$TARGET_LANG" "${COMMON_FLAGS[@]}" \
         ${PROCESSES:+--processes "$PROCESSES"} \
         -- ${GENERATION[@]+"${GENERATION[@]}"}
     [[ -z "$TOKEN_BLEU" ]] || score=("--$TOKEN_BLEU" "$TARGET_LANG")

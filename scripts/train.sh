@@ -34,6 +34,7 @@
 #   --dry-run            print the commands, write nothing
 #   --plan               print what the training takes (parameters, updates, memory, time, disk), do nothing
 #   --throughput N       for --plan: target tokens a second and device
+#   --describe           for programs: what is known of the data, and the words for fairseq-train, each ended by a NUL
 #
 # Everything after -- goes to fairseq-train as it is. Unless it names them, the usual ones for translation are added:
 # label smoothing 0.1, Adam 0.9/0.98, lr 5e-4 inverse_sqrt with 4000 warm-up updates, the last 5 epochs kept.
@@ -186,6 +187,10 @@ if [[ "$SMOKE" == 1 ]]; then
     esac
 fi
 
+if [[ "$DESCRIBING" == 1 ]]; then
+    printf '%s\0' "kind=${KIND:-}" "vocabulary=${VOCABULARY:-}" "train_tokens=${TRAIN_TOKENS:-}" "${TRAIN[@]:${#FAIRSEQ[@]}}"
+    exit 0
+fi
 if [[ "$PLANNING" == 1 ]]; then
     # A recipe says how large its dictionary will be; otherwise there is one to count.
     if [[ -z "${VOCABULARY:-}" ]]; then

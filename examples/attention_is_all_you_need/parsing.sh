@@ -35,6 +35,7 @@ OPTIONS=(--size=SIZE:known_size)
 known_size() { [[ "$2" == paper || "$2" == sample ]] || die "--size $2: choose paper or sample" 2; }
 recipe_options "$@"
 NAME="parsing-$SIZE"
+KIND=parsing
 
 # What differs from Transformer base is in the paper's words the 4 layers, d = 1024, the dropouts, the learning rate and
 # the search. It names no values for the dropouts and the learning rate, and no number of updates: these are the dropouts
@@ -99,15 +100,17 @@ parsing_prepare() {
 }
 
 parsing_run() {
-    local save_dir="$RUNS/$VARIANT-seed$SEED" data="$DATA_DIR/bin" gen
-    gen="$save_dir/gen.test"
+    local save_dir data="$DATA_DIR/bin" gen
+    save_dir="$(run_folder)"
+    gen="$save_dir/${GEN:-gen.$SUBSET}"
     common_flags
     train_stage "$data" "$save_dir" -- "${TRAINING[@]}"
+    ! ends_after train || return 0
     average_stage "$save_dir"
     run_stage "$ROOT/scripts/generate.sh" "$data" --save-dir "$save_dir" ${CHECKPOINT[@]+"${CHECKPOINT[@]}"} \
-        --out "$gen" --beam "$BEAM" --lenpen "$LENPEN" --max-tokens 2048 --language en "${COMMON_FLAGS[@]}" \
-        -- "${LONGEST[@]}"
-    plugin_command parse-score "$DATA_DIR/raw/test.trees" "$gen/hyp.tok" --trees "$gen/test.parsed" \
+        --subset "$SUBSET" --out "$gen" --beam "$BEAM" --lenpen "${OWN_LENPEN:-$LENPEN}" --max-tokens 2048 --language en \
+        "${COMMON_FLAGS[@]}" -- "${LONGEST[@]}"
+    plugin_command parse-score "$DATA_DIR/raw/$SUBSET.trees" "$gen/hyp.tok" --trees "$gen/$SUBSET.parsed" \
         --json "$gen/evalb.json"
 }
 
@@ -117,5 +120,5 @@ if [[ "$TABLE" == 1 ]]; then
 else
     use_python
     parsing_prepare
-    parsing_run
+    ends_after prepare || parsing_run
 fi

@@ -96,7 +96,8 @@ set_updates() {
 
 # train_and_score: the run itself; each stage that is complete is kept.
 train_and_score() {
-    local save_dir="$RUNS/$VARIANT-seed$SEED" data="$DATA_DIR/bin" devices subset
+    local save_dir data="$DATA_DIR/bin" devices subset
+    save_dir="$(run_folder)"
     devices="$GPUS"
     [[ "$GPUS" -gt 0 ]] || devices="${PROCESSES:-1}"
     devices=$((devices * NODES))
@@ -115,6 +116,7 @@ train_and_score() {
 }
 
 recipe_options "$@"
+[[ "$UNTIL$SUBSET$GEN$OWN_LENPEN" == test ]] || die "--until, --subset, --gen and --lenpen are not options of this recipe" 2
 default_folders "$NAME" "$NAME"
 require_model Helsinki-NLP/opus-mt-de-en
 use_python

@@ -71,6 +71,7 @@ prepare_text() {
 }
 
 pretrain_options "$@"
+[[ -z "$UNTIL" ]] || die "--until is not an option of this recipe" 2
 require_model FacebookAI/roberta-base
 use_python
 if [[ "$TABLE" == 1 ]]; then

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import pickle
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
 from fairseq_plugins.errors import UserError
+from fairseq_plugins.runtime.parent import die_with_parent
 
 from .arguments import quiet
 
@@ -106,8 +105,7 @@ def _start(pickled: bytes) -> None:
     # tqdm makes a lock, which would be left behind by a process that is killed unless it is one for forks
     multiprocessing.set_start_method("fork", force=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # with the first process
+    die_with_parent(signal.SIGKILL)
     number = int(multiprocessing.current_process().name.rsplit("-", 1)[1]) - 1  # they count from 1
     kind, settings = pickle.loads(pickled)
     try:

@@ -1,0 +1,93 @@
+"""The width of the feed-forward layers with which a model takes as much as another."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fairseq_plugins.errors import UserError
+
+from .spec import Budget
+
+#: measures of the solver at most; what is linear in the width needs three
+TRIES = 12
+#: fraction of the target that it does not try to come nearer than
+NEAR = 0.0005
+UNITS = {
+    "parameters": "parameters",
+    "operations": "operations a token",
+    "seconds": "times the other's seconds",
+}
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Feed-forward widths by side, and what the model takes with them."""
+
+    widths: Mapping[str, int]
+    value: float
+
+    def words(self) -> list[str]:
+        """The options for fairseq-train."""
+        return [word for side, width in self.widths.items() for word in (f"--{side}-ffn-embed-dim", str(width))]
+
+
+def sides(args: Namespace) -> dict[str, int]:
+    """The feed-forward widths of a model as it is."""
+    kinds = {"masked_lm": ("encoder",), "language_modeling": ("decoder",)}
+    return {side: int(getattr(args, f"{side}_ffn_embed_dim")) for side in kinds.get(args.task, ("encoder", "decoder"))}
+
+
+def solve(
+    name: str, widths: Mapping[str, int], measure: Callable[[Mapping[str, int]], float], target: float, budget: Budget
+) -> Solution:
+    """Widen or narrow all feed-forward layers by one factor until the measure is the target, by the secant method.
+
+    Args:
+        name: of the variant, in messages.
+        widths: as they are.
+        measure: of a model with such widths; it grows with them.
+        target: what it is to be.
+        budget: what it is, and how near is near enough.
+
+    Raises:
+        UserError: no width meets it.
+    """
+    tried: dict[float, Solution] = {}
+
+    def attempt(factor: float) -> Solution:
+        scaled = {side: max(1, round(width * factor)) for side, width in widths.items()}
+        known = next((solution for solution in tried.values() if solution.widths == scaled), None)
+        tried[factor] = known or Solution(scaled, measure(scaled))
+        return tried[factor]
+
+    def distance(factor: float) -> float:
+        return abs(tried[factor].value - target)
+
+    if attempt(0.0).value > target * (1 + budget.tolerance):
+        raise UserError(
+            f"{budget.place}: {name} takes {tried[0.0].value:,.6g} {UNITS[budget.quantity]} even with feed-forward layers "
+            f"of width 1, more than the {target:,.6g} that it is to take; compare it with a larger model, or say budget: "
+            f"own for it"
+        )
+    attempt(1.0)
+    while len(tried) < TRIES:
+        first, second = sorted(tried, key=distance)[:2]
+        rise = tried[second].value - tried[first].value
+        if distance(first) <= NEAR * target or rise == 0:
+            break
+        factor = max(0.0, first + (target - tried[first].value) * (second - first) / rise)
+        if factor in tried:
+            break
+        attempt(factor)
+    best = tried[min(tried, key=distance)]
+    missed = abs(best.value / target - 1)
+    if missed > budget.tolerance:
+        found = ", ".join(f"{side} {width}" for side, width in best.widths.items())
+        raise UserError(
+            f"{budget.place}: {name} comes no nearer to {target:,.6g} {UNITS[budget.quantity]} than {best.value:,.6g} "
+            f"({100 * missed:.2f} %, feed-forward widths: {found}), and {100 * budget.tolerance:g} % are asked for; say "
+            f"tolerance: {missed * 1.1:.1g} to take that"
+        )
+    return best
