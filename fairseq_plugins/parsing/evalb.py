@@ -132,10 +132,8 @@ def _percent(part: int, whole: int) -> float:
     return 100 * part / whole if whole else 0.0
 
 
-def evaluate(
-    gold: Sequence[Tree], predicted: Sequence[Tree], parameters: Parameters = COLLINS
-) -> dict[str, dict[str, float]]:
-    """EVALB's two summaries: ``all`` sentences, and the ``short`` ones of up to ``parameters.cutoff`` words.
+def count_all(gold: Sequence[Tree], predicted: Sequence[Tree], parameters: Parameters = COLLINS) -> list[Counts]:
+    """:func:`count` of every sentence.
 
     Raises:
         UserError: the sentences differ; the message has the number of the first one that does, from 1.
@@ -148,5 +146,17 @@ def evaluate(
             counts.append(count(one, other, parameters))
         except UserError as error:
             raise UserError(f"sentence {number}: {error}") from None
+    return counts
+
+
+def evaluate(
+    gold: Sequence[Tree], predicted: Sequence[Tree], parameters: Parameters = COLLINS
+) -> dict[str, dict[str, float]]:
+    """EVALB's two summaries: ``all`` sentences, and the ``short`` ones of up to ``parameters.cutoff`` words.
+
+    Raises:
+        UserError: as :func:`count_all`.
+    """
+    counts = count_all(gold, predicted, parameters)
     short = [sentence for sentence in counts if sentence.length <= parameters.cutoff]
     return {"all": summarise(counts), "short": summarise(short)}

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sacrebleu.metrics import BLEU, CHRF
+import numpy as np
+from sacrebleu.metrics import BLEU, CHRF, TER
 
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.lines import read_lines
 
+from . import sacrebleu_sums
 from .runs import Run, existing, read_json, read_run
+from .units import Measure, Units, ratio
+
+#: metric -> whether higher is better, and its function of sums
+OF_SUMS = {
+    "BLEU": (True, sacrebleu_sums.bleu),
+    "chrF2": (True, sacrebleu_sums.chrf),
+    "TER": (False, sacrebleu_sums.ter),
+}
 
 
 @dataclass
@@ -49,20 +59,50 @@ def score(runs: Sequence[Translation]) -> dict[str, str]:
     """Score every run by BLEU and chrF; returns each metric's signature.
 
     Raises:
-        UserError: the runs translate different references or were tokenised differently.
+        UserError: as :func:`check_comparable`.
+    """
+    check_comparable(runs)
+    metrics, signatures = metrics_of(runs[0]), {}
+    for run in runs:
+        for name, units in translation_units(run, metrics).items():
+            run.scores[name], signatures[name] = units.score, units.measure.signature
+    return signatures
+
+
+def check_comparable(runs: Sequence[Translation]) -> None:
+    """Look whether the runs translate the same text.
+
+    Raises:
+        UserError: they translate different references or were tokenised differently.
     """
     for run in runs[1:]:
         if run.references != runs[0].references or run.tokenizer != runs[0].tokenizer:
             raise UserError(f"{run.folder} and {runs[0].folder} were scored on different references or tokenisers")
-    metrics = metrics_of(runs[0])
-    for run in runs:
-        for metric in metrics.values():
-            result = metric.corpus_score(run.hypotheses, None)
-            run.scores[result.name] = result.score
-    return {name: str(metric.get_signature()) for name, metric in zip(runs[0].scores, metrics.values())}
 
 
-def metrics_of(run: Translation) -> dict[str, Any]:
-    """sacreBLEU's metrics against a run's references."""
+def metrics_of(run: Translation, with_ter: bool = False) -> dict[str, Any]:
+    """sacreBLEU's metrics against a run's references; TER takes some hundred times as long as the others."""
     references = [run.references]
-    return {"BLEU": BLEU(tokenize=run.tokenizer, references=references), "chrF": CHRF(references=references)}
+    metrics = {"BLEU": BLEU(tokenize=run.tokenizer, references=references), "chrF2": CHRF(references=references)}
+    return {**metrics, "TER": TER(references=references)} if with_ter else metrics
+
+
+def translation_units(run: Translation, metrics: Mapping[str, Any]) -> dict[str, Units]:
+    """Name -> a run's statistics by sentence, as sacreBLEU counts them.
+
+    Args:
+        metrics: those of :func:`metrics_of` a run with the same references, made once for all runs.
+    """
+    found = {}
+    for name, metric in metrics.items():
+        # what sacreBLEU's own tests of significance draw from
+        statistics = metric._extract_corpus_statistics(run.hypotheses, None)
+        better, of_sums = OF_SUMS[name]
+        measure = Measure(name, better, 2, str(metric.get_signature()), of_sums)
+        found[name] = Units(measure, np.asarray(statistics, dtype=np.float64))
+    return found
+
+
+def length_ratio(bleu: Units) -> float:
+    """Words of the hypotheses by words of the references, as BLEU's tokeniser has them; 0 without references."""
+    return float(ratio(*bleu.sums[:, :2].sum(axis=0)))

@@ -1,0 +1,104 @@
+"""GLUE's metrics as functions of sums over the examples of a development set; their values are those of ``metrics``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fairseq_plugins.lines import PathLike
+from fairseq_plugins.report.runs import read_json
+from fairseq_plugins.report.units import Measure, Units, ratio
+
+from .metrics import Label
+from .tasks import DEV_SETS, Task
+
+#: a sum of squares about the mean that is this part of the one about 0 is rounding
+ROUNDING = 1e-13
+
+
+def prediction_units(folder: PathLike) -> dict[str, Units]:
+    """Development set -> the score of its task, in percent, by examples, of a run that was evaluated.
+
+    Raises:
+        UserError: ``predictions.json`` is missing or damaged; the message names it.
+    """
+    found = read_json(Path(folder) / "predictions.json", "evaluate the run with fairseq-plugins glue-evaluate")
+    return {name: units_of(name, values["predictions"], values["targets"]) for name, values in found.items()}
+
+
+def units_of(name: str, predictions: Sequence[Label], targets: Sequence[Label]) -> Units:
+    """A development set by its examples.
+
+    Columns are, by task: of classes, true and false positives, false and true negatives (the positive class is the last
+    one where the task names none), and of others right and wrong answers; of numbers, the moments that a correlation is
+    made of, of the numbers themselves and of their ranks in the whole set.
+    """
+    task = DEV_SETS[name]
+    of_sums, sums, what = _kind(task)
+    return Units(
+        Measure(name, True, 2, f"{what}, in percent, on the development set", of_sums), sums(task, predictions, targets)
+    )
+
+
+def _kind(task: Task) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[..., np.ndarray], str]:
+    kinds: dict[tuple[str, ...], Any] = {
+        ("accuracy",): (_accuracy, _right, "accuracy"),
+        ("accuracy", "f1"): (_accuracy_and_f1, _confusion, "mean of accuracy and F1"),
+        ("matthews",): (_matthews, _confusion, "Matthews correlation"),
+        ("pearson", "spearman"): (_correlations, _moments, "mean of Pearson and Spearman correlation"),
+    }
+    return kinds[task.score]
+
+
+def _right(task: Task, predictions: Sequence[Label], targets: Sequence[Label]) -> np.ndarray:
+    right = np.array([one == other for one, other in zip(predictions, targets)])
+    return np.stack([right, ~right], axis=1).astype(np.float64)
+
+
+def _confusion(task: Task, predictions: Sequence[Label], targets: Sequence[Label]) -> np.ndarray:
+    positive = task.positive or task.classes[-1]
+    yes, true = (np.array([label == positive for label in labels]) for labels in (predictions, targets))
+    return np.stack([yes & true, yes & ~true, ~yes & true, ~yes & ~true], axis=1).astype(np.float64)
+
+
+def _moments(task: Task, predictions: Sequence[Label], targets: Sequence[Label]) -> np.ndarray:
+    from scipy.stats import rankdata
+
+    columns = [np.ones(len(targets))]
+    for rank in (False, True):
+        values = [np.asarray(rankdata(side) if rank else side, dtype=np.float64) for side in (predictions, targets)]
+        x, y = (side - np.median(side) for side in values)
+        columns += [x, y, x * x, y * y, x * y]
+    return np.stack(columns, axis=1)
+
+
+def _accuracy(sums: np.ndarray) -> np.ndarray:
+    return 100 * ratio(sums[..., 0], sums.sum(axis=-1))
+
+
+def _accuracy_and_f1(sums: np.ndarray) -> np.ndarray:
+    both, only_predicted, only_true, neither = np.moveaxis(sums, -1, 0)
+    accuracy = ratio(both + neither, sums.sum(axis=-1))
+    return 50 * (accuracy + ratio(2 * both, 2 * both + only_predicted + only_true))
+
+
+def _matthews(sums: np.ndarray) -> np.ndarray:
+    both, only_predicted, only_true, neither = np.moveaxis(sums, -1, 0)
+    product = (both + only_predicted) * (both + only_true) * (neither + only_predicted) * (neither + only_true)
+    return 100 * ratio(both * neither - only_predicted * only_true, np.sqrt(product))
+
+
+def _correlations(sums: np.ndarray) -> np.ndarray:
+    count, pearson, spearman = np.split(sums, [1, 6], axis=-1)
+    return 50 * (_correlation(count[..., 0], pearson) + _correlation(count[..., 0], spearman))
+
+
+def _correlation(count: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """Of the sums (..., 5) of x, y, x², y² and xy; 0 where one side is constant."""
+    x, y, xx, yy, xy = np.moveaxis(moments, -1, 0)
+    across, along = count * xx - x * x, count * yy - y * y
+    there = (across > ROUNDING * count * xx) & (along > ROUNDING * count * yy)
+    return np.where(there, ratio(count * xy - x * y, np.sqrt(np.where(there, across * along, 0))), 0.0)
