@@ -60,6 +60,7 @@ COMMANDS = {
     "lowercase": ("lowercase", "text in lower case, from standard input to standard output"),
     "single-blanks": ("single_blanks", "text with one blank between words, from standard input to standard output"),
     "record-scores": ("record_scores", "keep the scores of a translation in a file, and print them in one line"),
+    "token-losses": ("token_losses", "the loss of every token of a test set under trained language models"),
     "plan": ("plan", "what a training takes: parameters, updates, memory, time, disk"),
     "study": ("study", "a controlled comparison: many runs from one file, their statistics and a page"),
     "compare": ("compare", "table of runs: parameters, BLEU, chrF, deviation and significance"),

@@ -30,6 +30,8 @@ class Evaluation:
         tokens_per_sample: of a language model's blocks (default: those of its training).
         device: to compute on.
         skip: leave out what is longer than the model takes; ``left_out`` counts it.
+        mixing: of the attention (None: as trained).
+        seed: of the task, by which the masks of a masked LM are drawn (None: that of the training).
 
     Raises:
         UserError: something is longer than the model takes, or the split has no batch.
@@ -45,10 +47,11 @@ class Evaluation:
         tokens_per_sample: int | None,
         device: torch.device,
         skip: bool = False,
+        mixing: str | None = "dense",
+        seed: int | None = None,
     ) -> None:
-        overrides: dict[str, Any] = {"data": data, "attention_mixing": "dense"}
-        if tokens_per_sample is not None:
-            overrides["tokens_per_sample"] = tokens_per_sample
+        changed = {"attention_mixing": mixing, "tokens_per_sample": tokens_per_sample, "seed": seed}
+        overrides = {"data": data, **{name: value for name, value in changed.items() if value is not None}}
         (self.model,), cfg, self.task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], overrides)
         self.model.to(device).eval()
         self.criterion = self.task.build_criterion(cfg.criterion).to(device).eval()

@@ -28,7 +28,7 @@ def answers(task, size, seed):
 
 @pytest.mark.parametrize("name", DEV_SETS)
 def test_scores_of_sums_are_the_metrics(name):
-    """On the whole set; but for ranks, which are those of the whole set, with examples left out and drawn twice, too."""
+    """On the whole set, and on resamples, where ranks stay those of the whole set."""
     task = DEV_SETS[name]
     predictions, targets = answers(task, 60, 3)
     measure, sums = units_of(name, predictions, targets)
