@@ -146,14 +146,14 @@ def compare(
     """
     sizes = len(baseline), len(other)
     if min(sizes) < 2:
-        raise NoTest("no test: one seed says nothing of what other seeds would give; train at least two of each")
+        raise NoTest("one seed says nothing of what other seeds would give; train at least two of each")
     runs = [*baseline, *other]
     shapes = {run.shape for run in runs}
     if len(shapes) > 1:
         raise UserError(f"{measure.name}: the runs are of different test sets ({sorted(shapes)}); evaluate them alike")
     units = len(runs[0])
     if units < 2:
-        raise NoTest("no test: one unit says nothing of what others would give; take a larger test set")
+        raise NoTest("one unit says nothing of what others would give; take a larger test set")
     values = np.stack([pseudo_values(measure, run) for run in runs])
     scores = np.array([float(measure.of_sums(run.sum(0))) for run in runs])
     for number, (score, of_units) in enumerate(zip(scores, values)):
@@ -163,7 +163,7 @@ def compare(
     if _copies(runs):
         return Comparison(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, sum(sizes) - 2.0, {"seeds": 0.0, "units": 0.0}, 0.0, None)
     if _copies(baseline) and _copies(other):
-        raise NoTest("no test: all seeds of each variant have the same outputs, as copies of one run would")
+        raise NoTest("all seeds of each variant have the same outputs, as copies of one run would")
 
     parts = components(scores, np.cov(values), sizes, units)
     by_seeds, by_units, df = (float(part) for part in parts.variances())
