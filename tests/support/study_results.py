@@ -98,7 +98,9 @@ def buckets(rng, names, title, axis, value, labels, counts, start, step, higher=
         "labels": labels,
         "counts": counts,
         "variants": {
-            name: [start + step * place + 0.12 * abs(step) * number + rng.gauss(0, spread) for place in range(len(labels))]
+            name: [
+                start + step * place + 0.12 * abs(step) * number + rng.gauss(0, spread) for place in range(len(labels))
+            ]
             for number, name in enumerate(names)
         },
     }

@@ -9,7 +9,7 @@ from .palette import series
 from .scales import Scale, apart, ticks
 
 #: the two widths that every figure is drawn in: of a page, and of a telephone
-WIDE, NARROW = 760.0, 328.0
+WIDE, NARROW = 860.0, 328.0
 
 
 def across(scale: Scale, left: float, right: float, count: int = 5) -> list[Mark]:
@@ -36,9 +36,7 @@ def down(scale: Scale, top: float, bottom: float, count: int = 5, rules: bool = 
     return found
 
 
-def end_labels(
-    ends: Sequence[tuple[int, str, float]], x: float, room: float, low: float, high: float
-) -> list[Mark]:
+def end_labels(ends: Sequence[tuple[int, str, float]], x: float, room: float, low: float, high: float) -> list[Mark]:
     """Names beside the ends of lines: (place of the variant, name, y of its line), moved apart where they collide."""
     found: list[Mark] = []
     for (place, name, y), free in zip(ends, apart([y for _, _, y in ends], 16, low, high)):

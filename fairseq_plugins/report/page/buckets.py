@@ -30,7 +30,8 @@ def by_bucket(results: Mapping[str, Any], found: Mapping[str, Any], width: float
         return _many(found, against, width)
     beside = 150 if width > NARROW else 0
     left, right = 44.0, width - beside - 10
-    x = Scale(-0.4, len(found["labels"]) - 0.6, left, right)
+    last = len(found["labels"]) - 1
+    x = Scale(-0.35, last + (0.0 if beside else 0.35), left, right)
     marks: list[Mark] = []
     top = 24.0
     if not beside:

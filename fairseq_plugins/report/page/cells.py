@@ -51,7 +51,9 @@ def notes(results: Mapping[str, Any]) -> list[str]:
         f"Differences are those to {results['baseline']}, paired by seed; p (Holm) is corrected for the number of "
         "variants. Detectable is the smallest true difference that so many seeds find with 80 % power at 5 %.",
     ]
-    why = [f"{model['name']} was not tested: {model['why_no_test']}." for model in results["variants"] if _untested(model)]
+    why = [
+        f"{model['name']} was not tested: {model['why_no_test']}." for model in results["variants"] if _untested(model)
+    ]
     return [*found, *why, *(f"{metric['name']}: {metric['signature']}" for metric in results["metrics"])]
 
 

@@ -27,7 +27,7 @@ def learning_curves(results: Mapping[str, Any], width: float) -> Figure | None:
         return None
     points = [point for _, model in drawn for curve in _validated(model) for point in curve]
     last = max(updates for updates, _ in points)
-    losses = [loss for updates, loss in points if updates >= last / 10]
+    losses = [loss for updates, loss in points if updates >= last / 3]
     margin = (max(losses) - min(losses)) * 0.05 or 0.1
     bounds = (min(losses) - margin, max(losses) + margin)
     title = "Validation loss by updates"

@@ -70,7 +70,7 @@ def differences(results: Mapping[str, Any], metric: Metric, width: float) -> Fig
     return Figure(title, "; ".join(texts) + ".", width, bottom + 42, marks)
 
 
-def inline(rows: Rows, place: int, metric: Metric, width: float = 132.0) -> Figure:
+def inline(rows: Rows, place: int, metric: Metric, width: float = 116.0) -> Figure:
     """The same for one cell of a table; all cells of a metric have one scale."""
     name, test = next((name, test) for at, name, test in rows if at == place)
     scale = scale_of(rows, 4, width - 4)

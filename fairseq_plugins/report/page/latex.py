@@ -32,7 +32,9 @@ def as_latex(results: Mapping[str, Any]) -> str:
     header, rows = scores(results)
     body = [" & ".join(map(escaped, row)) + r" \\" for row in rows]
     remarks = " ".join(escaped(note) for note in notes(results)[: -len(results["metrics"])])
-    signatures = "".join(f"% {metric['name']}: {' '.join(metric['signature'].split())}\n" for metric in results["metrics"])
+    signatures = "".join(
+        f"% {metric['name']}: {' '.join(metric['signature'].split())}\n" for metric in results["metrics"]
+    )
     parts = [
         f"% {' '.join(results['title'].split())}",
         NEEDS,
@@ -53,9 +55,7 @@ def as_latex(results: Mapping[str, Any]) -> str:
 
 def escaped(text: str) -> str:
     """Text as LaTeX sets it, in one line."""
-    return re.sub(
-        "|".join(map(re.escape, SPECIAL)), lambda found: SPECIAL[found.group()], " ".join(text.split())
-    )
+    return re.sub("|".join(map(re.escape, SPECIAL)), lambda found: SPECIAL[found.group()], " ".join(text.split()))
 
 
 def _table(header: Sequence[str], body: Sequence[str], caption: str, name: str) -> str:

@@ -106,7 +106,7 @@ def label(x: float, y: float, text: str, room: float, **how: object) -> Text:
 
 def side_by_side(figures: Sequence[Figure], width: float, title: str, gap: float = 24.0) -> Figure:
     """Figures of one size in rows, as many in a row as there is room for."""
-    columns = max(1, int((width + gap) // (figures[0].width + gap)))
+    columns = max(1, int((width + gap + 0.5) // (figures[0].width + gap)))
     tallest = max(figure.height for figure in figures)
     whole = Figure(title, " ".join(f"{figure.title}: {figure.text}" for figure in figures), width, 0)
     for place, figure in enumerate(figures):

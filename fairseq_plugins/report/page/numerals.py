@@ -52,7 +52,7 @@ def amount(value: float | None) -> str:
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             return f"{value / (1e3 if unit == 'k' else size):.{0 if unit == 'k' else 2}f} {unit}"
-    return f"{value:g}"
+    return f"{value:,g}"
 
 
 def duration(seconds: float | None) -> str:

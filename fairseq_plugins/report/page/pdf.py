@@ -58,7 +58,9 @@ def as_pdf(figure: Figure) -> bytes:
                 "zorder": order,
             }
             corners = outline(mark.shape, mark.x, mark.y, mark.size)
-            shape = patches.Polygon(corners, **style) if corners else patches.Circle((mark.x, mark.y), mark.size, **style)
+            shape = (
+                patches.Polygon(corners, **style) if corners else patches.Circle((mark.x, mark.y), mark.size, **style)
+            )
             axes.add_patch(shape)
     written = io.BytesIO()
     canvas.savefig(written, format="pdf", metadata={"CreationDate": None})

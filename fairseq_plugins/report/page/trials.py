@@ -82,9 +82,7 @@ def _panel(
         marks.append(Line(tuple((x(p), y(v)) for p, v, _ in at), "muted", 1.2, DASHES[turn % 4]))
         for p, value, chosen in at:
             said = f"{axis} {values[p]}{', ' + beside + ' ' + key if beside else ''}: {number(value, digits)}"
-            marks.append(
-                Marker(x(p), y(value), look.shape, look.colour, 6.0 if chosen else 3.5, chosen, name=said)
-            )
+            marks.append(Marker(x(p), y(value), look.shape, look.colour, 6.0 if chosen else 3.5, chosen, name=said))
             if chosen:
                 told.append(f"chosen: {said}")
         ends.append((key, y(at[-1][1])))
