@@ -28,6 +28,7 @@ import json
 import os
 import platform
 import re
+import resource
 import select
 import shlex
 import signal
@@ -151,6 +152,11 @@ class Progress:
 
     def seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self.start
+
+    def add_memory(self) -> None:
+        """Bytes that the largest process of the training had, over all starts."""
+        largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        self.state["peak_memory"] = max(largest, self.state.get("peak_memory", 0))
 
     def save(self) -> None:
         self.state["seconds"] = round(self.seconds(), 1)
@@ -430,6 +436,7 @@ class Watcher:
 
     def verdict(self, status: int, log_path: str) -> int:
         updates = self.progress.state.get("updates", 0)
+        self.progress.add_memory()
         if status == 0 and self.completed:
             limits = {"max_update": self.args.max_update, "max_epoch": self.args.max_epoch}
             write_json(os.path.join(self.args.save_dir, "done"), dict(self.progress.state, **limits))

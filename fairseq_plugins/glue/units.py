@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,32 @@ def prediction_units(folder: PathLike) -> dict[str, Units]:
     """
     found = read_json(Path(folder) / "predictions.json", "evaluate the run with fairseq-plugins glue-evaluate")
     return {name: units_of(name, values["predictions"], values["targets"]) for name, values in found.items()}
+
+
+def average_units(columns: Mapping[str, Units]) -> Units:
+    """The mean of the papers' columns that are there, by the examples of all of them.
+
+    A row has the sums of its own set in that set's columns and 0 elsewhere, so that leaving an example out changes the
+    average as it changes the set's score.
+    """
+    averaged = {name: units for name, units in columns.items() if DEV_SETS[name].averaged}
+    widths = [units.sums.shape[1] for units in averaged.values()]
+    places = np.cumsum([0, *widths])
+
+    def of_sums(sums: np.ndarray) -> np.ndarray:
+        parts = [
+            units.measure.of_sums(sums[..., start:end])
+            for units, start, end in zip(averaged.values(), places, places[1:])
+        ]
+        return np.mean(parts, axis=0)
+
+    rows = np.zeros((sum(len(units.sums) for units in averaged.values()), places[-1]))
+    begin = 0
+    for units, start, end in zip(averaged.values(), places, places[1:]):
+        rows[begin : begin + len(units.sums), start:end] = units.sums
+        begin += len(units.sums)
+    said = f"mean of {', '.join(averaged)}, in percent, on the development sets"
+    return Units(Measure("average", True, 2, said, of_sums), rows)
 
 
 def units_of(name: str, predictions: Sequence[Label], targets: Sequence[Label]) -> Units:

@@ -18,11 +18,13 @@ from fairseq_plugins.errors import UserError
 from fairseq_plugins.report.runs import read_json, read_log
 from fairseq_plugins.runtime.durable import write_whole
 
+from .batches import Batches
 from .budget import Solution, sides, solve
 from .checks import parsed
 from .engine import Engine
 from .jobs import Job, Ledger
-from .recipes import Recipe, Training
+from .quantities import operations
+from .recipes import Recipe, Training, said_error
 from .spec import Study, Variant, option_words, read_seeds
 
 
@@ -67,6 +69,11 @@ class Conductor:
         request = {"budget": asdict(budget) | {"place": None}, "options": list(self.study.options)}
         request["variants"] = {name: [*v.options, v.budget] for name, v in self.study.variants.items()}
         found = self.once("widths", request, lambda: {n: asdict(s) for n, s in self.solve_all().items()})
+        return self.solutions(found)
+
+    @staticmethod
+    def solutions(found: Mapping[str, Any]) -> dict[str, Solution]:
+        """What ``widths.json`` holds."""
         return {name: Solution(**solution) for name, solution in found.items()}
 
     def solve_all(self, vocabulary: int | None = None) -> dict[str, Solution]:
@@ -235,10 +242,9 @@ class Conductor:
     def run_jobs(self, widths: Mapping[str, Solution], chosen: Mapping[str, Any], only: Sequence[str] = ()) -> list[Job]:
         """Every variant with every seed, seeds first, so that there is something to compare early."""
         jobs = []
-        for seed in self.seeds:
-            for variant in self.study.variants.values():
-                if only and variant.name not in only:
-                    continue
+        for seed, name in self.seeds_and_variants():
+            variant = self.study.variants[name]
+            if not only or name in only:
                 options, more = self.base_words(variant, widths), ["--resume"]
                 found = chosen.get(variant.name)
                 if found:
@@ -251,6 +257,44 @@ class Conductor:
                 title = f"{variant.name} seed {seed}"
                 jobs.append(self._job(f"runs/{folder.name}", title, [command, *self.evaluate(folder)], "run", variant))
         return jobs
+
+    def seeds_and_variants(self) -> list[tuple[int, str]]:
+        """The runs, in the order in which they are begun."""
+        return [(seed, name) for seed in self.seeds for name in self.study.variants]
+
+    def measures(self, widths: Mapping[str, Solution]) -> None:
+        """Operations a token of every variant's training, and that all read the same batches.
+
+        Raises:
+            UserError: a variant reads others.
+        """
+        if not self.trainings:
+            return
+        described = {
+            name: parsed(self.recipe.describe(variant, self.base_words(variant, widths), self.out / "runs"), variant.place)
+            for name, variant in self.study.variants.items()
+        }
+        request = {name: self.base_words(variant, widths) for name, variant in self.study.variants.items()}
+        self.once("operations", request, lambda: {name: operations(args) for name, args in described.items()})
+        for seed in self.seeds:
+            self.once(f"batches/seed{seed}", request, lambda seed=seed: self._batches(described, seed))  # type: ignore[misc]
+
+    def _batches(self, described: Mapping[str, Namespace], seed: int) -> dict[str, Any]:
+        """What the trainings of a seed read, which is to be the same."""
+        updates = int(next(iter(described.values())).max_update)
+        first = ""
+        for name, args in described.items():
+            seeded = copy.copy(args)
+            seeded.seed = seed
+            batches = Batches(seeded)
+            fingerprint = batches.fingerprint(batches.model(), updates)
+            first = first or fingerprint
+            if fingerprint != first:
+                raise UserError(
+                    f"{self.study.variants[name].place}: {name} reads other batches than {self.study.baseline} with seed "
+                    f"{seed}; an option of it changes the data or the batches"
+                )
+        return {"updates": updates, "fingerprint": first}
 
     def _job(self, name: str, title: str, commands: list[list[str]], kind: str, variant: Variant | None = None) -> Job:
         updates = 0
@@ -268,7 +312,7 @@ class Conductor:
             UserError: it answers another request than this.
         """
         path = self.out / f"{name}.json"
-        with held(self.out / f".{name}.lock"):
+        with held(path.with_suffix(".lock")):
             if path.is_file():
                 found = read_json(path)
                 if found["request"] != json.loads(json.dumps(request)):
@@ -302,6 +346,7 @@ def conduct(conductor: Conductor, engine: Engine, only: Sequence[str], score: Ca
     engine.run(trials)
     chosen = tuned(conductor, engine, widths, score) if trials else {}
     engine.later = []
+    conductor.measures(widths)
     engine.run(conductor.run_jobs(widths, chosen, only))
 
 
@@ -366,8 +411,6 @@ def penalty_folder(penalty: float) -> str:
 
 def said(lines: Sequence[str]) -> str:
     """The sentence among the last lines."""
-    from .recipes import said_error
-
     return said_error("\n".join(lines))
 
 

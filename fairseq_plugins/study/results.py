@@ -1,15 +1,36 @@
-"""From the folders of a study's runs to the data of its report."""
+"""From the folders of a study's runs to its report."""
 
 from __future__ import annotations
 
+import json
+import os
+import platform
+import re
+import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from fairseq_plugins.report.runs import read_json
+from fairseq_plugins.errors import UserError
+from fairseq_plugins.report.page.write import write_report
+from fairseq_plugins.report.results import Circumstances, Member, check_sizes, results_of, spread_of
+from fairseq_plugins.report.runs import Run, read_json, read_run
 
 from .conduct import Conductor
+from .jobs import Job
+
+#: kind of study -> the metric of its verdict
+PRIMARY = {
+    "translation": "BLEU",
+    "parsing": "F1",
+    "masked_lm": "loss",
+    "language_modeling": "loss",
+    "glue": "average",
+}
+PACKAGES = ("fairseq", "fairseq_plugins", "numpy", "sacrebleu", "scipy", "torch")
 
 
 def evaluation(kind: str, subset: str, flags: Sequence[str]) -> Callable[[Path], list[list[str]]]:
@@ -28,15 +49,220 @@ def evaluation(kind: str, subset: str, flags: Sequence[str]) -> Callable[[Path],
 def score_of(kind: str) -> Callable[[Path], tuple[float, float | None]]:
     """What tells how good a translation of the validation set is: of its folder, the score, and its length."""
 
-    def parsed(folder: Path) -> tuple[float, float | None]:
+    def parses(folder: Path) -> tuple[float, float | None]:
         return float(read_json(folder / "evalb.json")["all"]["f1"]), None
 
-    def translated(folder: Path) -> tuple[float, float | None]:
+    def translation(folder: Path) -> tuple[float, float | None]:
         bleu = read_json(folder / "score.json")["metrics"]["BLEU"]
-        return float(bleu["score"]), None
+        ratio = re.search(r"ratio = ([\d.]+)", bleu["verbose_score"])
+        return float(bleu["score"]), float(ratio[1]) if ratio else None
 
-    return parsed if kind == "parsing" else translated
+    return parses if kind == "parsing" else translation
 
 
 def report(conductor: Conductor, kind: str) -> tuple[dict[str, Any], Path]:
-    return {"missing": [], "verdict": {"headline": "x", "sentences": []}}, Path("x")
+    """Write the report of all runs that are there; returns ``results.json`` and the page.
+
+    Raises:
+        UserError: there is nothing to compare yet, or the runs do not go together.
+    """
+    study, out = conductor.study, conductor.out
+    widths = result_of(out / "widths.json")
+    tuning = result_of(out / "tuning.json")
+    jobs = conductor.run_jobs(conductor.solutions(widths), tuning)
+    members: dict[str, list[Member]] = {name: [] for name in study.variants}
+    missing = []
+    each = [(job, seed, name) for job, (seed, name) in zip(jobs, conductor.seeds_and_variants())]
+    for job, seed, name in each:
+        if conductor.ledger.path(job, "json").is_file():
+            member = member_of(kind, conductor.folder(name, seed), study.test)
+            folder = str(conductor.folder(name, seed).relative_to(out))
+            run = replace(member.run, folder=folder, name=name, seed=seed)
+            command = " && ".join(shlex.join(words) for words in job.commands)
+            members[name].append(replace(member, run=run, command=command))
+        else:
+            missing.append(missing_run(conductor, job, seed, name))
+    members = {name: sorted(runs, key=lambda member: member.run.seed) for name, runs in members.items() if runs}
+    if study.baseline not in members or len(members) < 2:
+        raise UserError(
+            f"{out}: nothing to compare yet: {len(each) - len(missing)} of {len(each)} runs are done, and the baseline "
+            f"{study.baseline} and another variant need one at least"
+        )
+    check_sizes(members)
+    options = {name: [*variant.options] for name, variant in study.variants.items()}
+    about = Circumstances(
+        task=kind,
+        title=study.title,
+        question=study.question,
+        test_set=study.test if kind != "glue" else "development sets",
+        seeds=conductor.seeds,
+        options=options,
+        operations=result_of(out / "operations.json"),
+        missing=missing,
+        control={"budget": budget_control(conductor, widths), "data": data_control(conductor)},
+        tuning=tuning_control(conductor, tuning),
+        provenance=provenance(conductor, members),
+    )
+    results = results_of(members, study.baseline, about, PRIMARY[kind])
+    results["analysis"] = analysis(conductor, kind, members)
+    write_report(results, times_of(conductor, members), out / "report")
+    return results, out / "report" / "report.html"
+
+
+def result_of(path: Path) -> dict[str, Any]:
+    """What a stage of the study has found; nothing if there was none."""
+    return read_json(path)["result"] if path.is_file() else {}
+
+
+def member_of(kind: str, folder: Path, subset: str) -> Member:
+    """A finished run with its scores."""
+    if kind == "glue":
+        return glue_member(folder)
+    if kind == "parsing":
+        from fairseq_plugins.parsing.units import bracket_units
+
+        return Member(read_run(folder), bracket_units(folder, subset))
+    if kind == "translation":
+        from fairseq_plugins.report.translations import length_ratio, metrics_of, read_translation, translation_units
+
+        translation = read_translation(str(folder), subset)
+        units = translation_units(translation, metrics_of(translation, with_ter=True))
+        return Member(translation, units, length_ratio(units["BLEU"]))
+    from fairseq_plugins.report.losses_by_block import loss_units, read_losses
+
+    return Member(read_run(folder), loss_units(read_losses(folder, subset)))
+
+
+def glue_member(folder: Path) -> Member:
+    """All tasks of one fine-tuning seed as one run."""
+    from fairseq_plugins.glue.units import average_units, prediction_units
+
+    runs = sorted(path.parent for path in folder.glob("*/evaluation.json"))
+    if not runs:
+        raise UserError(f"{folder}: no task was evaluated; remove it and run the study again")
+    columns = {}
+    for run in runs:
+        columns.update(prediction_units(run))
+    seconds = sum(read_json(run / "done").get("seconds", 0.0) for run in runs)
+    updates = sum(read_json(run / "done")["updates"] for run in runs)
+    settings = read_json(folder / "settings.json")
+    first = read_run(runs[0])
+    whole = Run(str(folder), first.name, first.arch, first.seed, settings["parameters"], updates, seconds, [])
+    return Member(whole, {"average": average_units(columns), **columns})
+
+
+def missing_run(conductor: Conductor, job: Job, seed: int, name: str) -> dict[str, Any]:
+    """Why a run is not in the report."""
+    failed = conductor.ledger.path(job, "failed")
+    if not failed.is_file():
+        return {"variant": name, "seed": seed, "reason": "not done yet", "last_lines": []}
+    failure = read_json(failed)
+    reason = f"failed with status {failure['status']}"
+    return {"variant": name, "seed": seed, "reason": reason, "last_lines": failure["last_lines"]}
+
+
+def budget_control(conductor: Conductor, widths: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What was held equal, and how nearly."""
+    budget = conductor.study.budget
+    if budget is None or not widths:
+        return None
+    return {
+        "quantity": budget.quantity,
+        "to": budget.to,
+        "tolerance": budget.tolerance,
+        "variants": widths,
+    }
+
+
+def data_control(conductor: Conductor) -> dict[str, Any] | None:
+    """What the runs of each seed read, whatever their variant: the study ends where they do not read the same."""
+    found = {seed: result_of(conductor.out / "batches" / f"seed{seed}.json") for seed in conductor.seeds}
+    there = {seed: result for seed, result in found.items() if result}
+    if not there:
+        return None
+    updates = max(result["updates"] for result in there.values())
+    fingerprints = {str(seed): result["fingerprint"] for seed, result in there.items()}
+    return {"same": True, "updates": updates, "fingerprints": fingerprints}
+
+
+def tuning_control(conductor: Conductor, tuning: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What was tried and chosen."""
+    said = conductor.study.tuning
+    if said is None or not tuning:
+        return None
+    variants = [{"name": name, **tuning[name]} for name in conductor.study.variants]
+    grid = {name: list(values) for name, values in said.grid.items()}
+    return {"seeds": list(said.seeds), "criterion": "validation loss", "grid": grid, "variants": variants}
+
+
+def provenance(conductor: Conductor, members: Mapping[str, Sequence[Member]]) -> dict[str, Any]:
+    """Versions, machine and commit, as the first run of the baseline was recorded."""
+    first = conductor.out / members[conductor.study.baseline][0].run.folder
+    record = next(iter(sorted(first.rglob("run.json"))), None)
+    recorded = read_json(record)["versions"] if record else {}
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    commit = recorded.get("commit", "")
+    return {
+        "versions": {"python": platform.python_version(), **versions},
+        "machine": machine(),
+        "commit": commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None,
+        "threads": read_json(conductor.out / "settings.json")["threads"],
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The processor, its cores, and the GPUs."""
+    import torch
+
+    from fairseq_plugins.benchmark.machine import processor
+
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return {"processor": processor(), "cores": os.cpu_count(), "gpus": gpus}
+
+
+def times_of(conductor: Conductor, members: Mapping[str, Sequence[Member]]) -> dict[str, Any]:
+    """What differs between two undisturbed runs of one study: seconds, speed and memory."""
+    variants = {}
+    wall = 0.0
+    for name, runs in members.items():
+        seconds = [member.run.seconds for member in runs]
+        folders = [conductor.out / member.run.folder for member in runs]
+        speeds = [speed for folder in folders if (speed := tokens_a_second(folder)) is not None]
+        memory = [size for folder in folders if (size := peak_memory(folder)) is not None]
+        variants[name] = {
+            "tokens_per_second": {k: v for k, v in (spread_of(speeds) or {}).items() if k != "per_seed"} or None,
+            "peak_memory": max(memory, default=None),
+            "seconds": {"per_seed": seconds},
+        }
+        wall += sum(seconds)
+    return {"variants": variants, "wall_seconds": wall}
+
+
+def tokens_a_second(folder: Path) -> float | None:
+    """Target tokens a second of a training, over its updates."""
+    log = folder / "train.log"
+    if not log.is_file():
+        return None
+    found = re.findall(r'"(?:train_)?wps": "([\d.]+)"', log.read_text(encoding="utf-8", errors="replace"))
+    speeds = [float(speed) for speed in found if float(speed) > 0]
+    return sum(speeds) / len(speeds) if speeds else None
+
+
+def peak_memory(folder: Path) -> int | None:
+    """Bytes that a training had at most: of its GPU if it had one, else of its largest process."""
+    done = folder / "done"
+    log = folder / "train.log"
+    if not done.is_file():
+        return None
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    total = re.search(r"total memory = ([\d.]+) GB", text)
+    free = [float(size) for size in re.findall(r'"(?:train_)?gb_free": "([\d.]+)"', text)]
+    if total and free:
+        return int((float(total[1]) - min(free)) * 2**30)
+    size = json.loads(done.read_text(encoding="utf-8")).get("peak_memory")
+    return int(size) if size else None
+
+
+def analysis(conductor: Conductor, kind: str, members: Mapping[str, Sequence[Member]]) -> dict[str, Any] | None:
+    """What differs between the variants."""
+    return None
