@@ -66,9 +66,10 @@ class NoTest(UserError):
 
 @dataclass(frozen=True)
 class Components:
-    """The mean squares of two arms, as arrays of any one shape.
+    """The difference between two arms and its mean squares, as arrays of any one shape.
 
     Attributes:
+        difference: of the arms' mean scores.
         seeds: variance of the runs' scores, of each arm.
         noise: variance of what is of one run and one unit alone, of each arm.
         paired: variance over units of the difference between the arms' means.
@@ -76,11 +77,21 @@ class Components:
         units: how many.
     """
 
+    difference: np.ndarray
     seeds: tuple[np.ndarray, np.ndarray]
     noise: tuple[np.ndarray, np.ndarray]
     paired: np.ndarray
     sizes: tuple[int, int]
     units: int
+
+    def p(self, shift: float = 0.0) -> np.ndarray:
+        """Two-sided.
+
+        Args:
+            shift: that is added to the second arm.
+        """
+        by_seeds, by_units, df = self.variances()
+        return 2 * stats.t.sf(np.abs(self.difference + shift) / np.sqrt(by_seeds + by_units), df)
 
     def variances(self, sizes: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of the difference: what seeds and what units add to it, and its degrees of freedom.
@@ -88,18 +99,17 @@ class Components:
         Args:
             sizes: as if the arms had so many seeds.
         """
+        noise = sum(spread / size for spread, size in zip(self.noise, self.sizes))
+        by_units = np.maximum(self.paired - noise, 0.0) / self.units  # what more seeds do not take away
         sizes = sizes or self.sizes
         welch = [spread / size for spread, size in zip(self.seeds, sizes)]
-        noise = [spread / size / self.units for spread, size in zip(self.noise, sizes)]
-        own = self.paired / self.units - sum(spread / size / self.units for spread, size in zip(self.noise, self.sizes))
-        own = np.maximum(own, 0.0)  # differences between the arms that more seeds do not take away
-        total = sum(welch) + own
+        rest = [spread / size / self.units for spread, size in zip(self.noise, sizes)]
+        by_seeds = welch[0] + welch[1]
+        # Satterthwaite's: the square of each mean square over its own degrees of freedom
         uncertain = sum(part**2 / (size - 1) for part, size in zip(welch, sizes))
-        by_units = (own + sum(noise)) ** 2 + sum(part**2 / (size - 1) for part, size in zip(noise, sizes))
-        uncertain = uncertain + np.where(own > 0, by_units / (self.units - 1), 0.0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            df = np.maximum(total**2 / uncertain, min(sizes) - 1)
-        return sum(welch, np.zeros_like(own)), own, df
+        of_units = (by_units + rest[0] + rest[1]) ** 2 + sum(part**2 / (size - 1) for part, size in zip(rest, sizes))
+        uncertain = uncertain + np.where(by_units > 0, of_units, 0.0) / (self.units - 1)
+        return by_seeds, by_units, np.maximum((by_seeds + by_units) ** 2 / uncertain, min(sizes) - 1)
 
 
 def components(scores: np.ndarray, covariance: np.ndarray, sizes: tuple[int, int], units: int) -> Components:
@@ -120,7 +130,8 @@ def components(scores: np.ndarray, covariance: np.ndarray, sizes: tuple[int, int
         seeds.append(np.where(chance, noise[-1] / units, members.var(-1, ddof=1)))
     weights = np.repeat([-1 / sizes[0], 1 / sizes[1]], sizes)
     paired = np.einsum("i,...ij,j->...", weights, covariance, weights)
-    return Components((seeds[0], seeds[1]), (noise[0], noise[1]), paired, sizes, units)
+    difference = scores[..., arms[1]].mean(-1) - scores[..., arms[0]].mean(-1)
+    return Components(difference, (seeds[0], seeds[1]), (noise[0], noise[1]), paired, sizes, units)
 
 
 def pseudo_values(measure: Measure, sums: np.ndarray) -> np.ndarray:
@@ -160,17 +171,16 @@ def compare(
         if not (np.isfinite(score) and np.isfinite(of_units).all()):
             arm, place = ("baseline", number) if number < sizes[0] else ("variant", number - sizes[0])
             raise UserError(f"{measure.name} of run {place + 1} of the {arm} is not a number; evaluate it again")
-    if _copies(runs):
+    if _copies(values):
         return Comparison(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, sum(sizes) - 2.0, {"seeds": 0.0, "units": 0.0}, 0.0, None)
-    if _copies(baseline) and _copies(other):
+    if _copies(values[: sizes[0]]) and _copies(values[sizes[0] :]):
         raise NoTest("all seeds of each variant have the same outputs, as copies of one run would")
 
     parts = components(scores, np.cov(values), sizes, units)
     by_seeds, by_units, df = (float(part) for part in parts.variances())
-    difference = float(scores[sizes[0] :].mean() - scores[: sizes[0]].mean())
+    difference, p = float(parts.difference), float(parts.p())
     error = float(np.sqrt(by_seeds + by_units))
     reach = error * float(stats.t.isf(LEVEL / 2, df))
-    p = float(two_sided(difference / error, df))
     smallest = error * shift_for_power(df, LEVEL / comparisons)
     return Comparison(
         difference=difference,
@@ -221,11 +231,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def two_sided(t: np.ndarray | float, df: np.ndarray | float) -> np.ndarray:
-    """p of a t value."""
-    return 2 * stats.t.sf(np.abs(t), df)
-
-
 def power(shift: float, df: float, level: float) -> float:
     """How often a true difference of ``shift`` standard errors is found."""
     critical = _critical(df, level)
@@ -264,6 +269,6 @@ def _seeds_for(difference: float, parts: Components, level: float) -> int | None
     return many
 
 
-def _copies(runs: Sequence[np.ndarray]) -> bool:
-    """Whether all runs have the same sums for every unit, up to rounding."""
-    return all(np.allclose(run, runs[0], rtol=1e-6, atol=0.0) for run in runs[1:])
+def _copies(values: np.ndarray) -> bool:
+    """Whether all runs ``[R, N]`` have the same values for every unit, up to rounding."""
+    return bool(np.ptp(values, axis=0).max() <= 1e-6 * np.abs(values).max())

@@ -6,9 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .crossed import LEVEL
 from .tables import listed
-
-LEVEL = 0.05
 
 
 def verdict(results: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,10 +23,11 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Solution:
-    """Feed-forward widths by side, and what the model takes with them."""
+    """Feed-forward widths by side, what the model takes with them, and what it was to take."""
 
     widths: Mapping[str, int]
     value: float
+    target: float
 
     def words(self) -> list[str]:
         """The options for fairseq-train."""
@@ -59,7 +60,7 @@ def solve(
     def attempt(factor: float) -> Solution:
         scaled = {side: max(1, round(width * factor)) for side, width in widths.items()}
         known = next((solution for solution in tried.values() if solution.widths == scaled), None)
-        tried[factor] = known or Solution(scaled, measure(scaled))
+        tried[factor] = known or Solution(scaled, measure(scaled), target)
         return tried[factor]
 
     def distance(factor: float) -> float:

@@ -168,7 +168,7 @@ def budget_control(conductor: Conductor, widths: Mapping[str, Any]) -> dict[str,
         return None
     return {
         "quantity": budget.quantity,
-        "to": budget.to,
+        "target": next(iter(widths.values()))["target"],
         "tolerance": budget.tolerance,
         "variants": widths,
     }
