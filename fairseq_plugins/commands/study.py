@@ -35,12 +35,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--cpu", action="store_true", help="run on the CPU")
     parser.add_argument("--jobs", type=_count, metavar="N", help="N runs side by side on the CPU (default: 1)")
     parser.add_argument(
-        "--threads", type=_count, metavar="N", help="threads of a run on the CPU (default: the cores over --jobs, 4 at most)"
+        "--threads",
+        type=_count,
+        metavar="N",
+        help="threads of a run on the CPU (default: the cores over --jobs, 4 at most)",
     )
     parser.add_argument("--only", metavar="A,B", help="run these variants alone")
     parser.add_argument("--add-seeds", metavar="6-8", help="more seeds, for this and every later call")
     parser.add_argument("--report", action="store_true", help="run nothing: the report of what is there so far")
-    parser.add_argument("--plan", action="store_true", help="print how many runs there are and how long they take, do nothing")
+    parser.add_argument(
+        "--plan", action="store_true", help="print how many runs there are and how long they take, do nothing"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the commands, write nothing")
     parser.add_argument("--smoke", action="store_true", help="tiny models and two seeds: shows that all fits together")
     parser.add_argument("--resume", action="store_true", help="accepted; a study always goes on where it stopped")

@@ -91,9 +91,7 @@ def results_of(
                 "parameters": runs[0].run.parameters,
                 "operations": about.operations.get(variant),
                 "seeds": [member.run.seed for member in runs],
-                "scores": {
-                    name: spread_of([float(member.units[name].score) for member in runs]) for name in measures
-                },
+                "scores": {name: spread_of([float(member.units[name].score) for member in runs]) for name in measures},
                 "against_baseline": compared or None,
                 "why_no_test": why,
                 "length_ratio": spread_of([m.length_ratio for m in runs if m.length_ratio is not None]),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fairseq_plugins.errors import UserError
 
-from .spec import Budget
+from . import quantities
+from .checks import parsed
+from .recipes import Training
+from .spec import Budget, Variant
 
 #: measures of the solver at most; what is linear in the width needs three
 TRIES = 12
@@ -92,3 +96,66 @@ def solve(
             f"tolerance: {missed * 1.1:.1g} to take that"
         )
     return best
+
+
+def meet_budgets(
+    variants: Mapping[str, Variant], trainings: Mapping[str, Training], vocabulary: int | None = None
+) -> dict[str, Solution]:
+    """The widths of every variant that has a budget to meet.
+
+    Args:
+        trainings: of the variants as they are.
+        vocabulary: symbols of the dictionary, where the data are not there yet; enough to count parameters.
+
+    Raises:
+        UserError: one cannot be met.
+    """
+    arguments = {name: parsed(training, variants[name].place) for name, training in trainings.items()}
+    found = {}
+    for name, variant in variants.items():
+        budget = variant.budget
+        if budget is None:
+            continue
+        wide = sides(arguments[name])
+
+        def with_widths(widths: Mapping[str, int], args: Namespace = arguments[name]) -> Namespace:
+            changed = copy.copy(args)
+            for side, width in widths.items():
+                setattr(changed, f"{side}_ffn_embed_dim", width)
+            return changed
+
+        if budget.quantity == "seconds":
+            found[name] = solve_seconds(name, wide, with_widths, arguments[budget.to], budget)
+            continue
+
+        def take(args: Namespace, quantity: str = budget.quantity) -> float:
+            return quantities.parameters(args, vocabulary) if quantity == "parameters" else quantities.operations(args)
+
+        target = take(arguments[budget.to])
+        found[name] = solve(name, wide, lambda widths: take(with_widths(widths)), target, budget)  # noqa: B023  called here
+    return found
+
+
+def solve_seconds(
+    name: str, wide: Mapping[str, int], with_widths: Callable[..., Namespace], other: Namespace, budget: Budget
+) -> Solution:
+    """The widths with which a token takes as many seconds as of another model, measured in turn.
+
+    Raises:
+        UserError: the machine is too noisy to tell.
+    """
+    scatter = 0.0
+
+    def measure(widths: Mapping[str, int]) -> float:
+        nonlocal scatter
+        ratio, spread = quantities.seconds_ratio(with_widths(widths), other)
+        scatter = max(scatter, spread)
+        return ratio
+
+    solution = solve(name, wide, measure, 1.0, budget)
+    if scatter > budget.tolerance:
+        raise UserError(
+            f"{budget.place}: the seconds of {name} scatter by {100 * scatter:.2g} % from round to round here, more than "
+            f"the {100 * budget.tolerance:g} % asked for; take a quieter machine, or say tolerance: {scatter * 1.1:.1g}"
+        )
+    return solution

@@ -14,13 +14,15 @@ from fairseq_plugins.errors import UserError
 from fairseq_plugins.report.runs import read_json
 from fairseq_plugins.runtime.durable import write_whole
 
-from .checks import check
-from .conduct import Conductor, add_seeds, conduct, with_checkpoints
-from .engine import Engine, Stopped, clock
+from .budget import meet_budgets
+from .checks import check, check_checkpoints
+from .conduct import Conductor, add_seeds, conduct
+from .engine import Engine, Stopped
 from .plan import show_plan
 from .recipes import Recipe, environment
 from .results import evaluation, report, score_of
 from .spec import Study, load_study
+from .tuning import trial_jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,14 +44,16 @@ def call(args: Namespace) -> int:
     flags = [*(["--gpus", "1"] if gpus else ["--cpu"]), *(["--smoke"] if args.smoke else [])]
     recipe = Recipe(study, flags)
     if recipe.is_glue():
-        with_checkpoints(study)
+        check_checkpoints(study)
         trainings = {}
     else:
         trainings = check(study, recipe, out / "runs")
     kind = "glue" if recipe.is_glue() else trainings[study.baseline].kind
     conductor = Conductor(study, recipe, out.resolve(), trainings, evaluation(kind, study.test, flags))
-    if study.budget and study.budget.quantity == "parameters" and not trainings[study.baseline].has_data():
-        conductor.solve_all(trainings[study.baseline].vocabulary)  # whether it can be met, before anything runs
+    quantities = {variant.budget.quantity for variant in study.variants.values() if variant.budget}
+    if quantities == {"parameters"} and not trainings[study.baseline].has_data():
+        # whether they can be met, before anything runs
+        meet_budgets(study.variants, trainings, trainings[study.baseline].vocabulary)
     if args.plan:
         show_plan(conductor, slots, args.threads)
         return 0
@@ -141,15 +145,15 @@ def show_commands(conductor: Conductor) -> None:
     """Every command as it would be typed; what is chosen on the way is not known yet."""
     if not conductor.recipe.is_glue():
         print(shlex.join(conductor.recipe.prepare_command()))
-    trials = conductor.trial_jobs({})
-    if conductor.study.budget:
-        print(f"# then --encoder-ffn-embed-dim and --decoder-ffn-embed-dim by which {conductor.study.budget.quantity} are equal")
+    trials = trial_jobs(conductor, {})
+    for name, variant in conductor.study.variants.items():
+        if variant.budget:
+            print(
+                f"# then for {name} the feed-forward widths with the {variant.budget.quantity} of {variant.budget.to}"
+            )
     for job in trials:
         print(*map(shlex.join, job.commands), sep="\n")
     if trials:
         print("# then with what the trials of each variant choose")
     for job in conductor.run_jobs({}, {}):
         print(*map(shlex.join, job.commands), sep="\n")
-
-
-__all__ = ["call", "clock"]

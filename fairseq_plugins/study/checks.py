@@ -73,3 +73,23 @@ def last_error(text: str) -> str:
     line = next((line for line in reversed(text.splitlines()) if "error: " in line), text.strip())
     sentence = line.partition("error: ")[2] or line
     return sentence if len(sentence) < 300 else f"{sentence[:300].rpartition(',')[0]}, ..."
+
+
+def check_checkpoints(study: Study) -> None:
+    """GLUE fine-tunes what each variant names, and can neither be tuned nor given a budget.
+
+    Raises:
+        UserError: a variant names no checkpoint, or the study asks for what GLUE has not.
+    """
+    for variant in study.variants.values():
+        if variant.checkpoint is None:
+            raise UserError(f"{variant.place}: {variant.name} needs checkpoint:, the pretrained model to fine-tune")
+        if variant.budget:
+            raise UserError(
+                f"{variant.budget.place}: the models are trained already; give a budget where they are pretrained"
+            )
+    if study.tuning:
+        raise UserError(
+            f"{study.tuning.place}: GLUE's development sets are what is reported, and choosing by them would flatter the "
+            "chosen; give one --lr for all under with:"
+        )

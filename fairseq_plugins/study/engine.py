@@ -103,7 +103,9 @@ class Engine:
         self._clear()
         if failure:
             lines = "".join(f"\n    {line}" for line in failure["last_lines"])
-            self.say(f"{job.title} failed (status {failure['status']}); all of it: {self.ledger.path(job, 'log')}{lines}")
+            self.say(
+                f"{job.title} failed (status {failure['status']}); all of it: {self.ledger.path(job, 'log')}{lines}"
+            )
         elif self.ledger.record(job):
             self.say(f"{job.title} done")
 

@@ -11,6 +11,7 @@ from .checks import parsed
 from .conduct import Conductor
 from .engine import clock
 from .recipes import Training
+from .tuning import trial_jobs
 
 #: steps that are timed for a variant
 STEPS = 3
@@ -19,7 +20,7 @@ STEPS = 3
 def show_plan(conductor: Conductor, slots: int, threads: int | None) -> None:
     """Print the plan: what runs, what is done, and the time by what finished runs took or else by a few steps of each model."""
     study, ledger = conductor.study, conductor.ledger
-    trials, runs = conductor.trial_jobs({}), conductor.run_jobs({}, {})
+    trials, runs = trial_jobs(conductor, {}), conductor.run_jobs({}, {})
     seeds = conductor.seeds
     print(f"plan: {study.title}, {study.recipe.name}")
     names = ", ".join(study.variants)
@@ -32,14 +33,18 @@ def show_plan(conductor: Conductor, slots: int, threads: int | None) -> None:
             f"  tuning       {len(trials)} trials: {each} settings x {len(study.tuning.seeds)} seeds for every variant"
             + (f", {translations} translations of the validation set" if translations else "")
         )
-    if study.budget:
-        print(f"  budget       {study.budget.quantity} of {study.budget.to}, to {100 * study.budget.tolerance:g} %")
+    for variant in study.variants.values():
+        if variant.budget:
+            budget = variant.budget
+            print(f"  budget       {variant.name}: {budget.quantity} of {budget.to}, to {100 * budget.tolerance:g} %")
     done = sum(1 for job in [*trials, *runs] if ledger.path(job, "json").is_file())
     print(f"  done         {done} of {len(runs) + len(trials)}")
     known = ledger.seconds("run")
     if known:
         seconds = statistics.median(known) * (len(runs) + len(trials) - done) / slots
-        print(f"  time         about {clock(seconds)} left, by the {len(known)} runs that are done, {slots} side by side")
+        print(
+            f"  time         about {clock(seconds)} left, by the {len(known)} runs that are done, {slots} side by side"
+        )
     elif conductor.trainings:
         torch.set_num_threads(threads or max(1, torch.get_num_threads() // slots))
         each_run = {name: seconds_of(training) for name, training in conductor.trainings.items()}

@@ -68,7 +68,9 @@ class Recipe:
         """Whether it fine-tunes given checkpoints."""
         return self.path.name == "glue.sh"
 
-    def command(self, variant: Variant, seed: int, runs: Path, name: str, *more: str, options: Sequence[str]) -> list[str]:
+    def command(
+        self, variant: Variant, seed: int, runs: Path, name: str, *more: str, options: Sequence[str]
+    ) -> list[str]:
         """The call for one run.
 
         Args:
@@ -79,14 +81,23 @@ class Recipe:
         """
         words = ["bash", str(self.path)]
         if self.is_glue():
-            given = ["--checkpoint", str(variant.checkpoint), "--seeds", str(seed), "--runs", str(runs / f"{name}-seed{seed}")]
+            given = [
+                "--checkpoint",
+                str(variant.checkpoint),
+                "--seeds",
+                str(seed),
+                "--runs",
+                str(runs / f"{name}-seed{seed}"),
+            ]
             words += [*given, *self.study.recipe_options, *self.flags, *more]
             return [*words, "--", *self.study.options, *options] if options or self.study.options else words
         kind = variant.variant or self._variant_of(variant)
         if kind:
             words += ["--variant", kind]
         words += ["--name", name, "--seed", str(seed), "--runs", str(runs), *self.study.recipe_options, *self.flags]
-        return [*words, *more, "--", *self.study.options, *options] if options or self.study.options else [*words, *more]
+        return (
+            [*words, *more, "--", *self.study.options, *options] if options or self.study.options else [*words, *more]
+        )
 
     def prepare_command(self) -> list[str]:
         """The call that only prepares the data."""

@@ -19,7 +19,7 @@ from fairseq_plugins.report.page.write import write_report
 from fairseq_plugins.report.results import Circumstances, Member, check_sizes, results_of, spread_of
 from fairseq_plugins.report.runs import Run, read_json, read_run
 
-from .conduct import Conductor
+from .conduct import Conductor, solutions
 from .jobs import Job
 
 #: kind of study -> the metric of its verdict
@@ -69,7 +69,7 @@ def report(conductor: Conductor, kind: str) -> tuple[dict[str, Any], Path]:
     study, out = conductor.study, conductor.out
     widths = result_of(out / "widths.json")
     tuning = result_of(out / "tuning.json")
-    jobs = conductor.run_jobs(conductor.solutions(widths), tuning)
+    jobs = conductor.run_jobs(solutions(widths), tuning)
     members: dict[str, list[Member]] = {name: [] for name in study.variants}
     missing = []
     each = [(job, seed, name) for job, (seed, name) in zip(jobs, conductor.seeds_and_variants())]
@@ -163,14 +163,16 @@ def missing_run(conductor: Conductor, job: Job, seed: int, name: str) -> dict[st
 
 def budget_control(conductor: Conductor, widths: Mapping[str, Any]) -> dict[str, Any] | None:
     """What was held equal, and how nearly."""
-    budget = conductor.study.budget
-    if budget is None or not widths:
+    if not widths:
         return None
+    budgets = {name: conductor.study.variants[name].budget for name in widths}
+    said = {n: {"quantity": b.quantity, "to": b.to, "tolerance": b.tolerance} for n, b in budgets.items() if b}
+    first = next(iter(said.values()))
     return {
-        "quantity": budget.quantity,
+        "quantity": first["quantity"],
         "target": next(iter(widths.values()))["target"],
-        "tolerance": budget.tolerance,
-        "variants": widths,
+        "tolerance": first["tolerance"],
+        "variants": {name: {**widths[name], **said[name]} for name in widths},
     }
 
 

@@ -22,6 +22,16 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*$")
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What is held equal, to which variant's, and how nearly (a fraction)."""
+
+    quantity: str
+    to: str
+    place: str
+    tolerance: float = 0.005
+
+
+@dataclass(frozen=True)
 class Variant:
     """One row of the comparison.
 
@@ -30,7 +40,7 @@ class Variant:
         place: file and line.
         variant: the recipe's ``--variant``; None is the recipe's own of that name, or that of the baseline.
         options: words for fairseq-train.
-        budget: whose budget it meets; None is the study's, ``"own"`` none.
+        budget: what it has to meet: its own, or the study's; None where it stays as it is.
         checkpoint: what GLUE fine-tunes.
     """
 
@@ -38,18 +48,8 @@ class Variant:
     place: str
     variant: str | None = None
     options: tuple[str, ...] = ()
-    budget: str | None = None
+    budget: Budget | None = None
     checkpoint: Path | None = None
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What is held equal, to whose, and how nearly (a fraction)."""
-
-    quantity: str
-    to: str
-    place: str
-    tolerance: float = 0.005
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,7 @@ class Study:
     baseline: str
     seeds: tuple[int, ...]
     test: str
-    budget: Budget | None = None
     tuning: Tuning | None = None
-
-    def budget_of(self, variant: Variant) -> str | None:
-        """Whose budget a variant has to meet; None for its own."""
-        to = variant.budget or (self.budget.to if self.budget else None)
-        return None if to in (None, "own", variant.name) else to
 
 
 def load_study(file: Path, root: Path) -> Study:
@@ -105,22 +99,19 @@ def load_study(file: Path, root: Path) -> Study:
         if key not in said:
             raise UserError(f"{file}: a study needs {key}:")
     recipe = _recipe(said["recipe"], file, root)
-    variants = {name: _variant(name, below) for name, below in said["variants"].table().items()}
-    if len(variants) < 2:
+    names = list(said["variants"].table())
+    if len(names) < 2:
         raise said["variants"].error("are to be two at least: something to compare with something")
     baseline = said["baseline"].text() if "baseline" in said else "baseline"
-    if baseline not in variants:
+    if baseline not in names:
         where = said.get("baseline", said["variants"])
-        raise UserError(f"{where.place}: the baseline {baseline!r} is none of the variants {', '.join(variants)}")
+        raise UserError(f"{where.place}: the baseline {baseline!r} is none of the variants {', '.join(names)}")
     seeds = read_seeds(said["seeds"].value(), said["seeds"].place)
-    budget = _budget(said["budget"], baseline, variants) if "budget" in said else None
-    for variant in variants.values():
-        if variant.budget not in (None, "own"):
-            if budget is None:
-                raise UserError(f"{variant.place}: {variant.name} has a budget but the study says of what: budget:")
-            _known_variant(variant.budget, variants, variant.place)
-    for variant in variants.values():
-        _no_circle(variant, variants, budget)
+    common = _budget(said["budget"], baseline, names) if "budget" in said else None
+    variants = {
+        name: _variant(name, below, baseline, names, common) for name, below in said["variants"].table().items()
+    }
+    _no_chains(variants)
     tuning = _tuning(said["tune"], seeds) if "tune" in said else None
     title = said["title"].text() if "title" in said else file.resolve().parent.name
     return Study(
@@ -135,7 +126,6 @@ def load_study(file: Path, root: Path) -> Study:
         baseline=baseline,
         seeds=seeds,
         test=said["test"].text() if "test" in said else "test",
-        budget=budget,
         tuning=tuning,
     )
 
@@ -200,17 +190,27 @@ def _recipe(entry: Entry, file: Path, root: Path) -> Path:
         for name in (said, f"{said}.sh"):
             if (folder / name).is_file():
                 return (folder / name).resolve()
-    raise entry.error(f"{said}: no such script, beside {file} or in the project; for example examples/toy/translation.sh")
+    raise entry.error(
+        f"{said}: no such script, beside {file} or in the project; for example examples/toy/translation.sh"
+    )
 
 
-def _variant(name: str, entry: Entry) -> Variant:
+def _variant(name: str, entry: Entry, baseline: str, names: Sequence[str], common: Budget | None) -> Variant:
     if not NAME.match(name):
         raise UserError(f"{entry.place}: {name!r} is no name for runs: letters, digits and . _ + - alone")
     if re.search(r"[-_.]seed\d+$", name):
         raise UserError(f"{entry.place}: {name!r} ends as the seed of a run does; take another name")
+    if common and common.to == name:
+        common = None
     if not entry.is_mapping():
-        return Variant(name, entry.place, options=_words(entry))
+        return Variant(name, entry.place, options=_words(entry), budget=common)
     said = entry.known(VARIANT_KEYS)
+    own = common
+    if "budget" in said:
+        below = said["budget"]
+        own = None if not below.is_mapping() and below.text() == "own" else _budget(below, baseline, names)
+    if own and own.to == name:
+        raise UserError(f"{own.place}: {name} cannot have its own budget to meet; say budget: own to leave it as it is")
     checkpoint = None
     if "checkpoint" in said:
         checkpoint = Path(said["checkpoint"].text())
@@ -221,17 +221,12 @@ def _variant(name: str, entry: Entry) -> Variant:
         entry.place,
         variant=said["variant"].text() if "variant" in said else None,
         options=_words(said["options"]) if "options" in said else (),
-        budget=said["budget"].text() if "budget" in said else None,
+        budget=own,
         checkpoint=checkpoint,
     )
 
 
-def _known_variant(name: str, variants: Mapping[str, Variant], place: str) -> None:
-    if name not in variants:
-        raise UserError(f"{place}: no variant {name!r} to take the budget of; there are {', '.join(variants)}")
-
-
-def _budget(entry: Entry, baseline: str, variants: Mapping[str, Variant]) -> Budget:
+def _budget(entry: Entry, baseline: str, names: Sequence[str]) -> Budget:
     said = entry.known(("equal", "to", "tolerance"))
     if "equal" not in said:
         raise entry.error(f"needs equal: {', '.join(QUANTITIES[:-1])} or {QUANTITIES[-1]}")
@@ -239,26 +234,23 @@ def _budget(entry: Entry, baseline: str, variants: Mapping[str, Variant]) -> Bud
     if quantity not in QUANTITIES:
         raise UserError(f"{said['equal'].place}: equal: is to be one of {', '.join(QUANTITIES)}, not {quantity!r}")
     to = said["to"].text() if "to" in said else baseline
-    if to != "own":
-        _known_variant(to, variants, said.get("to", entry).place)
+    if to not in names:
+        where = said.get("to", entry).place
+        raise UserError(f"{where}: no variant {to!r} to take the budget of; there are {', '.join(names)}")
     tolerance = said["tolerance"].value() if "tolerance" in said else 0.005
     if not isinstance(tolerance, float) or not 0 < tolerance < 1:
         raise UserError(f"{said['tolerance'].place}: tolerance is a fraction such as 0.005, not {tolerance!r}")
     return Budget(quantity, to, said.get("to", entry).place, tolerance)
 
 
-def _no_circle(variant: Variant, variants: Mapping[str, Variant], budget: Budget | None) -> None:
+def _no_chains(variants: Mapping[str, Variant]) -> None:
     """A budget is that of a model as it is: whoever is met must not have to meet another."""
-    to = variant.budget or (budget.to if budget else None)
-    if to in (None, "own", variant.name):
-        return
-    other = variants[str(to)]
-    next_one = other.budget or (budget.to if budget else None)
-    if next_one not in (None, "own", other.name):
-        raise UserError(
-            f"{variant.place}: {variant.name} is to meet the budget of {other.name}, which itself meets that of "
-            f"{next_one}; say budget: own for {other.name}"
-        )
+    for variant in variants.values():
+        if variant.budget and (next_one := variants[variant.budget.to].budget):
+            raise UserError(
+                f"{variant.budget.place}: {variant.name} is to meet the budget of {variant.budget.to}, which itself is to "
+                f"meet that of {next_one.to}; say budget: own for {variant.budget.to}"
+            )
 
 
 def _tuning(entry: Entry, seeds: Sequence[int]) -> Tuning:
