@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from fairseq import utils
 from fairseq.criterions.masked_lm import MaskedLmLoss
 from fairseq.models import FairseqLanguageModel
 from tqdm import tqdm
@@ -66,7 +67,7 @@ def token_losses(
     found: list[list[np.ndarray]] = []
     for sample in tqdm(evaluation.samples, desc=str(checkpoint), unit="batch", disable=not sys.stderr.isatty()):
         if device.type == "cuda":
-            sample = _moved(sample, device)
+            sample = utils.move_to_cuda(sample)
         predicted = sample["target"].ne(evaluation.task.target_dictionary.pad())
         if predicted.any():
             losses = (_of_masks if masked else _of_all)(evaluation.model, sample, predicted)
@@ -85,12 +86,6 @@ def token_losses(
     )
 
 
-def _moved(sample: Any, device: torch.device) -> Any:
-    from fairseq import utils
-
-    return utils.move_to_cuda(sample, device)
-
-
 def _of_masks(model: Any, sample: Any, predicted: torch.Tensor) -> torch.Tensor:
     """Losses (M,) of the M masked tokens."""
     logits = model(**sample["net_input"], masked_tokens=predicted)[0]
@@ -98,7 +93,11 @@ def _of_masks(model: Any, sample: Any, predicted: torch.Tensor) -> torch.Tensor:
 
 
 def _of_all(model: Any, sample: Any, predicted: torch.Tensor) -> torch.Tensor:
-    """Losses (M,) of the M tokens that are no padding; an adaptive softmax needs the sample."""
+    """Losses (M,) of the M tokens that are no padding.
+
+    Those of an adaptive softmax, which needs the sample, are fairseq-eval-lm's: fairseq's criterion for it leaves the
+    second symbol of each band out.
+    """
     log_probabilities = model.get_normalized_probs(model(**sample["net_input"]), log_probs=True, sample=sample)
     return -log_probabilities.gather(-1, sample["target"].unsqueeze(-1)).squeeze(-1)[predicted]
 

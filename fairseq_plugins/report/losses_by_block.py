@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,6 +67,22 @@ def read_losses(folder: PathLike, subset: str = "test") -> TokenLosses:
             return TokenLosses(symbol, position, loss, block, int(content["blocks"]), int(content["mask_seed"]))
     except Exception as error:  # zipfile, zlib and numpy each have their own
         raise UserError(f"{path} is damaged ({error}); make it again with fairseq-plugins token-losses") from error
+
+
+def check_same_tokens(losses: Mapping[str, TokenLosses]) -> None:
+    """Look whether the losses of all runs (by folder) are those of the same tokens.
+
+    Raises:
+        UserError: they are not.
+    """
+    (first, expected), *others = losses.items()
+    for folder, found in others:
+        columns = ("symbol", "position", "block", "blocks")
+        if not all(np.array_equal(getattr(found, name), getattr(expected, name)) for name in columns):
+            raise UserError(
+                f"{folder} and {first} were evaluated on other tokens; run fairseq-plugins token-losses on both again, "
+                "with one --mask-seed and one --data"
+            )
 
 
 def _loss(sums: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,12 @@ def translation_units(run: Translation, metrics: Mapping[str, Any]) -> dict[str,
         measure = Measure(name, better, 2, str(metric.get_signature()), of_sums)
         found[name] = Units(measure, np.asarray(statistics, dtype=np.float64))
     return found
+
+
+def words_of(lines: Iterable[str], tokenizer: str) -> list[list[str]]:
+    """Lines as words, by one of sacreBLEU's tokenisers."""
+    tokenize = BLEU(tokenize=tokenizer).tokenizer
+    return [tokenize(line.rstrip()).split() for line in lines]
 
 
 def length_ratio(bleu: Units) -> float:

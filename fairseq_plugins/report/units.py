@@ -37,6 +37,10 @@ class Units(NamedTuple):
         """Of the whole test set."""
         return float(self.measure.of_sums(self.sums.sum(axis=0)))
 
+    def part(self, chosen: np.ndarray) -> float:
+        """Of the units that are true in ``chosen`` (N,), bool."""
+        return float(self.measure.of_sums(self.sums[chosen].sum(axis=0)))
+
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """``part / whole``, 0 where there is nothing to divide by."""

@@ -13,13 +13,15 @@ from fairseq import options
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.logging import meters
 from fairseq_cli import validate
+from running import forked
 
 from fairseq_plugins import cli
 from fairseq_plugins.report.losses_by_block import loss_units, read_losses
 
 KINDS = {
     "lm": tiny_training.KINDS["lm"].replace("transformer_lm", "transformer_lm_valueaware") + " --attention-r 2",
-    "adaptive": tiny_training.KINDS["lm"] + " --criterion adaptive_loss --adaptive-softmax-cutoff 8,16",
+    "adaptive": tiny_training.KINDS["lm"]
+    + " --criterion adaptive_loss --adaptive-softmax-cutoff 8,16 --ddp-backend legacy_ddp",
     "mlm": tiny_training.KINDS["mlm"].replace("roberta_base", "roberta_pairwise_base") + " --seed 5",
     "stock mlm": tiny_training.KINDS["mlm"],
 }
@@ -60,7 +62,7 @@ def validated(folder, task, monkeypatch, capsys, *arguments):
     return float(re.findall(r"\bloss ([\d.]+)", capsys.readouterr().out)[-1]) * math.log(2)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "adaptive"])
 def test_the_mean_is_that_of_validate(kind, trained, monkeypatch, capsys):
     folder = trained(kind)
     masked = "mlm" in kind
@@ -82,6 +84,17 @@ def test_the_mean_is_that_of_validate(kind, trained, monkeypatch, capsys):
     assert np.allclose(found.loss, again.loss, atol=1e-5)
     assert all(np.array_equal(one, other) for one, other in zip(found[:2], again[:2]))
     assert np.array_equal(found.block, again.block)
+
+
+def test_an_adaptive_softmax_is_that_of_eval_lm(trained, plugin):
+    """fairseq's criterion itself takes the second symbol of each band for padding, and leaves its loss out."""
+    folder = trained("adaptive")
+    command(folder, "--subset", "valid")
+    data = json.loads((folder / "run.json").read_text())["data"]
+    path = folder / "checkpoint_best.pt"
+    output = forked("eval-lm", data, "--user-dir", plugin, "--path", path, "--gen-subset", "valid", "--cpu")
+    bits = float(re.search(r"Loss \(base 2\): ([\d.]+)", output)[1])
+    assert read_losses(folder, "valid").mean == pytest.approx(bits * math.log(2), abs=5e-5)
 
 
 def text_of(folder):
@@ -115,8 +128,9 @@ def test_masks_depend_on_the_seed_given_alone(trained):
         assert np.array_equal(getattr(masks[0], column), getattr(masks[1], column))
     assert {losses.mask_seed for losses in masks} == {1}
     symbols, _ = text_of(one)
-    places = masks[0].block * 31 + masks[0].position - 1  # <s> is the first of each block
-    assert np.array_equal(symbols[places], masks[0].symbol)
+    places = masks[0].block * 31 + masks[0].position - 1
+    bos = masks[0].position == 0  # each block begins with <s>, which is masked as others are
+    assert np.array_equal(np.where(bos, 0, symbols[places]), masks[0].symbol)
     command(one, "--subset", "valid", "--mask-seed", 2)
     assert not np.array_equal(read_losses(one, "valid").position, masks[0].position)
 
