@@ -1,5 +1,7 @@
 """The plain text of a prepared corpus, and its words."""
 
+from collections import Counter
+
 import pytest
 from recorded_text import ENGLISH, write_record
 
@@ -14,8 +16,7 @@ def test_it_is_as_the_model_has_it(pieces, lower, tmp_path):
     expected = [line.lower() if lower else line for line in ENGLISH]
     assert list(plain_lines(tmp_path / "bin", "train", "en")) == expected
     counts = word_counts(tmp_path / "bin", "en", lambda line: line.replace(".", " ."))
-    assert counts["."] == sum(line.count(".") for line in ENGLISH)
-    assert counts["the" if lower else "The"] == (8 if lower else 2)
+    assert counts == Counter(word for line in expected for word in line.replace(".", " .").split())
 
     assert plain_lines(tmp_path / "bin", "test", "en") is None
     assert word_counts(tmp_path / "bin", "fr", str) is None
