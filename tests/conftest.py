@@ -36,7 +36,7 @@ tqdm.tqdm.monitor_interval = 0  # its thread could hold a lock when a test forks
 #: folder -> files whose tests run whole pipelines, train, or start many processes: what scripts/test.sh --fast omits
 SLOW = {
     "against_stock": "against_stock",
-    "analysis": "analyse_attention",
+    "analysis": "analyse_attention token_losses",
     "benchmark": "benchmark generation startup",
     "checkpoints": "override_attention",
     "compat": "compat context_window contracts layer_pruning left_out levenshtein lines model_overrides search "

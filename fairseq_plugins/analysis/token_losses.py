@@ -44,7 +44,8 @@ def token_losses(
         mask_seed: fairseq's ``--seed``, from which a masked LM's masks are drawn.
 
     Raises:
-        UserError: it is no language model, or does not fit the data, or a block is longer than the model takes.
+        UserError: it is no language model, or does not fit the data, or a block is longer than the model takes, or
+            nothing is predicted.
     """
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
     try:
@@ -74,6 +75,8 @@ def token_losses(
             row, position = predicted.nonzero(as_tuple=True)
             columns = (sample["target"][predicted], position, losses, sample["id"][row])
             found.append([column.cpu().numpy() for column in columns])
+    if not found:
+        raise UserError(f"{data}: no token of {subset} is masked; give another --mask-seed, or more text")
     symbol, position, loss, block = (np.concatenate(column) for column in zip(*found))
     order = np.lexsort((position, block))  # whatever the batches were
     return TokenLosses(

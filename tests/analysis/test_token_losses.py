@@ -36,7 +36,7 @@ def trained(corpus, tmp_path_factory):
         if kind not in done:
             data, chosen = KINDS[kind].split(maxsplit=1)
             done[kind] = tmp_path_factory.mktemp(kind)
-            tiny_training.train(corpus, done[kind], f"{data} {chosen}", updates=30)
+            tiny_training.train(corpus, done[kind], f"{data} {chosen}", updates=8)
             (done[kind] / "run.json").write_text(json.dumps({"data": str(corpus / data)}))
         return done[kind]
 
@@ -62,7 +62,7 @@ def validated(folder, task, monkeypatch, capsys, *arguments):
     return float(re.findall(r"\bloss ([\d.]+)", capsys.readouterr().out)[-1]) * math.log(2)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "adaptive"])
+@pytest.mark.parametrize("kind", ["lm", "mlm"])
 def test_the_mean_is_that_of_validate(kind, trained, monkeypatch, capsys):
     folder = trained(kind)
     masked = "mlm" in kind
