@@ -40,8 +40,9 @@ def test_wheel_holds_the_package(wheel, root):
         entries = configparser.ConfigParser()
         entries.read_string(archive.read(next(name for name in names if name.endswith("/entry_points.txt"))).decode())
     package = root / "fairseq_plugins"
-    files = {path.relative_to(root).as_posix() for path in package.rglob("*") if path.suffix in (".py", ".typed")}
-    assert "fairseq_plugins/py.typed" in files
+    kinds = (".py", ".typed", ".jinja", ".css", ".js")
+    files = {path.relative_to(root).as_posix() for path in package.rglob("*") if path.suffix in kinds}
+    assert {"fairseq_plugins/py.typed", "fairseq_plugins/report/page/report.html.jinja"} <= files
     assert {name for name in names if ".dist-info/" not in name} == files
     assert any(name.endswith("/LICENSE") for name in names)
     assert "License-Expression: MIT" in metadata

@@ -16,10 +16,17 @@ import time
 
 #: as distributions call it
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-OPTIONS = (
-    "--headless --no-sandbox --disable-gpu --no-first-run --hide-scrollbars --disable-extensions "
-    "--disable-background-networking --disable-component-update --remote-debugging-pipe"
-).split()
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--disable-extensions",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--remote-debugging-pipe",
+]
 
 
 class Browser:

@@ -129,7 +129,7 @@ def tuning_of(rng, names, translation):
 
 
 def analysis_of(rng, task, names, sentences):
-    by_frequency = ["never", "1–9", "10–99", "100–999", "1k–10k", "> 10k"]
+    by_frequency = ["never", "1-9", "10-99", "100-999", "1k-10k", "> 10k"]
     seen = [812, 2350, 7120, 15830, 29410, 51222]
     if task == "translation":
         others = names[1:]
@@ -140,7 +140,7 @@ def analysis_of(rng, task, names, sentences):
             ),
             "source_length": buckets(
                 rng, names, "Sentences by length", "words of the source", "BLEU",
-                ["1–9", "10–19", "20–29", "30–39", "40–59", "60 +"], [1120, 2415, 1741, 902, 433, 139], 31.5, -1.6,
+                ["1-9", "10-19", "20-29", "30-39", "40-59", "60 +"], [1120, 2415, 1741, 902, 433, 139], 31.5, -1.6,
                 spread=0.35,
             ),
             "ngrams": {
@@ -175,7 +175,7 @@ def analysis_of(rng, task, names, sentences):
         ),
         "position": buckets(
             rng, names, "Tokens by their position", "position in the block", "nats a token",
-            ["1–15", "16–63", "64–127", "128–255", "256–511"], [15000, 48000, 64000, 128000, 256000], 3.9, -0.18,
+            ["1-15", "16-63", "64-127", "128-255", "256-511"], [15000, 48000, 64000, 128000, 256000], 3.9, -0.18,
             higher=False, spread=0.01,
         ),
     }  # fmt: skip

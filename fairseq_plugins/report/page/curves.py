@@ -41,7 +41,7 @@ def learning_curves(results: Mapping[str, Any], width: float) -> Figure | None:
 
 def means(model: Mapping[str, Any]) -> list[tuple[float, float, float, float]]:
     """(updates, mean, lowest, highest) at the updates at which every seed was validated."""
-    maps = [{updates: loss for updates, loss in curve} for curve in _validated(model)]
+    maps = [dict(curve) for curve in _validated(model)]
     common = [updates for updates in (maps[0] if maps else ()) if all(updates in one for one in maps)]
     losses = {updates: [one[updates] for one in maps] for updates in _thin(common)}
     return [(updates, fmean(each), min(each), max(each)) for updates, each in losses.items()]
@@ -57,7 +57,7 @@ def _panel(
     named: bool,
 ) -> Figure:
     beside = 150 if named and width > NARROW else 0
-    left, right, bottom = 44.0, width - beside - 10, height - (40 if named else 26)
+    left, right, bottom = 44.0, width - beside - (10 if named else 20), height - (40 if named else 26)
     marks: list[Mark] = []
     if named:
         top = 26.0
@@ -86,7 +86,8 @@ def _panel(
             marks.append(Band(edge, look.colour, 0.14))
         end, loss = mean[-1]
         marks.append(Line(tuple((x(u), y(loss)) for u, loss in mean), look.colour, 2.0, look.dash))
-        marks.append(Marker(x(end), y(loss), look.shape, look.colour, 3.5))
+        if not beside:
+            marks.append(Marker(x(end), y(loss), look.shape, look.colour, 3.5))
         ends.append((place, model["name"], y(loss)))
         texts.append(f"{model['name']} ends at {number(loss, 3)} nats after {end:,} updates")
     if beside:
@@ -96,11 +97,11 @@ def _panel(
 
 
 def _validated(model: Mapping[str, Any]) -> list[Curve]:
-    return [curve["points"] for curve in model["curves"] if curve["points"]]
+    return [[(updates, loss) for updates, loss in curve["points"]] for curve in model["curves"] if curve["points"]]
 
 
 def _thin(points: Sequence[Any]) -> list[Any]:
-    """Every so manieth, the last one among them."""
+    """Some of many, evenly, the last one among them."""
     every = max(1, -(-len(points) // POINTS))
     return list(points[::-1][::every][::-1])
 

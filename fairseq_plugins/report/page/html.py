@@ -24,11 +24,10 @@ HERE = Path(__file__).parent
 
 def as_html(results: Mapping[str, Any], times: Mapping[str, Any] | None) -> str:
     """The page; the section of times is there if times are."""
-    # strict: a slip of the template is a fault and no blank
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
-        undefined=jinja2.StrictUndefined,
+        undefined=jinja2.StrictUndefined,  # a slip of the template is a fault and no blank
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -14,8 +14,8 @@ def as_csv(results: Mapping[str, Any]) -> str:
     lines: list[Sequence[Any]] = []
     for model in results["variants"]:
         runs = {run["seed"]: run for run in model["runs"]}
-        for metric, found in model["scores"].items():
-            for seed, score in zip(model["seeds"], found["per_seed"]):
+        for metric in (one["name"] for one in results["metrics"] if one["name"] in model["scores"]):
+            for seed, score in zip(model["seeds"], model["scores"][metric]["per_seed"]):
                 run = runs.get(seed, {})
                 start = [model["name"], model["arch"], model["parameters"], seed, metric, repr(score)]
                 lines.append([*start, run.get("updates"), run.get("folder")])

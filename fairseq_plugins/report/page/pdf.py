@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 from fairseq_plugins.report.plots import new_figure
 
@@ -50,7 +51,7 @@ def as_pdf(figure: Figure) -> bytes:
                 patches.Polygon(mark.points, facecolor=colour, linewidth=0, alpha=mark.opacity, zorder=order)
             )
         else:
-            style = {
+            style: dict[str, Any] = {
                 "facecolor": colour if mark.filled else LIGHT["paper"],
                 "edgecolor": colour,
                 "linewidth": 1.5 * POINTS,

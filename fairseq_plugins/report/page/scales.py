@@ -42,7 +42,7 @@ def ticks(scale: Scale, count: int = 5) -> list[tuple[float, str]]:
 
 
 def apart(places: list[float], gap: float, low: float, high: float) -> list[float]:
-    """The places moved as little as keeps them ``gap`` apart and within bounds, where there is room; their order stays."""
+    """The places, moved so that they are ``gap`` apart and within bounds where there is room; their order stays."""
     if not places:
         return []
     gap = min(gap, (high - low) / max(1, len(places) - 1))

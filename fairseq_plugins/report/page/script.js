@@ -51,7 +51,7 @@
     const svg = box.querySelector("svg");
     const last = updates[updates.length - 1];
     const rules = panels.map(([, top, , height]) => {
-      const rule = document.createElementNS("http://www.w3.org/2000/svg", "line");
+      const rule = document.createElementNS(svg.namespaceURI, "line");
       rule.setAttribute("stroke", "var(--ink)");
       rule.setAttribute("y1", top);
       rule.setAttribute("y2", top + height);

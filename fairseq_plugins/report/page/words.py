@@ -30,7 +30,7 @@ def unmatched(words: Sequence[str], other: Sequence[str]) -> list[bool]:
 
 
 def pieces(text: str, other: str, reference: str) -> list[Piece]:
-    """A hypothesis in pieces, against another system's and against the reference; joined by blanks they are its words."""
+    """A hypothesis in pieces, which joined by blanks are its words, against another system's and the reference."""
     words = text.split()
     kinds = zip(words, unmatched(words, other.split()), unmatched(words, reference.split()))
     return [

@@ -36,12 +36,15 @@ def write_report(results: Mapping[str, Any], times: Mapping[str, Any] | None, fo
     Raises:
         UserError: a file cannot be written.
     """
+    # as they will be read again, their keys in order
+    as_json = _json(results)
+    results, times = json.loads(as_json), json.loads(_json(times))
     texts = {
         "report.html": as_html(results, times),
         "report.md": as_markdown(results),
         "report.tex": as_latex(results),
         "results.csv": as_csv(results),
-        "results.json": _json(results),
+        "results.json": as_json,
     }
     if times is not None:
         texts |= {"times.json": _json(times), "times.md": times_as_markdown(times)}
@@ -58,5 +61,5 @@ def write_report(results: Mapping[str, Any], times: Mapping[str, Any] | None, fo
     return [Path(folder) / name for name in files]
 
 
-def _json(content: Mapping[str, Any]) -> str:
+def _json(content: Mapping[str, Any] | None) -> str:
     return f"{json.dumps(content, indent=2, sort_keys=True, allow_nan=False)}\n"
