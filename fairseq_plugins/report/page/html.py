@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from markupsafe import Markup
 from . import numerals
 from .axes import NARROW, WIDE
 from .curves import TOGETHER, means
-from .figures import BUCKETS, drawings, primary_of
+from .figures import BUCKETS, figures, primary_of
 from .forest import inline, tests_of
 from .marks import Figure, Marker
 from .palette import DARK, LIGHT, series
@@ -24,25 +25,21 @@ HERE = Path(__file__).parent
 
 def as_html(results: Mapping[str, Any], times: Mapping[str, Any] | None) -> str:
     """The page; the section of times is there if times are."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,  # a slip of the template is a fault and no blank
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        name: getattr(numerals, name) for name in ("number", "signed", "spread", "probability", "amount", "duration")
-    }
-    figures = {name: _both(name, draw) for name, draw in drawings(results).items()}
+    drawn = [(kind, figures(results, width)) for kind, width in (("wide", WIDE), ("narrow", NARROW))]
     places = {model["name"]: place for place, model in enumerate(results["variants"])}
-    return environment.get_template("report.html.jinja").render(
+    return _template().render(
         results=results,
         times=times,
         primary=primary_of(results),
-        figures=figures,
+        figures={  # each twice; the style shows one of them
+            name: [
+                {"kind": kind, "svg": in_page(found[name], f"{name}-{kind}"), "panels": found[name].panels}
+                for kind, found in drawn
+            ]
+            for name in drawn[0][1]
+        },
         analysis=results["analysis"] or {},
-        buckets=[kind for kind in BUCKETS if kind in figures],
+        buckets=[kind for kind in BUCKETS if kind in drawn[0][1]],
         light=LIGHT,
         dark=DARK,
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
@@ -59,13 +56,19 @@ def as_html(results: Mapping[str, Any], times: Mapping[str, Any] | None) -> str:
     )
 
 
-def _both(name: str, draw: Any) -> list[dict[str, Any]]:
-    """A figure for wide pages and one for narrow ones; the style shows one of them."""
-    found = []
-    for kind, width in (("wide", WIDE), ("narrow", NARROW)):
-        figure = draw(width)
-        found.append({"kind": kind, "svg": in_page(figure, f"{name}-{kind}"), "panels": figure.panels})
-    return found
+@functools.cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,  # a slip of the template is a fault and no blank
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        name: getattr(numerals, name) for name in ("number", "signed", "spread", "probability", "amount", "duration")
+    }
+    return environment.get_template("report.html.jinja")
 
 
 def _key(place: int) -> Markup:

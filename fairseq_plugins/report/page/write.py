@@ -12,7 +12,7 @@ from fairseq_plugins.lines import PathLike
 from fairseq_plugins.runtime.durable import write_whole
 
 from .axes import WIDE
-from .figures import drawings
+from .figures import figures
 from .html import as_html
 from .latex import as_latex
 from .lines import as_csv
@@ -49,12 +49,12 @@ def write_report(results: Mapping[str, Any], times: Mapping[str, Any] | None, fo
     if times is not None:
         texts |= {"times.json": _json(times), "times.md": times_as_markdown(times)}
     files = {name: text.encode(errors="replace") for name, text in texts.items()}
-    figures = {name: draw(WIDE) for name, draw in drawings(results).items()}
-    files |= {f"figures/{name}.svg": as_file(figure) for name, figure in figures.items() if figure}
+    drawn = figures(results, WIDE)
+    files |= {f"figures/{name}.svg": as_file(figure) for name, figure in drawn.items()}
     try:
-        files |= {f"figures/{name}.pdf": as_pdf(figure) for name, figure in figures.items() if figure}
-    except ModuleNotFoundError as error:
-        print(f"{error}: the figures are SVG alone", file=sys.stderr)
+        files |= {f"figures/{name}.pdf": as_pdf(figure) for name, figure in drawn.items()}
+    except ModuleNotFoundError:
+        print("figures as SVG alone, not as PDF: matplotlib is not installed (pip install matplotlib)", file=sys.stderr)
     (Path(folder) / "figures").mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         write_whole(Path(folder) / name, data)
