@@ -22,7 +22,7 @@ from fairseq_plugins.report.page.svg import as_file
 from fairseq_plugins.report.page.words import pieces
 from fairseq_plugins.report.page.write import write_report
 
-HOSTILE = "</script><script>document.title='taken'</script><b>bold</b> & \u202eright to left $x_1$ | \x07 100 %"
+HOSTILE = "[*]</script><script>document.title='taken'</script><b>bold</b> & \u202eright to left $x_1$ | \x07 100 %"
 LONG = "an-attention-whose-name-goes-on-and-on-and-on-until-nobody-reads-it-any-more"
 
 
@@ -202,7 +202,7 @@ def test_hostile_text_stays_text(reports):
     tex = (folder / "report.tex").read_text()
     body = re.sub(r"(?m)^%.*", "", tex)
     assert r"\$x\_1\$" in body
-    assert not re.search(r"(?<!\\)[#_]|<b>", body)
+    assert not re.search(r"(?<!\\)[#_]|<b>|\\\\\s*[[*]|\x07", body)
     for figure in (folder / "figures").glob("*.svg"):
         ElementTree.parse(figure)
 

@@ -44,18 +44,22 @@ def differences(results: Mapping[str, Any]) -> Cells:
 
 
 def notes(results: Mapping[str, Any]) -> list[str]:
-    """What the tables' words mean."""
+    """What the tables' words mean, and who was not tested."""
     test = results["test_set"]
-    found = [
-        f"{test['count']:,} {test['units']} of {test['name']}; ± is the sample standard deviation over the seeds.",
-        f"Differences are those to {results['baseline']}, paired by seed; p (Holm) is corrected for the number of "
-        "variants. Detectable is the smallest true difference that so many seeds find with 80 % power at 5 %.",
-    ]
-    why = [
-        f"{model['name']} was not tested: {model['why_no_test']}." for model in results["variants"] if _untested(model)
-    ]
-    return [*found, *why, *(f"{metric['name']}: {metric['signature']}" for metric in results["metrics"])]
+    found = [f"{test['count']:,} {test['units']} of {test['name']}."]
+    if len(results["seeds"]) > 1:
+        found[0] = f"{found[0][:-1]}; ± is the sample standard deviation over the seeds."
+    if differences(results)[1]:
+        found.append(
+            f"Differences are those to {results['baseline']}, paired by seed; p (Holm) is corrected for the number of "
+            "variants. Detectable is the smallest true difference that so many seeds find with 80 % power at 5 %."
+        )
+    for model in results["variants"]:
+        if not model["against_baseline"] and model["why_no_test"]:
+            found.append(f"{model['name']} was not tested: {model['why_no_test']}.")
+    return found
 
 
-def _untested(model: Mapping[str, Any]) -> bool:
-    return not model["against_baseline"] and bool(model["why_no_test"])
+def signatures(results: Mapping[str, Any]) -> list[str]:
+    """What each metric measures."""
+    return [f"{metric['name']}: {metric['signature']}" for metric in results["metrics"]]

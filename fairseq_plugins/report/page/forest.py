@@ -42,7 +42,7 @@ def differences(results: Mapping[str, Any], metric: Metric, width: float) -> Fig
     high = 40 if wide else 54
     top, bottom = 6.0, 6.0 + high * len(rows)
     scale = scale_of(rows, left, right, shades=True)
-    marks = [*down(scale, top, bottom, 6 if wide else 4), rule(scale(0), top, scale(0), bottom, "ink", 1.2)]
+    marks = down(scale, top, bottom, 6 if wide else 4)
     for row, (place, name, test) in enumerate(rows):
         look = series(place)
         y = top + high * row + (high / 2 if wide else 36)
@@ -50,6 +50,8 @@ def differences(results: Mapping[str, Any], metric: Metric, width: float) -> Fig
         reach = test["detectable"] or 0.0
         shade = f"detectable: {number(reach, metric['digits'])}"
         marks.append(bar(scale(-reach), y - 9, scale(reach) - scale(-reach), 18, "axis", 0.28, shade))
+        reach_up = high / 2 if wide else 14.0  # on a telephone there are words above
+        marks.append(rule(scale(0), y - reach_up, scale(0), y + reach_up, "ink", 1.2))
         marks += _whisker(scale, y, test, place, 5.0)
         named = y - 20 if not wide else y + 4
         marks.append(Marker(7 if wide else left + 5, named - 4, look.shape, look.colour))
@@ -90,14 +92,14 @@ def seeds(results: Mapping[str, Any], metric: Metric, width: float) -> Figure | 
         return None
     wide = width > NARROW
     left, right = (190.0, width - 100) if wide else (8.0, width - 8)
-    high = 34 if wide else 48
+    high = 34 if wide else 50
     top, bottom = 6.0, 6.0 + high * len(rows)
     scale = around([score for *_, scores in rows for score in scores["per_seed"]], left, right)
     marks = down(scale, top, bottom, 6 if wide else 4)
     texts = []
     for row, (place, name, of_seeds, scores) in enumerate(rows):
         look = series(place)
-        y = top + high * row + (high / 2 if wide else 32)
+        y = top + high * row + (high / 2 if wide else 35)
         if place == 0:
             marks.append(rule(scale(scores["mean"]), top, scale(scores["mean"]), bottom, look.colour, 1.0, "4 3"))
         for turn, (seed, score) in enumerate(zip(of_seeds, scores["per_seed"])):
@@ -105,7 +107,7 @@ def seeds(results: Mapping[str, Any], metric: Metric, width: float) -> Figure | 
             told = f"{name}, seed {seed}: {number(score, metric['digits'])}"
             marks.append(Marker(scale(score), y + aside, look.shape, look.colour, 4.0, False, 0.95, told))
         marks.append(rule(scale(scores["mean"]), y - 10, scale(scores["mean"]), y + 10, "ink", 2.0))
-        named = y - 17 if not wide else y + 4
+        named = y - 21 if not wide else y + 4
         mean = number(scores["mean"], metric["digits"])
         marks.append(Marker(7 if wide else left + 5, named - 4, look.shape, look.colour))
         marks.append(label(18 if wide else left + 16, named, name, (left - 30) if wide else width - 90))
@@ -122,7 +124,7 @@ def tasks(results: Mapping[str, Any], width: float) -> Figure | None:
     of_all: Rows = [row for metric in metrics for row in tests_of(results, metric["name"])]
     if not of_all:
         return None
-    size = width if width <= NARROW else (width - 40) / 2
+    size = width if width <= NARROW else (width - 48) / 3
     left, high = 84.0, 22.0
     scale = scale_of(of_all, left, size - 10)
     panels = []
@@ -133,7 +135,7 @@ def tasks(results: Mapping[str, Any], width: float) -> Figure | None:
         look = series(place)
         bottom = 30 + high * len(metrics)
         marks: list[Mark] = [Marker(6, 9, look.shape, look.colour), label(17, 13, model["name"], size - 20, bold=True)]
-        marks += [*down(scale, 24, bottom, 4), rule(scale(0), 24, scale(0), bottom, "ink")]
+        marks += [*down(scale, 24, bottom, 3), rule(scale(0), 24, scale(0), bottom, "ink")]
         texts = []
         for row, metric in enumerate(metrics):
             y = 30 + high * (row + 0.5)
@@ -143,7 +145,7 @@ def tasks(results: Mapping[str, Any], width: float) -> Figure | None:
                 told = f"{signed(test['difference'], metric['digits'])} {interval(test, metric['digits'])}"
                 texts.append(f"{metric['name']} {told}")
         panels.append(Figure(model["name"], ", ".join(texts) + ".", size, bottom + 24, marks))
-    return side_by_side(panels, width, f"Difference to {results['baseline']}, task by task", gap=40)
+    return side_by_side(panels, width, f"Difference to {results['baseline']}, task by task")
 
 
 def _whisker(scale: Scale, y: float, test: Mapping[str, Any], place: int, size: float) -> list[Mark]:

@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from .cells import differences, notes, scores
+from .cells import differences, notes, scores, signatures
 from .numerals import MINUS, NOTHING
+from .svg import FORBIDDEN
 
 NEEDS = r"""% \usepackage{booktabs}
 % \usepackage{graphicx} % \resizebox, where a table is too wide
 % With pdfLaTeX also \usepackage[T1]{fontenc}; names in other scripts need XeLaTeX or LuaLaTeX."""
 SPECIAL = {
     "\\": r"\textbackslash{}",
+    "[": "{[}",  # after the end of a row these would belong to it
+    "*": "{*}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "<": "$<$",
@@ -31,14 +34,11 @@ def as_latex(results: Mapping[str, Any]) -> str:
     r"""One or two ``table`` environments to ``\input``, with a comment that names the packages."""
     header, rows = scores(results)
     body = [" & ".join(map(escaped, row)) + r" \\" for row in rows]
-    remarks = " ".join(escaped(note) for note in notes(results)[: -len(results["metrics"])])
-    signatures = "".join(
-        f"% {metric['name']}: {' '.join(metric['signature'].split())}\n" for metric in results["metrics"]
-    )
+    remarks = " ".join(escaped(note) for note in notes(results))
     parts = [
         f"% {' '.join(results['title'].split())}",
         NEEDS,
-        signatures.rstrip("\n"),
+        *(f"% {' '.join(signature.split())}" for signature in signatures(results)),
         _table(header, body, f"{escaped(results['title'])}. {remarks}", "scores"),
     ]
     header, rows = differences(results)
@@ -55,7 +55,8 @@ def as_latex(results: Mapping[str, Any]) -> str:
 
 def escaped(text: str) -> str:
     """Text as LaTeX sets it, in one line."""
-    return re.sub("|".join(map(re.escape, SPECIAL)), lambda found: SPECIAL[found.group()], " ".join(text.split()))
+    line = " ".join(FORBIDDEN.sub("", text).split())
+    return re.sub("|".join(map(re.escape, SPECIAL)), lambda found: SPECIAL[found.group()], line)
 
 
 def _table(header: Sequence[str], body: Sequence[str], caption: str, name: str) -> str:

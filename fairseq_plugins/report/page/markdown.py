@@ -8,7 +8,7 @@ from typing import Any
 
 from fairseq_plugins.report.tables import markdown_table
 
-from .cells import differences, notes, scores
+from .cells import differences, notes, scores, signatures
 from .numerals import NOTHING, amount, duration, spread
 
 
@@ -22,7 +22,7 @@ def as_markdown(results: Mapping[str, Any]) -> str:
     header, rows = differences(results)
     if rows:
         parts += ["## Differences to the baseline", _table(header, rows)]
-    parts.append("\n".join(f"- {plain(note)}" for note in notes(results)))
+    parts.append("\n".join(f"- {plain(note)}" for note in [*notes(results), *signatures(results)]))
     if results["missing"]:
         lines = [[one["variant"], str(one["seed"]), one["reason"]] for one in results["missing"]]
         parts += ["## Missing runs", _table(["variant", "seed", "reason"], lines)]

@@ -12,7 +12,7 @@ from .marks import Band, Figure, Line, Mark, Point, Text
 from .palette import LIGHT
 
 FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-#: what no XML may hold
+#: what no XML may hold, nor anything that is set
 FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
