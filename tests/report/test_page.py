@@ -39,8 +39,32 @@ def hostile():
     return results
 
 
+def odd():
+    """All that may be null: what diverged, what nobody chose, a variant of which no run is left."""
+    results = study_results(variants=3, seeds=3, missing=False)
+    gone = results["variants"][2]
+    nothing = {"per_seed": [], "mean": None, "deviation": None}
+    gone.update(seeds=[], curves=[], runs=[], scores={}, validation=nothing, length_ratio=None, operations=None)
+    gone.update(against_baseline=None, why_no_test="no run is left")
+    results["variants"][0]["curves"][0]["points"][3][1] = None
+    test = results["variants"][1]["against_baseline"]["BLEU"]
+    test.update(detectable=None, shares=None, seeds_for_half=None, df=None)
+    results["analysis"]["source_length"]["variants"]["neuralqkv"][2] = None
+    first, second, _ = results["tuning"]["variants"]
+    first["trials"][0].update(loss=None, per_seed=[None, None])
+    for trial in second["trials"]:
+        trial["chosen"] = False
+    second["length_penalty"] = None
+    results["tuning"]["variants"].append({**first, "name": "a variant that was dropped"})
+    results["control"]["budget"]["variants"]["neuralqkv"]["widths"] = None
+    results["provenance"]["machine"].update(processor=None, gpus=[])
+    results["provenance"].update(commit=None, threads=None)
+    return results
+
+
 #: name -> results and whether they have times
 CASES = {
+    "odd": (odd, False),
     "translation": (study_results, True),
     "masked_lm": (lambda: study_results("masked_lm", 4, analysis=True, missing=False), False),
     "glue": (lambda: study_results("glue", 4, tuning=False), True),
@@ -202,7 +226,7 @@ def test_hostile_text_stays_text(reports):
     tex = (folder / "report.tex").read_text()
     body = re.sub(r"(?m)^%.*", "", tex)
     assert r"\$x\_1\$" in body
-    assert not re.search(r"(?<!\\)[#_]|<b>|\\\\\s*[[*]|\x07", body)
+    assert not re.search(r"(?<!\\)[#_]|<b>|\\\\\s*[\[*]|\x07", body)
     for figure in (folder / "figures").glob("*.svg"):
         ElementTree.parse(figure)
 
@@ -299,7 +323,10 @@ def test_page_in_a_browser(case, reports, chromium):
             assert paper == ("rgb(21, 23, 26)" if dark else "rgb(255, 255, 255)")
     primary = results["metrics"][0]
     for row, model in zip(chromium.value(TABLE), results["variants"]):
-        scores = model["scores"][primary["name"]]
+        scores = model["scores"].get(primary["name"])
+        if scores is None:
+            assert row[1:3] == ["\N{EN DASH}", model["why_no_test"]]
+            continue
         deviation = f" ± {fixed(scores['deviation'], primary['digits'])}" if scores["deviation"] is not None else ""
         assert row[1] == fixed(scores["mean"], primary["digits"]) + deviation
         if model["against_baseline"]:

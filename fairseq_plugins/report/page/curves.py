@@ -75,8 +75,8 @@ def _panel(
     ends, texts = [], []
     for place, model in drawn:
         look, curves, common = series(place), _validated(model), means(model)
-        for curve in curves:
-            points = _below(_thin(curve), bounds[1])
+        for curve in curves if named or place else ():  # in a panel the baseline stays behind
+            points = _below(_thin(curve, POINTS if beside else POINTS // 2), bounds[1])
             marks.append(Line(tuple((x(u), y(loss)) for u, loss in points), look.colour, 0.8, opacity=0.4))
         mean, lowest, highest = (_below([(one[0], one[k]) for one in common], bounds[1]) for k in (1, 2, 3))
         if not mean:
@@ -97,12 +97,13 @@ def _panel(
 
 
 def _validated(model: Mapping[str, Any]) -> list[Curve]:
-    return [[(updates, loss) for updates, loss in curve["points"]] for curve in model["curves"] if curve["points"]]
+    curves = [[(updates, loss) for updates, loss in curve["points"] if loss is not None] for curve in model["curves"]]
+    return [curve for curve in curves if curve]
 
 
-def _thin(points: Sequence[Any]) -> list[Any]:
+def _thin(points: Sequence[Any], most: int = POINTS) -> list[Any]:
     """Some of many, evenly, the last one among them."""
-    every = max(1, -(-len(points) // POINTS))
+    every = max(1, -(-len(points) // most))
     return list(points[::-1][::every][::-1])
 
 

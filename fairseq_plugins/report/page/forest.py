@@ -86,7 +86,7 @@ def seeds(results: Mapping[str, Any], metric: Metric, width: float) -> Figure | 
     rows = [
         (place, model["name"], model["seeds"], model["scores"][metric["name"]])
         for place, model in enumerate(results["variants"])
-        if metric["name"] in model["scores"]
+        if model["scores"].get(metric["name"], {}).get("mean") is not None
     ]
     if not rows:
         return None
@@ -94,7 +94,7 @@ def seeds(results: Mapping[str, Any], metric: Metric, width: float) -> Figure | 
     left, right = (190.0, width - 100) if wide else (8.0, width - 8)
     high = 34 if wide else 50
     top, bottom = 6.0, 6.0 + high * len(rows)
-    scale = around([score for *_, scores in rows for score in scores["per_seed"]], left, right)
+    scale = around([score for *_, scores in rows for score in scores["per_seed"] if score is not None], left, right)
     marks = down(scale, top, bottom, 6 if wide else 4)
     texts = []
     for row, (place, name, of_seeds, scores) in enumerate(rows):
@@ -103,6 +103,8 @@ def seeds(results: Mapping[str, Any], metric: Metric, width: float) -> Figure | 
         if place == 0:
             marks.append(rule(scale(scores["mean"]), top, scale(scores["mean"]), bottom, look.colour, 1.0, "4 3"))
         for turn, (seed, score) in enumerate(zip(of_seeds, scores["per_seed"])):
+            if score is None:
+                continue
             aside = (turn * 2 % 5 - 2) * 2.2 if len(of_seeds) > 1 else 0.0  # so that equal scores are seen
             told = f"{name}, seed {seed}: {number(score, metric['digits'])}"
             marks.append(Marker(scale(score), y + aside, look.shape, look.colour, 4.0, False, 0.95, told))

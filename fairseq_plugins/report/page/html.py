@@ -46,7 +46,7 @@ def as_html(results: Mapping[str, Any], times: Mapping[str, Any] | None) -> str:
         script=Markup((HERE / "script.js").read_text(encoding="utf-8")),
         interval=numerals.interval,
         pieces=pieces,
-        key=lambda name: _key(places[name]),
+        key=lambda name: _key(places[name]) if name in places else "",
         whisker=lambda metric, name: _whisker(results, metric, places[name]),
         readout=[
             {"name": model["name"], "key": _key(place), "points": means(model)}

@@ -17,6 +17,6 @@ def as_csv(results: Mapping[str, Any]) -> str:
         for metric in (one["name"] for one in results["metrics"] if one["name"] in model["scores"]):
             for seed, score in zip(model["seeds"], model["scores"][metric]["per_seed"]):
                 run = runs.get(seed, {})
-                start = [model["name"], model["arch"], model["parameters"], seed, metric, repr(score)]
+                start = [model["name"], model["arch"], model["parameters"], seed, metric, score]
                 lines.append([*start, run.get("updates"), run.get("folder")])
     return csv_table(header, lines)

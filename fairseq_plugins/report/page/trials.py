@@ -19,15 +19,18 @@ def settings(results: Mapping[str, Any], width: float) -> Figure | None:
     if not options:
         return None
     first, *others = sorted(options, key=lambda option: -len(tuning["grid"][option]))
-    values = tuning["grid"][first]
+    values = [str(value) for value in tuning["grid"][first]]
     places = {variant["name"]: place for place, variant in enumerate(results["variants"])}
-    every = [trial["loss"] for variant in tuning["variants"] for trial in variant["trials"]]
+    tuned = [variant for variant in tuning["variants"] if variant["name"] in places]
+    every = [trial["loss"] for variant in tuned for trial in variant["trials"] if trial["loss"] is not None]
     panels = []
-    for variant in tuning["variants"]:
+    for variant in tuned:
         lines: dict[str, list[tuple[int, float, bool]]] = {}
         for trial in variant["trials"]:
-            key = " · ".join(f"{trial['options'][option]}" for option in others)
-            lines.setdefault(key, []).append((values.index(trial["options"][first]), trial["loss"], trial["chosen"]))
+            key = " · ".join(f"{trial['options'].get(option)}" for option in others)
+            if trial["loss"] is not None and str(trial["options"].get(first)) in values:  # not what diverged
+                at = values.index(str(trial["options"][first]))
+                lines.setdefault(key, []).append((at, trial["loss"], trial["chosen"]))
         beside = " · ".join(map(_bare, others))
         panels.append(
             _panel(variant["name"], places[variant["name"]], lines, every, values, _bare(first), beside, width, 3)
@@ -38,13 +41,13 @@ def settings(results: Mapping[str, Any], width: float) -> Figure | None:
 def length_penalties(results: Mapping[str, Any], width: float) -> Figure | None:
     """A panel a variant."""
     places = {variant["name"]: place for place, variant in enumerate(results["variants"])}
-    tuned = [variant for variant in results["tuning"]["variants"] if variant["length_penalty"]]
-    every = [one["score"] for variant in tuned for one in variant["length_penalty"]]
+    tuned = [one for one in results["tuning"]["variants"] if one["name"] in places and one["length_penalty"]]
+    every = [one["score"] for variant in tuned for one in variant["length_penalty"] if one["score"] is not None]
     panels = []
     for variant in tuned:
-        tried = variant["length_penalty"]
+        tried = [one for one in variant["length_penalty"] if one["score"] is not None]
         line = {"": [(place, one["score"], one["chosen"]) for place, one in enumerate(tried)]}
-        values = [one["value"] for one in tried]
+        values = [f"{one['value']:g}" for one in tried]
         panels.append(
             _panel(variant["name"], places[variant["name"]], line, every, values, "length penalty", "", width, 2)
         )
@@ -56,7 +59,7 @@ def _panel(
     place: int,
     lines: Mapping[str, list[tuple[int, float, bool]]],
     every: list[float],
-    values: list[Any],
+    values: list[str],
     axis: str,
     beside: str,
     width: float,
@@ -69,10 +72,7 @@ def _panel(
     y = around(every, bottom, top, 0.1)
     marks: list[Mark] = [Marker(6, 9, look.shape, look.colour), label(17, 13, name, size - 20, bold=True)]
     marks += across(y, left, right, 3)
-    marks += [
-        Text(x(place), bottom + 17, f"{value:g}" if isinstance(value, float) else str(value), "middle", "muted", 11.5)
-        for place, value in enumerate(values)
-    ]
+    marks += [Text(x(place), bottom + 17, value, "middle", "muted", 11.5) for place, value in enumerate(values)]
     marks.append(Text((left + right) / 2, bottom + 33, axis, "middle", "muted", 11.5))
     if beside:
         marks.append(label(right + 10, 30, beside, size - right + 20, colour="muted", size=11.5))
