@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from argparse import Namespace
 from typing import Any
 
@@ -25,7 +24,6 @@ class Batches:
         from fairseq import tasks
         from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-        logging.getLogger("fairseq").setLevel(logging.WARNING)
         self.cfg = convert_namespace_to_omegaconf(args)
         self.task = tasks.setup_task(self.cfg.task)
         self.task.load_dataset(self.cfg.dataset.train_subset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import shlex
 import sys
@@ -29,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def call(args: Namespace) -> int:
     """Do what the command line says; returns the exit status."""
+    logging.disable(logging.INFO)  # what fairseq and matplotlib say of themselves
     study = load_study(Path(args.study), ROOT)
     if args.smoke:
         study = dataclasses.replace(study, seeds=study.seeds[:2])

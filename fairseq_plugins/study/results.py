@@ -19,6 +19,7 @@ from fairseq_plugins.report.page.write import write_report
 from fairseq_plugins.report.results import Circumstances, Member, check_sizes, results_of, spread_of
 from fairseq_plugins.report.runs import Run, read_json, read_run
 
+from .analysis import of_language_models, of_translations
 from .conduct import Conductor, solutions
 from .jobs import Job
 
@@ -266,5 +267,11 @@ def peak_memory(folder: Path) -> int | None:
 
 
 def analysis(conductor: Conductor, kind: str, members: Mapping[str, Sequence[Member]]) -> dict[str, Any] | None:
-    """What differs between the variants."""
+    """What differs between the variants; nothing of parsers, and of GLUE the tasks are metrics themselves."""
+    if kind == "translation":
+        return of_translations(members, conductor.study.baseline, conductor.trainings[conductor.study.baseline].data)
+    if kind in ("masked_lm", "language_modeling"):
+        folders = {name: [conductor.out / member.run.folder for member in group] for name, group in members.items()}
+        data = conductor.trainings[conductor.study.baseline].data
+        return of_language_models(members, folders, data, conductor.study.test)
     return None
