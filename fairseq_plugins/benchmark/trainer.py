@@ -6,9 +6,9 @@ import random
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from .authors import replace_attention
+from .flops import count_flops
 from .sizes import write_dictionaries
 from .stepping import Stepping
 from .worker import Memory
@@ -103,10 +103,8 @@ class Training(Stepping):
     def flops(self) -> dict[str, float]:
         """Floating-point operations of the matrix products of one update, by torch's counter."""
         tokens = self.batches[0]["ntokens"]
-        counter = FlopCounterMode(display=False)
-        with counter:
-            self.trainer.train_step([self.batches[0]])
-        return {"flops": float(counter.get_total_flops()), "tokens": tokens}
+        flops = count_flops(lambda: self.trainer.train_step([self.batches[0]]))
+        return {"flops": float(flops), "tokens": tokens}
 
     def memory(self) -> dict[str, float]:
         """Peak bytes of an update beyond what the process holds without a model: weights, optimizer, activations."""

@@ -20,6 +20,7 @@ where it was. Several calls of it share the work, on one machine or many (docs/s
     fairseq-plugins study examples/toy/study.yaml --plan
     fairseq-plugins study examples/toy/study.yaml --cpu --jobs 2
     fairseq-plugins study examples/toy/study.yaml --gpus 4 --add-seeds 6-8
+    fairseq-plugins study examples/neural_qkv/study.yaml --cpu --with from ~/multi30k
     fairseq-plugins study examples/toy/study.yaml --report
 """
 
@@ -49,6 +50,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the commands, write nothing")
     parser.add_argument("--smoke", action="store_true", help="tiny models and two seeds: shows that all fits together")
     parser.add_argument("--resume", action="store_true", help="accepted; a study always goes on where it stopped")
+    parser.add_argument(
+        "--with",
+        nargs=2,
+        action="append",
+        default=[],
+        dest="recipe_options",
+        metavar=("OPTION", "VALUE"),
+        help="an option of the recipe for every run, as under with: in the file; may be given several times",
+    )
 
 
 def run(args: Namespace) -> int:

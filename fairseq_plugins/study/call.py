@@ -34,6 +34,8 @@ def call(args: Namespace) -> int:
     study = load_study(Path(args.study), ROOT)
     if args.smoke:
         study = dataclasses.replace(study, seeds=study.seeds[:2])
+    given = [word for name, value in args.recipe_options for word in (f"--{name.removeprefix('--')}", value)]
+    study = dataclasses.replace(study, recipe_options=(*study.recipe_options, *given))
     only = [name for name in (args.only or "").split(",") if name]
     for name in only:
         if name not in study.variants:

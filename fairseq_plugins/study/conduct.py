@@ -70,7 +70,7 @@ class Conductor:
         """
         jobs = []
         for seed, name in self.seeds_and_variants():
-            variant, more = self.study.variants[name], ["--resume"]
+            variant, more = self.study.variants[name], ["--resume", *self._ending()]
             options = self.base_words(variant, widths)
             for trial in chosen[name]["trials"] if chosen else []:
                 options += option_words(trial["options"]) if trial["chosen"] else []
@@ -82,6 +82,11 @@ class Conductor:
                 commands = [command, *self.evaluate(folder)]
                 jobs.append(self.job(f"runs/{folder.name}", f"{name} seed {seed}", commands, "run", variant))
         return jobs
+
+    def _ending(self) -> list[str]:
+        """A language model's recipe may have more to do after the training, which no study asks for."""
+        kinds = {training.kind for training in self.trainings.values()}
+        return ["--until", "train"] if kinds & {"masked_lm", "language_modeling"} else []
 
     def job(self, name: str, title: str, commands: Sequence[Sequence[str]], kind: str, variant: Variant) -> Job:
         """A job of a variant whose training lies in the folder of its name."""

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+
+from fairseq_plugins.benchmark.flops import count_flops
 
 from .batches import Batches
 
@@ -39,18 +40,14 @@ def parameters(args: Namespace, vocabulary: int | None = None) -> int:
 def operations(args: Namespace) -> float:
     """Floating-point operations of a target token, forward and backward, on batches of the training itself.
 
-    Counted by ``torch.utils.flop_counter.FlopCounterMode``: those of matrix products and attention, a multiplication and
-    an addition being two.
+    Counted by :func:`.count_flops`: matrix products, those of attention included.
     """
     batches = Batches(args)
     model = batches.model().train()
     criterion = batches.task.build_criterion(batches.cfg.criterion)
     total = tokens = 0
     for batch in batches.some(model):
-        counter = FlopCounterMode(display=False)
-        with counter:
-            criterion(model, batch)[0].backward()
-        total += counter.get_total_flops()
+        total += count_flops(lambda batch=batch: criterion(model, batch)[0].backward())  # type: ignore[misc]
         tokens += batch["ntokens"]
     return total / tokens
 

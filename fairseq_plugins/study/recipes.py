@@ -151,5 +151,6 @@ def said_error(text: str) -> str:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """That of a run: this Python, which need not be asked again what it has."""
-    return {**os.environ, "PYTHON": sys.executable, "FAIRSEQ_PLUGINS_PYTHON": sys.executable, **more}
+    """That of a run: the Python that the caller named or this one, which need not be asked again what it has."""
+    python = os.environ.get("PYTHON") or sys.executable
+    return {**os.environ, "PYTHON": python, "FAIRSEQ_PLUGINS_PYTHON": python, **more}

@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
@@ -22,6 +21,7 @@ from fairseq_plugins.report.runs import Run, read_json, read_run
 from .analysis import of_language_models, of_translations
 from .conduct import Conductor, solutions
 from .jobs import Job
+from .recipes import environment
 
 #: kind of study -> the metric of its verdict
 PRIMARY = {
@@ -41,7 +41,7 @@ def evaluation(kind: str, subset: str, flags: Sequence[str]) -> Callable[[Path],
         if kind not in ("masked_lm", "language_modeling"):
             return []
         cpu = ["--cpu"] if "--cpu" in flags else []
-        plugins = [sys.executable, "-m", "fairseq_plugins.cli"]
+        plugins = [environment()["PYTHON"], "-m", "fairseq_plugins.cli"]
         return [[*plugins, "token-losses", str(folder), "--subset", subset, *cpu]]
 
     return commands
