@@ -12,6 +12,9 @@ import yaml
 
 from fairseq_plugins.errors import UserError
 
+#: YAML's kinds that a study file has a use for
+KINDS = ("str", "int", "float", "bool", "null", "seq", "map")
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -115,9 +118,10 @@ def read(path: Path) -> Entry:
         raise UserError(f"{path}{_mark(error)}: no YAML: {getattr(error, 'problem', None) or error}") from None
     if not isinstance(node, yaml.MappingNode):
         raise UserError(f"{path}:1: a study is 'key: value' lines: recipe, variants, seeds ...")
-    for tag in _tags(node):
-        if not tag.startswith("tag:yaml.org,2002:"):
-            raise UserError(f"{path}: YAML tags such as {tag} are not taken")
+    for found in _nodes(node):
+        if found.tag.removeprefix("tag:yaml.org,2002:") not in KINDS:
+            line = found.start_mark.line + 1
+            raise UserError(f"{path}:{line}: text, numbers, lists and mappings alone, not {found.tag.rpartition(':')[2]}")
     return Entry(node, f"{path}:1", path.name)
 
 
@@ -137,8 +141,8 @@ def _mark(error: yaml.YAMLError) -> str:
     return f":{mark.line + 1}" if mark else ""
 
 
-def _tags(node: yaml.Node) -> Iterator[str]:
-    yield node.tag
+def _nodes(node: yaml.Node) -> Iterator[yaml.Node]:
+    yield node
     for child in node.value if isinstance(node.value, list) else []:
         for part in child if isinstance(child, tuple) else (child,):
-            yield from _tags(part)
+            yield from _nodes(part)

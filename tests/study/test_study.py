@@ -1,0 +1,187 @@
+"""Whole studies of the smallest models: one file in, one page out, whatever happens on the way."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from pipeline_tools import ROOT, environment, script
+from study_kills import disturbed
+from zygote import quick_python
+
+pytest.importorskip("tokenizers")
+
+MASKED_LM = """\
+title: Small masked LMs
+recipe: symmetric_attention/wikitext2
+variants:
+  baseline:
+  pairwise:
+seeds: 1-2
+budget: {equal: parameters, tolerance: 0.2}
+tune:
+  seeds: [9]
+  grid: {lr: [0.001, 0.01]}
+"""
+TRANSLATION = """\
+recipe: toy/translation
+variants:
+  baseline:
+  elu1: --attention-kernel elu1
+seeds: 5
+tune:
+  seeds: [9]
+  length-penalty: [0.5, 1.5]
+"""
+
+
+def study(path, *options, status=0, **extra):
+    return script("scripts/study.sh", path, "--cpu", "--smoke", "--jobs", "2", *options, status=status, **extra)
+
+
+def results_of(out):
+    return json.loads((out / "report" / "results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def masked_lm(tmp_path_factory):
+    """A study, made undisturbed and again with three kills: the folder, and both reports."""
+    folder = tmp_path_factory.mktemp("masked_lm")
+    (folder / "study.yaml").write_text(MASKED_LM)
+    command = [sys.executable, "-m", "fairseq_plugins.cli", "study", str(folder / "study.yaml"), "--cpu", "--smoke"]
+    command += ["--jobs", "2", "--out", str(folder / "out"), "--with", "data-dir", str(folder / "data")]
+    said = []
+    moments = [(0.3, False), (0.3, True), (0.4, False)]
+    found = disturbed(command, folder / "out", moments, environment(PYTHON=str(quick_python())), said.append)
+    return folder, *found, said
+
+
+def test_a_study_that_was_killed_has_the_report_of_one_that_was_not(masked_lm):
+    folder, undisturbed, killed, said = masked_lm
+    assert killed == undisturbed, said
+    assert {"results.json", "results.csv", "report.md", "report.tex", "figures/curves.svg"} <= set(killed)
+    assert (folder / "out" / "report" / "report.html").stat().st_size < 2e6
+
+
+def test_what_its_results_hold(masked_lm):
+    out = masked_lm[0] / "out"
+    results = results_of(out)
+    baseline, pairwise = results["variants"]
+    assert (baseline["name"], baseline["seeds"], pairwise["seeds"]) == ("baseline", [1, 2], [1, 2])
+    for variant in results["variants"]:
+        for seed, score in zip((1, 2), variant["scores"]["loss"]["per_seed"]):
+            said = json.loads((out / "runs" / f"{variant['name']}-seed{seed}" / "run.json").read_text())
+            assert said["arch"] == f"roberta_{variant['name']}_tiny"
+            command = said["command"]
+            chosen = next(v for v in results["tuning"]["variants"] if v["name"] == variant["name"])["trials"]
+            best = min(chosen, key=lambda trial: trial["loss"])
+            assert [trial["chosen"] for trial in chosen] == [trial is best for trial in chosen]
+            # the last of an option counts
+            assert [word for at, word in enumerate(command) if command[at - 1] == "--lr"][-1] == str(best["options"]["lr"])
+            assert score > 1
+    found = pairwise["against_baseline"]["loss"]
+    means = [variant["scores"]["loss"]["mean"] for variant in results["variants"]]
+    assert found["difference"] == pytest.approx(means[1] - means[0])
+    assert found["low"] < found["difference"] < found["high"]
+    assert results["control"]["data"]["same"]
+    assert set(results["control"]["data"]["fingerprints"]) == {"1", "2"}
+    assert results["control"]["budget"]["variants"]["pairwise"]["to"] == "baseline"
+    assert {run["folder"] for variant in results["variants"] for run in variant["runs"]} == {
+        f"runs/{name}-seed{seed}" for name in ("baseline", "pairwise") for seed in (1, 2)
+    }
+    assert "--resume --until train" in baseline["runs"][0]["command"]
+
+
+def test_more_seeds_and_a_run_that_fails(masked_lm, tmp_path):
+    """One that fails is told with its last lines and missing in the report; the same command does it again."""
+    folder = masked_lm[0]
+    out, data = folder / "out", ("--with", "data-dir", folder / "data")
+    blocked = out / "runs" / "pairwise-seed3"
+    blocked.mkdir()
+    (blocked / "checkpoint_last.pt").write_text("no checkpoint")
+    (blocked / "done").mkdir()
+    options = (folder / "study.yaml", "--out", out, *data)
+    said = study(*options, "--add-seeds", "3", status=1)
+    assert "pairwise seed 3 failed" in said
+    assert "1 runs are missing in the report" in said
+    (missing,) = results_of(out)["missing"]
+    assert (missing["variant"], missing["seed"]) == ("pairwise", 3)
+    assert missing["last_lines"]
+    assert results_of(out)["variants"][0]["seeds"] == [1, 2, 3]
+    page = (out / "report" / "report.html").read_text()
+    assert "pairwise" in page.partition("Missing runs")[2].partition("</section>")[0]
+    (blocked / "done").rmdir()
+    (blocked / "checkpoint_last.pt").unlink()
+    assert "missing" not in study(*options), "the seeds that were added stay"
+    assert [variant["seeds"] for variant in results_of(out)["variants"]] == [[1, 2, 3]] * 2
+    assert "--add-seeds: seed 9 is one that the tuning uses" in study(*options, "--add-seeds", "9", status=1)
+
+
+def test_another_study_in_its_folder_is_refused(masked_lm, tmp_path):
+    folder = masked_lm[0]
+    other = tmp_path / "study.yaml"
+    other.write_text(MASKED_LM.replace("[0.001, 0.01]", "[0.001, 0.02]"))
+    said = study(other, "--out", folder / "out", "--with", "data-dir", folder / "data", status=1)
+    assert re.search(r"study.yaml:4: trial of baseline \(--lr 0.02\) seed 9 was done by another command", said)
+    assert "Traceback" not in said
+
+
+def test_translation_with_a_length_penalty_that_validation_chooses(tmp_path):
+    """With one seed there is no test, and the report says so; a report of what is there before the rest is."""
+    (tmp_path / "study.yaml").write_text(TRANSLATION)
+    options = (tmp_path / "study.yaml", "--out", tmp_path / "out", "--with", "data-dir", tmp_path / "data")
+    study(*options, "--only", "baseline", status=1)
+    assert "nothing to compare yet: 1 of 2 runs are done" in study(*options, "--report", status=1)
+    said = study(*options)
+    assert re.search(r"BLEU: no test of elu1\n  No test of elu1 against baseline: one seed says nothing", said)
+    results = results_of(tmp_path / "out")
+    for variant, tuned in zip(results["variants"], results["tuning"]["variants"]):
+        (chosen,) = (row for row in tuned["length_penalty"] if row["chosen"])
+        assert chosen["score"] == max(row["score"] for row in tuned["length_penalty"])
+        assert {row["value"] for row in tuned["length_penalty"]} == {0.5, 1.5}
+        command = (tmp_path / "out" / "runs" / f"{variant['name']}-seed5" / "gen.test" / "command.sh").read_text()
+        assert f"--lenpen {chosen['value']:g} " in command
+        assert variant["length_ratio"]["mean"] > 0
+    score = json.loads((tmp_path / "out/runs/elu1-seed5/gen.test/score.json").read_text())["metrics"]["BLEU"]["score"]
+    assert results["variants"][1]["scores"]["BLEU"]["mean"] == pytest.approx(score, abs=0.01)
+    assert {"word_frequency", "source_length", "ngrams", "sentences"} <= set(results["analysis"])
+
+
+def test_plans_and_dry_runs_write_nothing(tmp_path):
+    (tmp_path / "study.yaml").write_text(TRANSLATION)
+    out = tmp_path / "out"
+    plan = study(tmp_path / "study.yaml", "--out", out, "--plan")
+    assert "runs         2: 2 variants (baseline, elu1) x 1 seeds" in plan
+    assert "tuning       2 trials: 1 settings x 1 seeds for every variant, 4 translations" in plan
+    assert re.search(r"time         about \d+:\d\d:\d\d of training", plan)
+    shown = study(tmp_path / "study.yaml", "--out", out, "--dry-run")
+    commands = [line for line in shown.splitlines() if line.startswith("bash ")]
+    assert len(commands) == 1 + 2 + 2
+    assert "--attention-kernel elu1" in commands[-1]
+    assert not out.exists()
+
+
+#: a line of the file -> what is said of it before anything runs
+REFUSED = {
+    "  elu1: --attention-kernel elu2": "study.yaml:4: .*argument --attention-kernel: .*elu2",
+    "  elu1: --attention-kernl elu1": "study.yaml:4: .*unrecognized arguments: --attention-kernl",
+    "  elu1: --lr 0.1": r"study.yaml:4: elu1 sets --lr, which translation.sh sets for every variant \(to 0.005\)",
+    "  elu1: {variant: transformer}": "study.yaml:4: --variant transformer: choose one of neuralqkv baseline",
+    "  elu1: --seed 3": "study.yaml:4: .*--seed",
+    "  elu1: {variant: neuralqkv, budget: {equal: parameters}}": "study.yaml:4: elu1 takes .* even with feed-forward "
+    "layers of width 1",
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_what_no_run_could_do_is_refused_before_any(line, tmp_path):
+    (tmp_path / "study.yaml").write_text(TRANSLATION.replace("  elu1: --attention-kernel elu1", line))
+    command = ["bash", str(ROOT / "scripts/study.sh"), str(tmp_path / "study.yaml"), "--cpu", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, env=environment(PYTHON=str(quick_python())), capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.search(REFUSED[line], done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out" / "jobs").exists()
+    assert os.listdir(tmp_path) == ["study.yaml"]
