@@ -6,12 +6,15 @@ their arm (seed 1 of two architectures is no pair), units are crossed with both.
     sum over arms of (var(seed_a) + var(noise_a) / N) / S_a  +  var(unit_B - unit_A) / N
 
 The first part is Welch's and estimated from the scores of the runs, the second one from the units' differences less
-what noise adds to them, and never below 0. Degrees of freedom are Satterthwaite's. A corpus metric is made additive by
-the jackknife over units. docs/statistics.md says more and shows how often the test is wrong.
+what noise adds to them, and never below 0. Degrees of freedom are Welch's where the arms have equally many seeds, three
+or more, else Satterthwaite's. A corpus metric is made additive by the jackknife over units. docs/statistics.md says
+more and shows how often the test is wrong.
 
-Sources: Clark (1973), The Language-as-Fixed-Effect Fallacy; Westfall, Kenny and Judd (2014), Statistical Power and
-Optimal Design in Experiments in Which Samples of Participants Respond to Samples of Stimuli; Clark, Dyer, Lavie and
-Smith (2011), Better Hypothesis Testing for Statistical Machine Translation.
+Sources: Satterthwaite (1946), An Approximate Distribution of Estimates of Variance Components; Welch (1947), The
+Generalization of Student's Problem when Several Different Population Variances are Involved; Clark (1973), The
+Language-as-Fixed-Effect Fallacy; Westfall, Kenny and Judd (2014), Statistical Power and Optimal Design in Experiments in
+Which Samples of Participants Respond to Samples of Stimuli; Clark, Dyer, Lavie and Smith (2011), Better Hypothesis
+Testing for Statistical Machine Translation.
 """
 
 from __future__ import annotations
@@ -105,11 +108,15 @@ class Components:
         welch = [spread / size for spread, size in zip(self.seeds, sizes)]
         rest = [spread / size / self.units for spread, size in zip(self.noise, sizes)]
         by_seeds = welch[0] + welch[1]
-        # Satterthwaite's: the square of each mean square over its own degrees of freedom
-        uncertain = sum(part**2 / (size - 1) for part, size in zip(welch, sizes))
-        of_units = (by_units + rest[0] + rest[1]) ** 2 + sum(part**2 / (size - 1) for part, size in zip(rest, sizes))
-        uncertain = uncertain + np.where(by_units > 0, of_units, 0.0) / (self.units - 1)
-        return by_seeds, by_units, np.maximum((by_seeds + by_units) ** 2 / uncertain, min(sizes) - 1)
+        # Satterthwaite's: the square of each mean square over its own degrees of freedom. They are too few for arms of
+        # equally many seeds, where Welch's are right, and right for others, where Welch's are too many.
+        more = 2 if sizes[0] == sizes[1] > 2 else 0
+        uncertain = sum(part**2 / (size - 1 + more) for part, size in zip(welch, sizes))
+        of_units = (by_units + rest[0] + rest[1]) ** 2 + sum(
+            part**2 / (size - 1 + more) for part, size in zip(rest, sizes)
+        )
+        uncertain = uncertain + np.where(by_units > 0, of_units, 0.0) / (self.units - 1 + more)
+        return by_seeds, by_units, np.maximum((by_seeds + by_units) ** 2 / uncertain - more, min(sizes) - 1)
 
 
 def components(scores: np.ndarray, covariance: np.ndarray, sizes: tuple[int, int], units: int) -> Components:
@@ -208,9 +215,10 @@ def against_baseline(
     """
     tested: dict[str, Comparison] = {}
     untested: dict[str, str] = {}
+    several = max(1, sum(len(runs) > 1 for runs in others.values()))
     for name, runs in others.items():
         try:
-            tested[name] = compare(measure, baseline, runs, comparisons=len(others))
+            tested[name] = compare(measure, baseline, runs, comparisons=several)
         except NoTest as error:
             untested[name] = str(error)
     corrected = holm([found.p for found in tested.values()])

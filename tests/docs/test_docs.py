@@ -17,7 +17,7 @@ import torch
 from builders import batch, build
 from documents import blocks, commands
 from fairseq import options
-from pipeline_tools import benchmark_script
+from pipeline_tools import python_script
 from running import SIZES, forked
 from running import fairseq as fresh
 from zygote import quick_python
@@ -156,8 +156,8 @@ def test_commands_parse(page, monkeypatch, capsys):
                 check_fairseq(program, arguments)
             elif program == "fairseq-plugins" and arguments != ["--help"]:
                 check_plugin(arguments, monkeypatch)
-            elif program == "scripts/benchmark.py":
-                benchmark_script().build_parser().parse_args(
+            elif program in ("scripts/benchmark.py", "scripts/calibrate_statistics.py"):
+                python_script(Path(program).stem).build_parser().parse_args(
                     [argument for argument in arguments if argument != "${@:2}"]
                 )
             elif program == "sbatch" and "--wrap" in arguments:

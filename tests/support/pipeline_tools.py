@@ -37,12 +37,17 @@ def script(name, *arguments, status=0, cwd=None, **extra):
 
 
 @functools.cache
-def benchmark_script():
-    """``scripts/benchmark.py`` as a module."""
-    spec = importlib.util.spec_from_file_location("benchmark_script", ROOT / "scripts" / "benchmark.py")
-    module = importlib.util.module_from_spec(spec)
+def python_script(name):
+    """``scripts/NAME.py`` as a module."""
+    spec = importlib.util.spec_from_file_location(f"{name}_script", ROOT / "scripts" / f"{name}.py")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where dataclasses look their types up
     spec.loader.exec_module(module)
     return module
+
+
+def benchmark_script():
+    """``scripts/benchmark.py`` as a module."""
+    return python_script("benchmark")
 
 
 def sentences(count, seed):
