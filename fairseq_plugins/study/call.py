@@ -20,12 +20,10 @@ from .checks import check, check_checkpoints
 from .conduct import Conductor, add_seeds, conduct
 from .engine import Engine, Stopped
 from .plan import show_plan
-from .recipes import Recipe, environment
+from .recipes import ROOT, Recipe, environment
 from .results import evaluation, report, score_of
 from .spec import Study, load_study
 from .tuning import trial_jobs
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def call(args: Namespace) -> int:
@@ -55,9 +53,9 @@ def call(args: Namespace) -> int:
     kind = "glue" if recipe.is_glue() else trainings[study.baseline].kind
     conductor = Conductor(study, recipe, out.resolve(), trainings, evaluation(kind, study.test, flags))
     quantities = {variant.budget.quantity for variant in study.variants.values() if variant.budget}
-    if quantities == {"parameters"} and not trainings[study.baseline].has_data():
-        # whether they can be met, before anything runs
-        meet_budgets(study.variants, trainings, trainings[study.baseline].vocabulary)
+    if quantities == {"parameters"}:  # whether they can be met, before anything runs
+        there = trainings[study.baseline]
+        meet_budgets(study.variants, trainings, None if there.has_data() else there.vocabulary)
     if args.plan:
         show_plan(conductor, slots, args.threads)
         return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fairseq_plugins.errors import UserError
 
+from . import quantities
 from .recipes import Recipe, Training
 from .spec import Study, option_words
 
@@ -37,7 +38,10 @@ def check(study: Study, recipe: Recipe, runs: Path) -> dict[str, Training]:
                     f"{variant.place}: {variant.name} sets {name}, which {study.recipe.name} sets for every variant (to "
                     f"{plain[kind].option(name)}); try it for all under tune: grid:, or set it for all under options:"
                 )
-        parsed(training, variant.place)
+        try:
+            quantities.parameters(parsed(training, variant.place), training.vocabulary)
+        except (ValueError, AssertionError) as error:  # stages of attention refuse by the first, fairseq by either
+            raise UserError(f"{variant.place}: {variant.name}: {str(error) or 'no such model can be built'}") from None
         found[variant.name] = training
     if study.tuning:
         some = study.variants[study.baseline]

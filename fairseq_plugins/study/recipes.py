@@ -14,6 +14,8 @@ from fairseq_plugins.errors import UserError
 
 from .spec import Study, Variant
 
+#: the project's folder, in which examples/ and scripts/ are
+ROOT = Path(__file__).resolve().parents[2]
 #: fairseq's task -> kind of study
 KINDS = {"translation": "translation", "masked_lm": "masked_lm", "language_modeling": "language_modeling"}
 

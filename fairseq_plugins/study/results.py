@@ -21,7 +21,7 @@ from fairseq_plugins.report.runs import Run, read_json, read_run
 from .analysis import of_language_models, of_translations
 from .conduct import Conductor, solutions
 from .jobs import Job
-from .recipes import environment
+from .recipes import ROOT, environment
 
 #: kind of study -> the metric of its verdict
 PRIMARY = {
@@ -79,8 +79,7 @@ def report(conductor: Conductor, kind: str) -> tuple[dict[str, Any], Path]:
             member = member_of(kind, conductor.folder(name, seed), study.test)
             folder = str(conductor.folder(name, seed).relative_to(out))
             run = replace(member.run, folder=folder, name=name, seed=seed)
-            command = " && ".join(shlex.join(words) for words in job.commands)
-            members[name].append(replace(member, run=run, command=command))
+            members[name].append(replace(member, run=run, command=shown(job)))
         else:
             missing.append(missing_run(conductor, job, seed, name))
     members = {name: sorted(runs, key=lambda member: member.run.seed) for name, runs in members.items() if runs}
@@ -152,6 +151,16 @@ def glue_member(folder: Path) -> Member:
     return Member(whole, {"average": average_units(columns), **columns})
 
 
+def shown(job: Job) -> str:
+    """The commands as they are typed in the project's folder."""
+    typed = []
+    for words in job.commands:
+        if list(words[1:3]) == ["-m", "fairseq_plugins.cli"]:
+            words = ["fairseq-plugins", *words[3:]]
+        typed.append(shlex.join(word.removeprefix(f"{ROOT}/") for word in words))
+    return " && ".join(typed)
+
+
 def missing_run(conductor: Conductor, job: Job, seed: int, name: str) -> dict[str, Any]:
     """Why a run is not in the report."""
     failed = conductor.ledger.path(job, "failed")
@@ -168,13 +177,7 @@ def budget_control(conductor: Conductor, widths: Mapping[str, Any]) -> dict[str,
         return None
     budgets = {name: conductor.study.variants[name].budget for name in widths}
     said = {n: {"quantity": b.quantity, "to": b.to, "tolerance": b.tolerance} for n, b in budgets.items() if b}
-    first = next(iter(said.values()))
-    return {
-        "quantity": first["quantity"],
-        "target": next(iter(widths.values()))["target"],
-        "tolerance": first["tolerance"],
-        "variants": {name: {**widths[name], **said[name]} for name in widths},
-    }
+    return {"variants": {name: {**widths[name], **said[name]} for name in widths}}
 
 
 def data_control(conductor: Conductor) -> dict[str, Any] | None:

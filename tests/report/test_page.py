@@ -56,7 +56,6 @@ def odd():
         trial["chosen"] = False
     second["length_penalty"] = None
     results["tuning"]["variants"].append({**first, "name": "a variant that was dropped"})
-    results["control"]["budget"]["variants"]["neuralqkv"]["widths"] = None
     results["provenance"]["machine"].update(processor=None, gpus=[])
     results["provenance"].update(commit=None, threads=None)
     return results

@@ -270,16 +270,18 @@ def study_results(
         else [],
         "control": {
             "budget": {
-                "quantity": "parameters",
-                "target": 36_741_120.0,
-                "tolerance": 0.005,
                 "variants": {
                     model["name"]: {
+                        "quantity": "parameters",
+                        "to": models[0]["name"],
+                        "target": 36_741_120.0,
+                        "tolerance": 0.005,
                         "value": float(model["parameters"]),
                         "widths": {"encoder": 512 - 8 * number, "decoder": 512 - 8 * number},
                     }
                     for number, model in enumerate(models)
-                },
+                    if number
+                }
             }
             if budget
             else None,

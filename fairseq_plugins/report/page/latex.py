@@ -48,7 +48,7 @@ def as_latex(results: Mapping[str, Any]) -> str:
             body += [r"\midrule"] if body else []
             body.append(rf"\multicolumn{{{len(header) - 1}}}{{l}}{{\emph{{{escaped(metric)}}}}} \\")
             body += [" & ".join(map(escaped, row[1:])) + r" \\" for row in group]
-        caption = f"Differences to {escaped(results['baseline'])}, paired by seed, with 95\\,\\% intervals."
+        caption = f"Differences to {escaped(results['baseline'])}, with 95\\,\\% intervals over seeds and test units."
         parts.append(_table(header[1:], body, caption, "differences"))
     return "\n".join(parts) + "\n"
 
