@@ -12,8 +12,8 @@ more and shows how often the test is wrong.
 
 Sources: Satterthwaite (1946), An Approximate Distribution of Estimates of Variance Components; Welch (1947), The
 Generalization of Student's Problem when Several Different Population Variances are Involved; Clark (1973), The
-Language-as-Fixed-Effect Fallacy; Westfall, Kenny and Judd (2014), Statistical Power and Optimal Design in Experiments in
-Which Samples of Participants Respond to Samples of Stimuli; Clark, Dyer, Lavie and Smith (2011), Better Hypothesis
+Language-as-Fixed-Effect Fallacy; Westfall, Kenny and Judd (2014), Statistical Power and Optimal Design in Experiments
+in Which Samples of Participants Respond to Samples of Stimuli; Clark, Dyer, Lavie and Smith (2011), Better Hypothesis
 Testing for Statistical Machine Translation.
 """
 

@@ -51,7 +51,9 @@ def of_translations(members: Members, baseline: str, data: Path) -> dict[str, An
     return found
 
 
-def of_language_models(members: Members, folders: Mapping[str, Sequence[Path]], data: Path, subset: str) -> dict[str, Any]:
+def of_language_models(
+    members: Members, folders: Mapping[str, Sequence[Path]], data: Path, subset: str
+) -> dict[str, Any]:
     """Loss by frequency of the symbol and by position.
 
     Args:
@@ -65,9 +67,7 @@ def of_language_models(members: Members, folders: Mapping[str, Sequence[Path]], 
     from fairseq_plugins.report.symbols import position_in_block, symbol_frequencies, symbol_frequency
 
     losses = {name: [read_losses(folder, subset) for folder in folders[name]] for name in members}
-    check_same_tokens(
-        {str(folder): found for name in members for folder, found in zip(folders[name], losses[name])}
-    )
+    check_same_tokens({str(folder): found for name in members for folder, found in zip(folders[name], losses[name])})
     frequencies = symbol_frequencies(data / "dict.txt")
     return {"word_frequency": symbol_frequency(losses, frequencies), "position": position_in_block(losses)}
 

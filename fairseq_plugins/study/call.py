@@ -118,8 +118,7 @@ def default_threads(slots: int) -> int:
 
 
 def fixed_threads(out: Path, asked: int) -> int:
-    """The threads with which the study began: other numbers round differently, and a run is to be the same however often
-    it is stopped."""
+    """The threads with which the study began: with others a run that was stopped would end in other digits."""
     path = out / "settings.json"
     if path.is_file():
         found = int(read_json(path)["threads"])

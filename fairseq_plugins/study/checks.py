@@ -35,8 +35,8 @@ def check(study: Study, recipe: Recipe, runs: Path) -> dict[str, Training]:
             name = word.partition("=")[0]
             if name in own:
                 raise UserError(
-                    f"{variant.place}: {variant.name} sets {name}, which {study.recipe.name} sets for every variant (to "
-                    f"{plain[kind].option(name)}); try it for all under tune: grid:, or set it for all under options:"
+                    f"{variant.place}: {variant.name} sets {name}, which {study.recipe.name} sets for every variant "
+                    f"(to {plain[kind].option(name)}); try it for all under tune: grid:, or set it for all under options:"
                 )
         try:
             quantities.parameters(parsed(training, variant.place), training.vocabulary)
@@ -94,6 +94,6 @@ def check_checkpoints(study: Study) -> None:
             )
     if study.tuning:
         raise UserError(
-            f"{study.tuning.place}: GLUE's development sets are what is reported, and choosing by them would flatter the "
-            "chosen; give one --lr for all under with:"
+            f"{study.tuning.place}: GLUE's development sets are what is reported, and choosing by them would flatter "
+            "the chosen; give one --lr for all under with:"
         )

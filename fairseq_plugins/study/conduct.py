@@ -106,8 +106,8 @@ class Conductor:
                 found = read_json(path)
                 if found["request"] != json.loads(json.dumps(request)):
                     raise UserError(
-                        f"{self.study.file}: {path} was made for another study than the file now says; take another --out, "
-                        "or remove that folder to begin anew"
+                        f"{self.study.file}: {path} was made for another study than the file now says; take another "
+                        "--out, or remove that folder to begin anew"
                     )
                 return found["result"]
             content = json.dumps({"request": request, "result": make()}, indent=2, sort_keys=True)

@@ -1,8 +1,8 @@
 """Jobs that are done once, whoever does them: one process after another, several side by side, or many machines.
 
 A job is a list of commands. Its record, ``NAME.json``, is written when the last of them has ended well; whoever comes
-later finds it and does nothing. While it runs, ``NAME.lock`` is held by the process that runs it and by its commands, so
-that a killed study leaves no lock; ``NAME.log`` has what they print.
+later finds it and does nothing. While it runs, ``NAME.lock`` is held by the process that runs it and by its commands,
+so that a killed study leaves no lock; ``NAME.log`` has what they print.
 """
 
 from __future__ import annotations

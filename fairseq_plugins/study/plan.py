@@ -18,7 +18,7 @@ STEPS = 3
 
 
 def show_plan(conductor: Conductor, slots: int, threads: int | None) -> None:
-    """Print the plan: what runs, what is done, and the time by what finished runs took or else by a few steps of each model."""
+    """Print what runs, what is done, and the time, by what finished runs took or else by a few steps of each model."""
     study, ledger = conductor.study, conductor.ledger
     trials, runs = trial_jobs(conductor, {}), conductor.run_jobs({}, {})
     seeds = conductor.seeds

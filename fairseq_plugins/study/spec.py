@@ -248,8 +248,8 @@ def _no_chains(variants: Mapping[str, Variant]) -> None:
     for variant in variants.values():
         if variant.budget and (next_one := variants[variant.budget.to].budget):
             raise UserError(
-                f"{variant.budget.place}: {variant.name} is to meet the budget of {variant.budget.to}, which itself is to "
-                f"meet that of {next_one.to}; say budget: own for {variant.budget.to}"
+                f"{variant.budget.place}: {variant.name} is to meet the budget of {variant.budget.to}, which itself is "
+                f"to meet that of {next_one.to}; say budget: own for {variant.budget.to}"
             )
 
 

@@ -79,9 +79,8 @@ def choose(conductor: Conductor) -> dict[str, Any]:
             trials.append({"options": trial, "per_seed": losses, "loss": loss, "chosen": False})
         learnt = [trial for trial in trials if trial["loss"] is not None]
         if not learnt:
-            raise UserError(
-                f"{variant.place}: no trial of {variant.name} ended well; the logs are in {conductor.ledger.folder}/tuning"
-            )
+            logs = conductor.ledger.folder / "tuning"
+            raise UserError(f"{variant.place}: no trial of {variant.name} ended well; the logs are in {logs}")
         min(learnt, key=lambda trial: float(trial["loss"]))["chosen"] = True
         found[variant.name] = {"trials": trials, "length_penalty": None}
     return found

@@ -120,8 +120,8 @@ def read(path: Path) -> Entry:
         raise UserError(f"{path}:1: a study is 'key: value' lines: recipe, variants, seeds ...")
     for found in _nodes(node):
         if found.tag.removeprefix("tag:yaml.org,2002:") not in KINDS:
-            line = found.start_mark.line + 1
-            raise UserError(f"{path}:{line}: text, numbers, lists and mappings alone, not {found.tag.rpartition(':')[2]}")
+            line, kind = found.start_mark.line + 1, found.tag.rpartition(":")[2]
+            raise UserError(f"{path}:{line}: text, numbers, lists and mappings alone, not {kind}")
     return Entry(node, f"{path}:1", path.name)
 
 

@@ -32,7 +32,7 @@ def test_the_solver_finds_what_a_search_of_all_widths_finds(seed):
 
 
 def test_a_budget_that_cannot_be_met_is_refused_with_its_line():
-    with pytest.raises(UserError, match=r"study.yaml:9: x takes 1,002 parameters even with .* width 1, more than the 500"):
+    with pytest.raises(UserError, match=r"study.yaml:9: x takes 1,002 parameters even .* width 1, more than the 500"):
         solve("x", {"encoder": 8}, lambda widths: 1000 + 2 * widths["encoder"], 500, BUDGET)
     with pytest.raises(UserError, match=r"study.yaml:9: x comes no nearer to 1,050 .* \(4.\d+ %.*tolerance: 0.05"):
         solve("x", {"encoder": 8}, lambda widths: 100 * widths["encoder"], 1050, BUDGET)

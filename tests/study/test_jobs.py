@@ -20,13 +20,13 @@ def shell(name, *commands, **kwargs):
 
 
 def engine(folder, slots=2):
-    said = []
-    return Engine(Ledger(folder / "jobs"), [dict(os.environ, SLOT=str(number)) for number in range(slots)], said.append), said
+    said, environments = [], [dict(os.environ, SLOT=str(number)) for number in range(slots)]
+    return Engine(Ledger(folder / "jobs"), environments, said.append), said
 
 
 def test_jobs_run_side_by_side_and_once(tmp_path):
     both, said = engine(tmp_path)
-    met = f"touch {tmp_path}/$NAME; while [ ! -e {tmp_path}/$OTHER ]; do sleep 0.01; done; echo $NAME $SLOT >> {tmp_path}/ran"
+    met = f"cd {tmp_path}; touch $NAME; while [ ! -e $OTHER ]; do sleep 0.01; done; echo $NAME $SLOT >> ran"
     jobs = [shell("a", f"NAME=a OTHER=b; {met}"), shell("b", f"NAME=b OTHER=a; {met}")]
     both.run(jobs)
     assert sorted((tmp_path / "ran").read_text().split()) == ["0", "1", "a", "b"], "each in a slot of its own"
@@ -38,7 +38,8 @@ def test_jobs_run_side_by_side_and_once(tmp_path):
 
 def test_one_that_fails_is_told_and_the_others_go_on(tmp_path):
     one, said = engine(tmp_path, 1)
-    bad = shell("deep/bad", "echo first", "for n in $(seq 30); do echo line $n; done; exit 3", f"touch {tmp_path}/never")
+    many = "for n in $(seq 30); do echo line $n; done; exit 3"
+    bad = shell("deep/bad", "echo first", many, f"touch {tmp_path}/never")
     good = shell("good", "true")
     one.run([bad, good])
     assert list(one.failures([bad, good])) == [bad]
@@ -60,7 +61,7 @@ def test_one_that_fails_is_told_and_the_others_go_on(tmp_path):
 def test_what_other_commands_did_is_not_taken_for_these(tmp_path):
     one, _ = engine(tmp_path)
     one.run([shell("a", "true")])
-    with pytest.raises(UserError, match=r"study.yaml:7: job a was done by another command: it was\n  sh -c true\nand would"):
+    with pytest.raises(UserError, match=r"study.yaml:7: job a was done by another command: it was\n  sh -c true\nand"):
         engine(tmp_path)[0].run([shell("a", "true ", place="study.yaml:7")])
     on = [["bash", "x.sh", "--gpus", "1", "--seed", "3"]], [["bash", "x.sh", "--cpu", "--seed", "3"]]
     assert comparable(on[0]) == comparable(on[1]), "on what it ran does not matter"
@@ -93,7 +94,7 @@ from pathlib import Path
 from fairseq_plugins.study.engine import Engine, Stopped
 from fairseq_plugins.study.jobs import Job, Ledger
 folder = Path(sys.argv[1])
-script = f"trap 'echo saved >> {folder}/told; exit 143' TERM; touch {folder}/runs; while [ ! -e {folder}/go ]; do sleep 0.02; done"
+script = f"cd {folder}; trap 'echo saved >> told; exit 143' TERM; touch runs; while [ ! -e go ]; do sleep 0.02; done"
 try:
     Engine(Ledger(folder / "jobs"), [dict(os.environ)], lambda text: None).run([Job("a", "a", [["sh", "-c", script]])])
 except Stopped as stopped:

@@ -90,7 +90,7 @@ def test_what_is_wrong_is_said_with_its_line(change, tmp_path):
 def test_seeds():
     assert read_seeds("1-3,7", "x") == (1, 2, 3, 7)
     assert read_seeds(4, "x") == (4,)
-    with pytest.raises(UserError, match="at least|numbers"):
+    with pytest.raises(UserError, match=r"at least|numbers"):
         read_seeds([], "x")
 
 

@@ -79,7 +79,8 @@ def test_what_its_results_hold(masked_lm):
             best = min(chosen, key=lambda trial: trial["loss"])
             assert [trial["chosen"] for trial in chosen] == [trial is best for trial in chosen]
             # the last of an option counts
-            assert [word for at, word in enumerate(command) if command[at - 1] == "--lr"][-1] == str(best["options"]["lr"])
+            rates = [word for at, word in enumerate(command) if command[at - 1] == "--lr"]
+            assert rates[-1] == str(best["options"]["lr"])
             assert score > 1
     found = pairwise["against_baseline"]["loss"]
     means = [variant["scores"]["loss"]["mean"] for variant in results["variants"]]
@@ -178,8 +179,8 @@ REFUSED = {
 @pytest.mark.parametrize("line", REFUSED)
 def test_what_no_run_could_do_is_refused_before_any(line, tmp_path):
     (tmp_path / "study.yaml").write_text(TRANSLATION.replace("  elu1: --attention-kernel elu1", line))
-    command = ["bash", str(ROOT / "scripts/study.sh"), str(tmp_path / "study.yaml"), "--cpu", "--out", str(tmp_path / "out")]
-    command += ["--with", "data-dir", str(tmp_path / "data")]
+    command = ["bash", str(ROOT / "scripts/study.sh"), str(tmp_path / "study.yaml"), "--cpu"]
+    command += ["--out", str(tmp_path / "out"), "--with", "data-dir", str(tmp_path / "data")]
     done = subprocess.run(command, env=environment(PYTHON=str(quick_python())), capture_output=True, text=True)
     assert done.returncode == 1
     assert re.search(REFUSED[line], done.stderr), done.stderr

@@ -51,8 +51,8 @@ def notes(results: Mapping[str, Any]) -> list[str]:
         found[0] = f"{found[0][:-1]}; ± is the sample standard deviation over the seeds."
     if differences(results)[1]:
         found.append(
-            f"Differences are those to {results['baseline']}; the test takes seeds and {results['test_set']['units']} as "
-            f"samples, and seeds of two variants as no pairs. p (Holm) is corrected for the number of "
+            f"Differences are those to {results['baseline']}; the test takes seeds and {test['units']} as samples, and "
+            f"seeds of two variants as no pairs. p (Holm) is corrected for the number of "
             "variants. Detectable is the smallest true difference that so many seeds find with 80 % power at 5 %."
         )
     for model in results["variants"]:
