@@ -60,7 +60,7 @@ class Batches:
         return [epochs.collate_fn([epochs.dataset[number] for number in batch]) for batch in chosen]
 
     def fingerprint(self, model: Any, updates: int) -> str:
-        """SHA-256 of which sentences are in which batch, in order, over some updates, and of the first batch's tokens."""
+        """SHA-256 of which sentences each batch of some updates has, in order, and of the first batch's tokens."""
         epochs = self.iterator(model)
         each = int(self.cfg.optimization.update_freq[0])
         wanted = updates * each

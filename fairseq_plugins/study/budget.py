@@ -73,8 +73,8 @@ def solve(
 
     if attempt(0.0).value > target * (1 + budget.tolerance):
         raise UserError(
-            f"{budget.place}: {name} takes {tried[0.0].value:,.6g} {unit} even with feed-forward layers of width 1, more "
-            f"than the {target:,.6g} that it is to take; compare it with a larger model, or say budget: own for it"
+            f"{budget.place}: {name} takes {tried[0.0].value:,.6g} {unit} even with feed-forward layers of width 1, "
+            f"more than the {target:,.6g} that it is to take; compare it with a larger model, or say budget: own for it"
         )
     attempt(1.0)
     while len(tried) < TRIES:
@@ -91,9 +91,9 @@ def solve(
     if missed > budget.tolerance:
         found = ", ".join(f"{side} {width}" for side, width in best.widths.items())
         raise UserError(
-            f"{budget.place}: {name} comes no nearer to {target:,.6g} {unit} than {best.value:,.6g} ({100 * missed:.2f} %, "
-            f"feed-forward widths: {found}), and {100 * budget.tolerance:g} % are asked for; say tolerance: "
-            f"{missed * 1.1:.1g} to take that"
+            f"{budget.place}: {name} comes no nearer to {target:,.6g} {unit} than {best.value:,.6g} "
+            f"({100 * missed:.2f} %, feed-forward widths: {found}), and {100 * budget.tolerance:g} % are asked for; say "
+            f"tolerance: {missed * 1.1:.1g} to take that"
         )
     return best
 
@@ -156,6 +156,7 @@ def solve_seconds(
     if scatter > budget.tolerance:
         raise UserError(
             f"{budget.place}: the seconds of {name} scatter by {100 * scatter:.2g} % from round to round here, more "
-            f"than the {100 * budget.tolerance:g} % asked for; take a quieter machine, or say tolerance: {scatter * 1.1:.1g}"
+            f"than the {100 * budget.tolerance:g} % asked for; take a quieter machine, or say tolerance: "
+            f"{scatter * 1.1:.1g}"
         )
     return solution

@@ -36,7 +36,8 @@ def check(study: Study, recipe: Recipe, runs: Path) -> dict[str, Training]:
             if name in own:
                 raise UserError(
                     f"{variant.place}: {variant.name} sets {name}, which {study.recipe.name} sets for every variant "
-                    f"(to {plain[kind].option(name)}); try it for all under tune: grid:, or set it for all under options:"
+                    f"(to {plain[kind].option(name)}); try it for all under tune: grid:, or set it for all under "
+                    "options:"
                 )
         try:
             quantities.parameters(parsed(training, variant.place), training.vocabulary)
