@@ -92,7 +92,7 @@ def solve(
         found = ", ".join(f"{side} {width}" for side, width in best.widths.items())
         raise UserError(
             f"{budget.place}: {name} comes no nearer to {target:,.6g} {unit} than {best.value:,.6g} "
-            f"({100 * missed:.2f} %, feed-forward widths: {found}), and {100 * budget.tolerance:g} % are asked for; say "
+            f"({100 * missed:.2f} %, feed-forward widths: {found}), and {100 * budget.tolerance:g} % are asked; say "
             f"tolerance: {missed * 1.1:.1g} to take that"
         )
     return best

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -148,6 +149,31 @@ def test_translation_with_a_length_penalty_that_validation_chooses(tmp_path):
     score = json.loads((tmp_path / "out/runs/elu1-seed5/gen.test/score.json").read_text())["metrics"]["BLEU"]["score"]
     assert results["variants"][1]["scores"]["BLEU"]["mean"] == pytest.approx(score, abs=0.01)
     assert {"word_frequency", "source_length", "ngrams", "sentences"} <= set(results["analysis"])
+
+
+def test_a_choice_of_ones_own_enters_with_one_file_and_one_line(tmp_path):
+    """That of docs/adding-a-variant.md, in a copy of the project."""
+    for folder in ("fairseq_plugins", "scripts", "examples"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    room = tmp_path / "fairseq_plugins" / "attention" / "compare"
+    page = (ROOT / "docs" / "adding-a-variant.md").read_text()
+    (room / "cosine.py").write_text(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1])
+    init = room / "__init__.py"
+    init.write_text(init.read_text().replace("from . import ", "from . import cosine, "))
+    line = "  cosine: {variant: baseline, options: --attention-compatibility cosine}"
+    (tmp_path / "mine.yaml").write_text(
+        f"recipe: symmetric_attention/wikitext2\nvariants:\n  baseline:\n{line}\nseeds: 4\n"
+    )
+    command = ["bash", str(tmp_path / "scripts/study.sh"), "mine.yaml", "--cpu", "--smoke", "--jobs", "2"]
+    python = environment(PYTHON=str(quick_python()))
+    done = subprocess.run(command, cwd=tmp_path, env=python, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = results_of(tmp_path / "runs" / "study-mine-smoke")
+    assert [variant["name"] for variant in results["variants"]] == ["baseline", "cosine"]
+    assert results["variants"][1]["options"] == ["--attention-compatibility", "cosine"]
+    losses = [variant["scores"]["loss"]["mean"] for variant in results["variants"]]
+    assert losses[0] != losses[1]
+    assert str(tmp_path) not in (tmp_path / "runs/study-mine-smoke/report/report.html").read_text(), "as it is typed"
 
 
 def test_plans_and_dry_runs_write_nothing(tmp_path):
