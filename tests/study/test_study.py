@@ -60,9 +60,9 @@ def masked_lm(tmp_path_factory):
 
 
 def test_a_study_that_was_killed_has_the_report_of_one_that_was_not(masked_lm):
-    folder, undisturbed, killed, said = masked_lm
-    assert killed == undisturbed, said
-    assert {"results.json", "results.csv", "report.md", "report.tex", "figures/curves.svg"} <= set(killed)
+    folder, undisturbed, reports, said = masked_lm
+    assert all(killed == undisturbed for killed in reports), said
+    assert {"results.json", "results.csv", "report.md", "report.tex", "figures/curves.svg"} <= set(undisturbed)
     assert (folder / "out" / "report" / "report.html").stat().st_size < 2e6
 
 

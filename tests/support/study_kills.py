@@ -52,11 +52,12 @@ def report_of(out):
 
 
 def disturbed(command, out, moments, environment, say=print):
-    """Run a study undisturbed, and again with kills; the reports of both.
+    """Run a study undisturbed, and again with kills; its report, and those of all that were disturbed.
 
     Args:
         command: of the study; the same again goes on.
-        moments: of the kills, as fractions of the time that the undisturbed study took; each from the one before on.
+        moments: of the kills, as fractions of the time that the undisturbed study took; each from the one before on. A
+            study that ends before its next kill is followed by another one.
     """
     begun = time.monotonic()
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
@@ -64,17 +65,23 @@ def disturbed(command, out, moments, environment, say=print):
     undisturbed = report_of(out)
     say(f"undisturbed: {seconds:.1f} s")
     shutil.move(out, f"{out}.undisturbed")
+    reports = []
     for number, (moment, all_of_it) in enumerate(moments, 1):
-        study = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            study.wait(moment * seconds)
-            say(f"kill {number}: it had ended before")
-            break
+        while True:
+            study = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                status = study.wait(moment * seconds)
+            except subprocess.TimeoutExpired:
+                break
+            assert status == 0
+            reports.append(report_of(out))
+            say(f"it ended before kill {number}")
+            shutil.rmtree(out)
         kill(study, all_of_it)
         done = len(list(Path(out).glob("jobs/**/*.json")))
         say(f"kill {number} after {moment * seconds:.1f} s{', all of it' if all_of_it else ''}: {done} jobs were done")
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-    return undisturbed, report_of(out)
+    return undisturbed, [*reports, report_of(out)]
 
 
 def main():
@@ -85,12 +92,11 @@ def main():
     parser.add_argument("out")
     args, options = parser.parse_known_args()
     chance = random.Random(args.seed)
-    # each time it gets a part of its way, so that all of it is met
-    moments = [(chance.uniform(0.02, 2.5 / args.kills), chance.random() < 0.5) for _ in range(args.kills)]
+    moments = [(chance.uniform(0.01, 0.6), chance.random() < 0.5) for _ in range(args.kills)]
     command = [sys.executable, "-m", "fairseq_plugins.cli", "study", args.study, "--out", args.out, *options]
-    before, after = disturbed(command, args.out, moments, dict(os.environ))
-    different = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    print(f"{len(before)} files of the report, {len(different)} of them differ {' '.join(different)}")
+    before, reports = disturbed(command, args.out, moments, dict(os.environ))
+    different = {name for after in reports for name in {**before, **after} if before.get(name) != after.get(name)}
+    print(f"{len(reports)} reports of {len(before)} files, {len(different)} of them differ {' '.join(sorted(different))}")
     sys.exit(bool(different))
 
 
