@@ -96,7 +96,7 @@ def main():
     command = [sys.executable, "-m", "fairseq_plugins.cli", "study", args.study, "--out", args.out, *options]
     before, reports = disturbed(command, args.out, moments, dict(os.environ))
     different = {name for after in reports for name in {**before, **after} if before.get(name) != after.get(name)}
-    print(f"{len(reports)} reports of {len(before)} files, {len(different)} of them differ {' '.join(sorted(different))}")
+    print(f"{len(reports)} reports of {len(before)} files, {len(different)} differ {' '.join(sorted(different))}")
     sys.exit(bool(different))
 
 
