@@ -13,7 +13,7 @@ PACKAGE = ROOT / "fairseq_plugins"
 ATTENTION = {"attention"}
 PLUGIN = {"models", "criterions", "optim", "compat", "checkpoints", "runtime", "errors"}
 PLUGIN |= {"", "front_door", "lines", "dictionary", "left_out"}
-WORKBENCH = {"transfer", "report", "text", "glue", "parsing", "analysis", "benchmark", "inference"}
+WORKBENCH = {"transfer", "report", "study", "text", "glue", "parsing", "analysis", "benchmark", "inference"}
 WORKBENCH |= {"training_plan", "commands", "cli"}
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
