@@ -30,8 +30,15 @@ def verdict(results: Mapping[str, Any]) -> dict[str, Any]:
         else:
             direction = _direction(found, metric)
             groups[direction].append(variant["name"])
-            sample = f"{_seeds(baseline, variant)}, {results['test_set']['count']:,} {results['test_set']['units']}"
-            sentences.append(_sentence(baseline["name"], variant, found, metric, direction, tested > 1, sample))
+            units = results["test_set"]["units"]
+            sample = f"{_seeds(baseline, variant)}, {results['test_set']['count']:,} {units}"
+            if found["standard_error"]:
+                sentences.append(_sentence(baseline["name"], variant, found, metric, direction, tested > 1, sample))
+            else:
+                sentences.append(
+                    f"{variant['name']} and {baseline['name']} scored the same on every {units.removesuffix('s')} in "
+                    f"every run: nothing tells them apart ({sample})."
+                )
     if results["missing"]:
         runs = (f"{run['variant']} seed {run['seed']} ({run['reason']})" for run in results["missing"])
         sentences.append(f"Not in these numbers, since the runs are missing: {'; '.join(runs)}.")
@@ -64,8 +71,6 @@ def _sentence(
     sample: str,
 ) -> str:
     name, digits = variant["name"], metric["digits"]
-    if not found["standard_error"]:
-        return f"{name} and {baseline} had the same outputs in every run: nothing tells them apart ({sample})."
     low, high = (signed(found[bound], digits) for bound in ("low", "high"))
     p = p_value(found["p_holm"]) + (" after Holm's correction" if corrected else "")
     numbers = f"{metric['name']} {signed(found['difference'], digits)} (95 % interval {low} to {high}, {p})"

@@ -105,7 +105,8 @@ def test_the_same_outputs_and_nothing_to_compare():
     same = {**comparison(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, None), "standard_error": 0.0}
     said = verdict(results(variant("x", BLEU=same)))
     assert said["sentences"] == [
-        "x and baseline had the same outputs in every run: nothing tells them apart (5 seeds each, 1,500 sentences)."
+        "x and baseline scored the same on every sentence in every run: nothing tells them apart "
+        "(5 seeds each, 1,500 sentences)."
     ]
     assert verdict(results())["headline"] == "BLEU: nothing to compare"
 
