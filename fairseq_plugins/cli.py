@@ -49,11 +49,11 @@ COMMANDS = {
     "glue-toy": ("glue_toy", "write two toy tasks in GLUE's layout"),
     "glue-plan": ("glue_plan", "what the fine-tuning of a checkpoint on GLUE takes"),
     "glue-evaluate": ("glue_evaluate", "score fine-tuned models on the development sets of GLUE"),
-    "glue-table": ("glue_table", "table of fine-tuned models: every task of GLUE, average, deviation over seeds"),
+    "glue-table": ("glue_table", "table of fine-tuned models: every task of GLUE, average, test against a baseline"),
     "treebank-toy": ("treebank_toy", "write a toy treebank in the Penn Treebank's format"),
     "treebank-prepare": ("treebank_prepare", "sentences and brackets from the trees of the Penn Treebank"),
     "parse-score": ("parse_score", "labelled bracketing F1 of a parser's output, by EVALB's conventions"),
-    "parse-table": ("parse_table", "table of trained parsers: parameters, F1, precision, recall, repairs"),
+    "parse-table": ("parse_table", "table of trained parsers: F1, precision, recall, repairs, test against a baseline"),
     "analyse-attention": ("analyse_attention", "error and loss of a trained model under every sparse mixing"),
     "apply-preset": ("apply_preset", "what train.sh --preset makes of a training's command"),
     "count-sequences": ("count_sequences", "how many sequences of a length a binarised text makes"),
@@ -63,8 +63,11 @@ COMMANDS = {
     "token-losses": ("token_losses", "the loss of every token of a test set under trained language models"),
     "plan": ("plan", "what a training takes: parameters, updates, memory, time, disk"),
     "study": ("study", "a controlled comparison: many runs from one file, their statistics and a page"),
-    "compare": ("compare", "table of runs: parameters, BLEU, chrF, deviation and significance"),
-    "compare-losses": ("compare_losses", "table of language-model runs: parameters, perplexity, validation losses"),
+    "compare": ("compare", "table of runs: BLEU, chrF, deviation over seeds, test against a baseline"),
+    "compare-losses": (
+        "compare_losses",
+        "table of language-model runs: perplexity, validation losses, test against a baseline",
+    ),
 }
 
 

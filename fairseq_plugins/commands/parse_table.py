@@ -1,33 +1,35 @@
-"""A table of trained parsers: parameters, F1, precision, recall, complete match, and how many sentences were repaired.
+"""A table of trained parsers: F1, precision, recall and complete match over the seeds, and how much was repaired.
 
 Each RUN is a folder of examples/attention_is_all_you_need/parsing.sh. Folders whose names differ only in "-seedN" are
-one row, with mean and deviation over the seeds. The table is Markdown.
+one row. The table is a study's, in Markdown: differences to a baseline are tested over seeds and sentences together.
 
     fairseq-plugins parse-table runs/parsing-sample/*-seed* --json table.json --csv table.csv --plot validation.png
+    fairseq-plugins parse-table runs/parsing-sample/*-seed* --page page
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from fairseq_plugins.report.outputs import add_output_arguments, write_outputs
+from fairseq_plugins.report.outputs import add_output_arguments, show
+from fairseq_plugins.report.plots import plot_validation
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run")
-    add_output_arguments(parser, "with the validation curves", "run", "validation loss")
+    add_output_arguments(parser, "run and metric", "validation loss")
 
 
 def run(args: Namespace) -> int:
-    from fairseq_plugins.parsing import table
-    from fairseq_plugins.report.plots import plot_validation
+    from fairseq_plugins.parsing.table import read_parsers
+    from fairseq_plugins.report.members import comparison
 
-    summary = table.summarise([table.load_parser(folder) for folder in args.runs])
-    print(table.markdown(summary))
-    write_outputs(
+    members, notes = read_parsers(args.runs, args.baseline)
+    results = comparison(members, "parsing", "F1", "test", notes)
+    show(
         args,
-        summary,
-        lambda: table.as_csv(summary),
-        lambda path: plot_validation(summary["rows"], path, "nats a token, label-smoothed"),
+        results,
+        members,
+        lambda path: plot_validation(results["variants"], path, "nats a token, label-smoothed"),
     )
     return 0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fairseq_plugins.errors import UserError
 from fairseq_plugins.lines import PathLike
-from fairseq_plugins.report.runs import read_json
+from fairseq_plugins.report.results import Member
+from fairseq_plugins.report.runs import Run, read_json, read_run
 from fairseq_plugins.report.units import Measure, Units, ratio
 
 from .metrics import Label
@@ -27,6 +30,34 @@ def prediction_units(folder: PathLike) -> dict[str, Units]:
     """
     found = read_json(Path(folder) / "predictions.json", "evaluate the run with fairseq-plugins glue-evaluate")
     return {name: units_of(name, values["predictions"], values["targets"]) for name, values in found.items()}
+
+
+def seed_member(folder: PathLike, runs: Sequence[Path], averaged: Collection[str] | None = None) -> Member:
+    """All tasks of one fine-tuning seed as one run.
+
+    Args:
+        folder: has ``settings.json``.
+        runs: a folder for each task.
+        averaged: columns of the average, which is left out where one of them is missing; default: all there are.
+
+    Raises:
+        UserError: there is no run, or a file is missing or damaged; the message names it.
+    """
+    if not runs:
+        raise UserError(f"{folder}: no task was evaluated; remove it and run the study again")
+    found: dict[str, Units] = {}
+    for run in runs:
+        found.update(prediction_units(run))
+    columns = {name: found[name] for name in DEV_SETS if name in found}
+    chosen = columns if averaged is None else {name: columns[name] for name in averaged if name in columns}
+    whole = any(DEV_SETS[name].averaged for name in chosen) and (averaged is None or len(chosen) == len(averaged))
+    each = [read_run(run) for run in runs]
+    parameters = read_json(Path(folder) / "settings.json")["parameters"]
+    updates, seconds = sum(run.updates for run in each), sum(run.seconds for run in each)
+    first = each[0]
+    one = Run(str(folder), first.name, first.arch, first.seed, parameters, updates, seconds, [], record=first.record)
+    command = "\n".join(shlex.join(run.record.get("command", ())) for run in each)
+    return Member(one, {**({"average": average_units(chosen)} if whole else {}), **columns}, command=command)
 
 
 def average_units(columns: Mapping[str, Units]) -> Units:

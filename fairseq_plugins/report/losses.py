@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .runs import Run, row_of
+from .runs import Run
 from .statistics import mean_deviation
 from .tables import csv_table, listed, markdown_table, spread
 
@@ -28,9 +28,12 @@ def summary(name: str, runs: Sequence[Run], below: Sequence[float] = ()) -> dict
         first = {bound: next((u for u, loss in curve if loss < bound), None) for bound in below}
         records.append({**run.as_record(), "first_below": first, "validation": curve})
     return {
-        **row_of(name, runs),
+        "name": name,
+        "arch": runs[0].arch,
+        "parameters": runs[0].parameters,
         "best_loss": mean_deviation(best),
         "perplexity": mean_deviation([math.exp(loss) for loss in best]),
+        "curves": [{"points": curve} for curve in curves],
         "runs": records,
     }
 
@@ -43,8 +46,8 @@ def common_updates(rows: Rows, count: int) -> list[int]:
     return [common[round((index + 1) * len(common) / count) - 1] for index in range(count)]
 
 
-def markdown(rows: Rows, shown: Sequence[int], below: Sequence[float]) -> str:
-    """The table; a dash where a run has no such value."""
+def markdown(rows: Rows, shown: Sequence[int], below: Sequence[float], remarks: Sequence[str] = ()) -> str:
+    """The table; a dash where a run has no such value; ``remarks`` come last."""
     header = ["model", "parameters", "seeds", "best loss", "perplexity"]
     header += [f"loss at {updates}" for updates in shown]
     header += [f"first update below {loss:g}" for loss in below]
@@ -63,7 +66,7 @@ def markdown(rows: Rows, shown: Sequence[int], below: Sequence[float]) -> str:
     ]
     if below:
         notes.append("First updates are those of a validation, in the order of the seeds; - is never.")
-    return markdown_table([*header, "updates", "training time"], lines, notes)
+    return markdown_table([*header, "updates", "training time"], lines, [*notes, *remarks])
 
 
 def as_csv(rows: Rows) -> str:

@@ -43,13 +43,13 @@ def plot_validation(rows: Sequence[Mapping[str, Any]], path: PathLike, unit: str
     """Draw validation loss over updates: a colour a model, a line a seed.
 
     Args:
-        rows: with ``name``, ``parameters``, and ``runs`` that have ``validation``, pairs of update and loss.
+        rows: with ``name``, ``parameters``, and ``curves`` that have ``points``, pairs of update and loss.
         path: the file to write; its ending is its format.
         unit: of the losses.
     """
     figure, axes = new_figure(figsize=(7, 4.5))
     for number, row in enumerate(rows):
-        curves = [run["validation"] for run in row["runs"] if run["validation"]]
+        curves = [curve["points"] for curve in row["curves"] if curve["points"]]
         for member, curve in enumerate(curves):
             label = f"{row['name']} ({row['parameters'] / 1e6:.2f} M)" if member == 0 else None
             axes.plot(*zip(*curve), color=f"C{number}", linewidth=1.2, label=label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,9 +31,9 @@ class Member:
     """A run with its scores.
 
     Attributes:
-        units: metric -> the run by units of the test set; every run of a comparison has the same metrics.
+        units: metric -> the run by units of the test set; a run may lack a metric that others have.
         length_ratio: hypothesis length over reference length, of translations.
-        command: that made it.
+        command: that made it, if it is not the one of its run.
     """
 
     run: Run
@@ -53,6 +54,7 @@ class Circumstances:
     options: Mapping[str, Sequence[str]] = field(default_factory=dict)
     operations: Mapping[str, float] = field(default_factory=dict)
     missing: Sequence[Mapping[str, Any]] = ()
+    notes: Sequence[str] = ()
     control: Mapping[str, Any] = field(default_factory=lambda: {"budget": None, "data": None})
     tuning: Mapping[str, Any] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -72,16 +74,22 @@ def results_of(
     Raises:
         UserError: the runs do not go together.
     """
-    first = members[baseline][0]
-    measures = {name: units.measure for name, units in first.units.items()}
+    members = {baseline: members[baseline], **members}
+    everyone = [member for runs in members.values() for member in runs]
+    units: dict[str, Units] = {}
+    for member in everyone:
+        for name, found in member.units.items():
+            units.setdefault(name, found)
+    measures = {name: found.measure for name, found in units.items()}
     tests = {}
     for name, measure in measures.items():
-        sums = {variant: [run.units[name].sums for run in runs] for variant, runs in members.items()}
+        sums = {
+            variant: [run.units[name].sums for run in runs if name in run.units] for variant, runs in members.items()
+        }
         tests[name] = against_baseline(measure, sums.pop(baseline), sums)
     variants = []
-    for variant in [baseline, *(name for name in members if name != baseline)]:
-        runs = members[variant]
-        compared = {name: vars(found[variant]) for name, (found, _) in tests.items() if variant in found}
+    for variant, runs in members.items():
+        compared = {name: vars(tested[variant]) for name, (tested, _) in tests.items() if variant in tested}
         why = next((reasons[variant] for _, reasons in tests.values() if variant in reasons), None)
         variants.append(
             {
@@ -91,7 +99,7 @@ def results_of(
                 "parameters": runs[0].run.parameters,
                 "operations": about.operations.get(variant),
                 "seeds": [member.run.seed for member in runs],
-                "scores": {name: spread_of([float(member.units[name].score) for member in runs]) for name in measures},
+                "scores": {name: scores for name in measures if (scores := scores_of(runs, name)) is not None},
                 "against_baseline": compared or None,
                 "why_no_test": why,
                 "length_ratio": spread_of([m.length_ratio for m in runs if m.length_ratio is not None]),
@@ -101,22 +109,22 @@ def results_of(
                     for m in runs
                 ],
                 "runs": [
-                    {"seed": m.run.seed, "folder": m.run.folder, "updates": m.run.updates, "command": m.command}
+                    {"seed": m.run.seed, "folder": m.run.folder, "updates": m.run.updates, "command": command_of(m)}
                     for m in runs
                 ],
             }
         )
-    found = {
+    results = {
         "format": 1,
         "title": about.title,
         "question": about.question,
         "task": about.task,
         "baseline": baseline,
-        "seeds": list(about.seeds) or sorted({member.run.seed for runs in members.values() for member in runs}),
+        "seeds": list(about.seeds) or sorted({member.run.seed for member in everyone}),
         "test_set": {
             "name": about.test_set,
             "units": UNIT_NAMES[about.task],
-            "count": len(next(iter(first.units.values())).sums),
+            "count": len(units[primary].sums),
         },
         "metrics": [
             {
@@ -130,12 +138,25 @@ def results_of(
         ],
         "variants": variants,
         "missing": list(about.missing),
+        "notes": list(about.notes),
         "control": dict(about.control),
         "tuning": about.tuning,
         "analysis": None,
         "provenance": {**about.provenance, "signatures": {name: m.signature for name, m in measures.items()}},
     }
-    return {**found, "verdict": verdict(found)}
+    return {**results, "verdict": verdict(results)}
+
+
+def command_of(member: Member) -> str:
+    """What made a run."""
+    return member.command or shlex.join(member.run.record.get("command", ()))
+
+
+def scores_of(runs: Sequence[Member], metric: str) -> dict[str, Any] | None:
+    """A metric over the seeds, None for a seed that lacks it; None where all do."""
+    scores = [member.units[metric].score if metric in member.units else None for member in runs]
+    spread = spread_of([score for score in scores if score is not None])
+    return spread and {**spread, "per_seed": scores}
 
 
 def spread_of(values: Sequence[float]) -> dict[str, Any] | None:

@@ -10,8 +10,8 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ class Run:
 
     Attributes:
         curve: (updates, validation loss in bits, as fairseq's log has it), in order.
+        record: what ``run.json`` says: command, data, versions.
     """
 
     folder: str
@@ -39,6 +40,7 @@ class Run:
     updates: int
     seconds: float
     curve: list[tuple[int, float]]
+    record: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
     def as_record(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -72,6 +74,7 @@ def read_run(folder: PathLike) -> Run:
         updates=done["updates"],
         seconds=done.get("seconds", math.nan),
         curve=curve,
+        record=record,
     )
 
 
@@ -124,9 +127,16 @@ def grouped(runs: Sequence[AnyRun]) -> dict[str, list[AnyRun]]:
     return groups
 
 
-def row_of(name: str, runs: Sequence[Run]) -> dict[str, Any]:
-    """What every table says of a group, as plain data."""
-    return {"name": name, "arch": runs[0].arch, "parameters": runs[0].parameters}
+def baseline_first(groups: Mapping[str, Any], baseline: str | None) -> dict[str, Any]:
+    """The groups, that of the baseline first: of that name, or ``baseline``, or the first.
+
+    Raises:
+        UserError: no group has that name.
+    """
+    first = baseline or ("baseline" if "baseline" in groups else next(iter(groups)))
+    if first not in groups:
+        raise UserError(f"--baseline {baseline}: choose from {', '.join(groups)}")
+    return {first: groups[first], **groups}
 
 
 def existing(path: PathLike, *others: PathLike) -> Path:

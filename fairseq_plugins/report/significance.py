@@ -1,13 +1,15 @@
-"""Whether one system translates better than another."""
+"""Whether one translation is better than another: a statement on two texts, and none on the models that made them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from sacrebleu.significance import PairedTest
 
 from .translations import Translation, metrics_of
+from .verdict import p_value, signed
 
 
 @dataclass
@@ -45,3 +47,33 @@ def paired_bootstrap(
                 p_value = 1.0 if same else float(result.p_value)  # type: ignore[union-attr,arg-type]
                 found[run.name].setdefault(metric, []).append(Significance(base.seed, difference, p_value))
     return found, signatures
+
+
+def as_notes(
+    baseline: str, found: Mapping[str, Mapping[str, Sequence[Significance]]], signatures: Mapping[str, str]
+) -> list[str]:
+    """What :func:`paired_bootstrap` found, in a sentence a variant; nothing where no seeds are common."""
+    notes = []
+    for name, metrics in found.items():
+        tests = [
+            f"{metric} {signed(test.difference, 2)} ({p_value(test.p_value)}) with seed {test.seed}"
+            for metric, of_seeds in metrics.items()
+            for test in of_seeds
+        ]
+        if tests:
+            notes.append(
+                f"{name} against {baseline} by paired bootstrap, a pair of translations at a time: {', '.join(tests)}. "
+                "Such a p is about these two runs alone: it does not know what other seeds would give."
+            )
+    if notes:
+        notes.append(f"Paired bootstrap: {next(iter(signatures.values()))}")
+    return notes
+
+
+def as_data(found: Mapping[str, Mapping[str, Sequence[Significance]]], signatures: Mapping[str, str]) -> dict[str, Any]:
+    """The same for programs."""
+    variants = {
+        name: {metric: [asdict(test) for test in of_seeds] for metric, of_seeds in metrics.items()}
+        for name, metrics in found.items()
+    }
+    return {"signatures": dict(signatures), "variants": variants}

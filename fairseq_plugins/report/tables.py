@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -29,11 +28,6 @@ def spread(value: tuple[float, float | None], digits: int = 2) -> str:
     """``12.34 ± 0.56`` of a mean and a deviation, which a single value has not."""
     mean, deviation = value
     return f"{mean:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")
-
-
-def minutes(seconds: float) -> str:
-    """``12.3 min``; a dash for a time that nobody took."""
-    return "-" if math.isnan(seconds) else f"{seconds / 60:.1f} min"
 
 
 def listed(numbers: Iterable[Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,6 @@ class Translation(Run):
     hypotheses: list[str]
     references: list[str]
     tokenizer: str
-    #: metric -> score, filled in by :func:`score`
-    scores: dict[str, float] = field(default_factory=dict)
 
 
 def read_translation(folder: str, subset: str = "test", reference: str | None = None) -> Translation:
@@ -53,20 +51,6 @@ def read_translation(folder: str, subset: str = "test", reference: str | None = 
     return Translation(
         **vars(run), hypotheses=hypotheses, references=references, tokenizer=found["metrics"]["BLEU"].get("tok", "13a")
     )
-
-
-def score(runs: Sequence[Translation]) -> dict[str, str]:
-    """Score every run by BLEU and chrF; returns each metric's signature.
-
-    Raises:
-        UserError: as :func:`check_comparable`.
-    """
-    check_comparable(runs)
-    metrics, signatures = metrics_of(runs[0]), {}
-    for run in runs:
-        for name, units in translation_units(run, metrics).items():
-            run.scores[name], signatures[name] = units.score, units.measure.signature
-    return signatures
 
 
 def check_comparable(runs: Sequence[Translation]) -> None:

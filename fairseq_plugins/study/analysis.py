@@ -12,7 +12,7 @@ from fairseq_plugins.report.translations import Translation
 Members = Mapping[str, Sequence[Member]]
 
 
-def of_translations(members: Members, baseline: str, data: Path) -> dict[str, Any]:
+def of_translations(members: Members, baseline: str, data: Path, subset: str) -> dict[str, Any]:
     """Words by frequency, BLEU by length of the source, n-grams, and the sentences that differ most.
 
     Args:
@@ -31,7 +31,7 @@ def of_translations(members: Members, baseline: str, data: Path) -> dict[str, An
     references = words_of(first.references, first.tokenizer)
     found: dict[str, Any] = {}
     languages = languages_of(data)
-    sources = source_lines(data, first) if languages else None
+    sources = source_lines(data, first, subset) if languages else None
     if languages:
         counts = word_counts(data, languages[1], lambda line: " ".join(words_of([line], first.tokenizer)[0]))
         if counts is not None:
@@ -80,11 +80,11 @@ def languages_of(data: Path) -> tuple[str, str] | None:
     return None
 
 
-def source_lines(data: Path, run: Translation) -> list[str] | None:
+def source_lines(data: Path, run: Translation, subset: str) -> list[str] | None:
     """The plain source of what was translated, where it lies beside the reference and is as long."""
     from fairseq_plugins.text.prepared import plain_lines
 
     languages = languages_of(data)
-    lines = plain_lines(data, "test", languages[0]) if languages else None
+    lines = plain_lines(data, subset, languages[0]) if languages else None
     found = None if lines is None else list(lines)
     return found if found is not None and len(found) == len(run.references) else None

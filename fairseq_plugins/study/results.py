@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
@@ -15,8 +14,9 @@ from typing import Any
 
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.report.page.write import write_report
-from fairseq_plugins.report.results import Circumstances, Member, check_sizes, results_of, spread_of
-from fairseq_plugins.report.runs import Run, read_json, read_run
+from fairseq_plugins.report.results import Circumstances, Member, check_sizes, results_of
+from fairseq_plugins.report.runs import read_json
+from fairseq_plugins.report.times import times_of
 
 from .analysis import of_language_models, of_translations
 from .conduct import Conductor, solutions
@@ -105,7 +105,7 @@ def report(conductor: Conductor, kind: str) -> tuple[dict[str, Any], Path]:
     )
     results = results_of(members, study.baseline, about, PRIMARY[kind])
     results["analysis"] = analysis(conductor, kind, members)
-    write_report(results, times_of(conductor, members), out / "report")
+    write_report(results, times_of(members, out), out / "report")
     return results, out / "report" / "report.html"
 
 
@@ -117,38 +117,23 @@ def result_of(path: Path) -> dict[str, Any]:
 def member_of(kind: str, folder: Path, subset: str) -> Member:
     """A finished run with its scores."""
     if kind == "glue":
-        return glue_member(folder)
-    if kind == "parsing":
-        from fairseq_plugins.parsing.units import bracket_units
+        from fairseq_plugins.glue.units import seed_member
 
-        return Member(read_run(folder), bracket_units(folder, subset))
+        return seed_member(folder, sorted(path.parent for path in folder.glob("*/evaluation.json")))
+    if kind == "parsing":
+        from fairseq_plugins.parsing.units import parser_member
+
+        return parser_member(folder, subset)
     if kind == "translation":
-        from fairseq_plugins.report.translations import length_ratio, metrics_of, read_translation, translation_units
+        from fairseq_plugins.report.members import translation_member
+        from fairseq_plugins.report.translations import metrics_of, read_translation
 
         translation = read_translation(str(folder), subset)
-        units = translation_units(translation, metrics_of(translation, with_ter=True))
-        return Member(translation, units, length_ratio(units["BLEU"]))
-    from fairseq_plugins.report.losses_by_block import loss_units, read_losses
+        return translation_member(translation, metrics_of(translation, with_ter=True))
+    from fairseq_plugins.report.losses_by_block import read_losses
+    from fairseq_plugins.report.members import loss_member
 
-    return Member(read_run(folder), loss_units(read_losses(folder, subset)))
-
-
-def glue_member(folder: Path) -> Member:
-    """All tasks of one fine-tuning seed as one run."""
-    from fairseq_plugins.glue.units import average_units, prediction_units
-
-    runs = sorted(path.parent for path in folder.glob("*/evaluation.json"))
-    if not runs:
-        raise UserError(f"{folder}: no task was evaluated; remove it and run the study again")
-    columns = {}
-    for run in runs:
-        columns.update(prediction_units(run))
-    seconds = sum(read_json(run / "done").get("seconds", 0.0) for run in runs)
-    updates = sum(read_json(run / "done")["updates"] for run in runs)
-    settings = read_json(folder / "settings.json")
-    first = read_run(runs[0])
-    whole = Run(str(folder), first.name, first.arch, first.seed, settings["parameters"], updates, seconds, [])
-    return Member(whole, {"average": average_units(columns), **columns})
+    return loss_member(folder, read_losses(folder, subset))
 
 
 def shown(job: Job) -> str:
@@ -226,53 +211,11 @@ def machine() -> dict[str, Any]:
     return {"processor": processor(), "cores": os.cpu_count(), "gpus": gpus}
 
 
-def times_of(conductor: Conductor, members: Mapping[str, Sequence[Member]]) -> dict[str, Any]:
-    """What differs between two undisturbed runs of one study: seconds, speed and memory."""
-    variants = {}
-    wall = 0.0
-    for name, runs in members.items():
-        seconds = [member.run.seconds for member in runs]
-        folders = [conductor.out / member.run.folder for member in runs]
-        speeds = [speed for folder in folders if (speed := tokens_a_second(folder)) is not None]
-        memory = [size for folder in folders if (size := peak_memory(folder)) is not None]
-        variants[name] = {
-            "tokens_per_second": {k: v for k, v in (spread_of(speeds) or {}).items() if k != "per_seed"} or None,
-            "peak_memory": max(memory, default=None),
-            "seconds": {"per_seed": seconds},
-        }
-        wall += sum(seconds)
-    return {"variants": variants, "wall_seconds": wall}
-
-
-def tokens_a_second(folder: Path) -> float | None:
-    """Target tokens a second of a training, over its updates."""
-    log = folder / "train.log"
-    if not log.is_file():
-        return None
-    found = re.findall(r'"(?:train_)?wps": "([\d.]+)"', log.read_text(encoding="utf-8", errors="replace"))
-    speeds = [float(speed) for speed in found if float(speed) > 0]
-    return sum(speeds) / len(speeds) if speeds else None
-
-
-def peak_memory(folder: Path) -> int | None:
-    """Bytes that a training had at most: of its GPU if it had one, else of its largest process."""
-    done = folder / "done"
-    log = folder / "train.log"
-    if not done.is_file():
-        return None
-    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    total = re.search(r"total memory = ([\d.]+) GB", text)
-    free = [float(size) for size in re.findall(r'"(?:train_)?gb_free": "([\d.]+)"', text)]
-    if total and free:
-        return int((float(total[1]) - min(free)) * 2**30)
-    size = json.loads(done.read_text(encoding="utf-8")).get("peak_memory")
-    return int(size) if size else None
-
-
 def analysis(conductor: Conductor, kind: str, members: Mapping[str, Sequence[Member]]) -> dict[str, Any] | None:
     """What differs between the variants; nothing of parsers, and of GLUE the tasks are metrics themselves."""
     if kind == "translation":
-        return of_translations(members, conductor.study.baseline, conductor.trainings[conductor.study.baseline].data)
+        data = conductor.trainings[conductor.study.baseline].data
+        return of_translations(members, conductor.study.baseline, data, conductor.study.test)
     if kind in ("masked_lm", "language_modeling"):
         folders = {name: [conductor.out / member.run.folder for member in group] for name, group in members.items()}
         data = conductor.trainings[conductor.study.baseline].data

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 
 import pytest
 import torch
@@ -78,7 +79,7 @@ def test_smoke_makes_a_table_from_nothing(tmp_path):
     output = script(GLUE, "--smoke", "--cpu", "--seeds", 4, *folders)
     assert re.search(r"run 1 of 2: CoLA, seed 4, 2 updates$", output, re.M)
     assert re.search(r"run 2 of 2: STS-B, seed 4, 2 updates, about \d:\d\d:\d\d left$", output, re.M)
-    assert "| model | parameters | avg of 2 | CoLA | STS-B |" in output
+    assert "| variant | seeds | parameters | average | CoLA | STS-B | validation loss |" in output
     assert "- Missing: MRPC, MNLI-m, MNLI-mm, QQP, RTE, QNLI, SST-2." in output
     made = snapshot(tmp_path / "runs")
     for name in ("CoLA-seed4/evaluation.json", "STS-B-seed4/predictions.json", "table.csv", "table.json"):
@@ -103,8 +104,11 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_kept(toy, tmp_path):
     evaluation = evaluate_run(whole, task.data, seed=7)
     train(stopped, 2)
     finished.mkdir()
-    for name in ("evaluation.json", "run.json"):
-        (finished / name).write_text(json.dumps({**evaluation, "seed": 6}))
+    shutil.copy(whole / "predictions.json", finished)
+    (finished / "run.json").write_text(json.dumps({"arch": task.arch, "seed": "6"}))
+    (finished / "done").write_text(json.dumps({"updates": 4, "seconds": 1.0}))
+    (finished / "train.log").write_text("num. shared model params: 9 (num. trained: 9)\n")
+    (finished / "evaluation.json").write_text(json.dumps({**evaluation, "seed": 6}))
 
     folders = ["--glue-data", toy.data, "--runs", tmp_path / "runs"]
     arguments = ["--checkpoint", toy.checkpoint, "--tasks", "CoLA", "--seeds", "6,7", "--lr", "1e-3", "--epochs", 2]

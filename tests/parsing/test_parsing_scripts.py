@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import statistics
 
 import pytest
 from fairseq import options
@@ -10,6 +11,7 @@ from fairseq.data import Dictionary
 from pipeline_tools import script, snapshot
 from treebank_files import command, write
 
+from fairseq_plugins import cli
 from fairseq_plugins.commands import parse_score
 from fairseq_plugins.models.grid import VARIANTS
 from fairseq_plugins.parsing.linearise import linearise, simplify
@@ -165,8 +167,12 @@ def smoked(tmp_path_factory):
 
 
 def test_table(tmp_path):
-    """Two seeds of one model as one row: means and deviations of what is in the files."""
-    for seed, f1, repaired in ((1, 50.0, 3), (2, 60.0, 4)):
+    """Two seeds of one model as one row: means and deviations of what parse-score writes."""
+    trees = [simplify(tree) for tree in generate(9, 4)]
+    (tmp_path / "test.trees").write_text("".join(f"{bracketed(tree)}\n" for tree in trees))
+    whole = [" ".join(linearise(tree)) for tree in trees]
+    scores = []
+    for seed, lines in ((1, whole), (2, whole[1:] + whole[:1])):
         run = tmp_path / f"baseline-seed{seed}"
         (run / "gen.test").mkdir(parents=True)
         (run / "run.json").write_text(json.dumps({"arch": "transformer_baseline", "seed": str(seed)}))
@@ -175,17 +181,24 @@ def test_table(tmp_path):
             "num. shared model params: 20,800 (num. trained: 20,800)\n"
             '2024-01-01 00:00:00 | INFO | valid | {"valid_num_updates": "6", "valid_loss": "2"}\n'
         )
-        block = {"sentences": 30, "f1": f1, "recall": 40.0, "precision": 70.0, "complete match": 10.0}
-        score = {"gold": "test.trees", "all": block, "short": block, "repaired": {"sentences": repaired, "kinds": {}}}
-        (run / "gen.test" / "evalb.json").write_text(json.dumps(score))
+        (run / "gen.test" / "hyp.tok").write_text("".join(f"{line}\n" for line in lines))
+        arguments = [tmp_path / "test.trees", run / "gen.test" / "hyp.tok", "--json", run / "gen.test" / "evalb.json"]
+        assert cli.main(["parse-score", *map(str, arguments)]) == 0
+        scores.append(json.loads((run / "gen.test" / "evalb.json").read_text()))
     output = script(RECIPE, "--size", "sample", "--table", "--runs", tmp_path)
+    columns = [[score["all"][name] for score in scores] for name in ("f1", "recall", "precision", "complete match")]
+    columns.append([score["short"]["f1"] for score in scores])
+    assert columns[0][0] == 100 > columns[0][1]
+    cells = [f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" for values in columns]
+    assert f"| baseline | 2 | 20,800 | {' | '.join(cells)} | 1.386 ± 0.000 |" in output
+    repaired = [score["repaired"]["sentences"] for score in scores]
+    assert repaired[1] > repaired[0] == 0
     assert (
-        "| baseline | 20,800 | 1, 2 | 55.00 ± 7.07 | 40.00 ± 0.00 | 70.00 ± 0.00 | 10.00 ± 0.00 | 55.00 ± 7.07 "
-        "| 3.5 ± 0.7 | 1.386 ± 0.000 | 6 | 1.5 min |"
-    ) in output
+        f"- baseline: {statistics.mean(repaired):.1f} ± {statistics.stdev(repaired):.1f} of 4 sentences were" in output
+    )
     table = json.loads((tmp_path / "table.json").read_text())
-    assert table["rows"][0]["scores"]["F1"] == [55.0, pytest.approx(50**0.5)]
-    assert (tmp_path / "table.csv").read_text().count("\n") == 3
+    assert table["variants"][0]["scores"]["F1"]["per_seed"] == pytest.approx(columns[0])
+    assert (tmp_path / "table.csv").read_text().count("\n") == 1 + 2 * 5
     (tmp_path / "baseline-seed2" / "gen.test" / "evalb.json").write_text("{")
     assert "baseline-seed2/gen.test/evalb.json is damaged" in script(RECIPE, "--table", "--runs", tmp_path, status=1)
     assert "no finished run in" in script(RECIPE, "--table", "--runs", tmp_path / "none", status=1)

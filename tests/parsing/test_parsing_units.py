@@ -1,4 +1,4 @@
-"""F1 of sums over sentences against the one that parse-score writes."""
+"""Scores of sums over sentences against those that parse-score writes."""
 
 import itertools
 import json
@@ -31,14 +31,18 @@ def test_f1_of_sums(parsed, tmp_path, bracketed_trees):
     if bracketed_trees:
         arguments = [tmp_path / "gold", parsed / "trees", "--bracketed", "--json", parsed / "evalb.json"]
         assert cli.main(["parse-score", *map(str, arguments)]) == 0
-    direct = json.loads((parsed / "evalb.json").read_text())["all"]["f1"]
-    (units,) = bracket_units(parsed.parent).values()
-    assert units.sums.shape == (39, 3)
-    assert units.score == pytest.approx(direct, abs=1e-12)
-    assert 0 < direct < 100
-    assert units.measure.of_sums(units.sums * 0).tolist() == [0] * 39
+    direct = json.loads((parsed / "evalb.json").read_text())
+    units = bracket_units(parsed.parent)
+    names = {"F1": "f1", "recall": "recall", "precision": "precision", "complete match": "complete match"}
+    expected = {name: direct["all"][key] for name, key in names.items()}
+    expected["F1, up to 40 words"] = direct["short"]["f1"]
+    assert {name: one.score for name, one in units.items()} == pytest.approx(expected, abs=1e-12)
+    assert units["F1"].sums.shape == (39, 8)
+    assert 0 < expected["F1"] < 100
+    assert 0 < expected["recall"] != expected["precision"]
+    assert units["F1"].measure.of_sums(units["F1"].sums * 0).tolist() == [0] * 39
 
     (tmp_path / "gold").rename(tmp_path / "moved")
     with pytest.raises(ValueError, match=r"no file .*gold"):
         bracket_units(parsed.parent)
-    assert bracket_units(parsed.parent, gold=tmp_path / "moved")["F1"].score == units.score
+    assert bracket_units(parsed.parent, gold=tmp_path / "moved")["F1"].score == units["F1"].score

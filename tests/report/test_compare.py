@@ -1,4 +1,4 @@
-"""compare: its statistics against numbers worked by hand and against sacreBLEU's own commands."""
+"""compare: its scores against sacreBLEU's own commands, its differences against the test that a study makes."""
 
 import csv
 import json
@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from pipeline_tools import ROOT, environment, sentences
+from scipy import stats
 
 from fairseq_plugins import cli
 from fairseq_plugins.report.runs import read_log
@@ -80,39 +81,65 @@ def sacrebleu_paired(reference, systems, samples):
     return {metric: tuple(map(float, values)) for metric, values in columns}
 
 
-def test_scores_and_significance_are_sacrebleus(runs, capsys, tmp_path):
+def test_scores_and_the_paired_bootstrap_are_sacrebleus(runs, capsys, tmp_path):
     folders, reference = runs
     assert cli.main(["compare", *folders, "--json", str(tmp_path / "table.json"), "--samples", "300"]) == 0
     table = capsys.readouterr().out
-    report = json.loads((tmp_path / "table.json").read_text())
-    rows = {row["name"]: row for row in report["rows"]}
-    assert list(rows) == ["baseline", "neuralqkv"]
+    results = json.loads((tmp_path / "table.json").read_text())
+    variants = {variant["name"]: variant for variant in results["variants"]}
+    assert list(variants) == ["baseline", "neuralqkv"]
+    signatures = {metric["name"]: metric["signature"] for metric in results["metrics"]}
 
-    for name, row in rows.items():
-        for run in row["runs"]:
+    for name, variant in variants.items():
+        for place, run in enumerate(variant["runs"]):
             direct = sacrebleu_command(reference, "-i", f"{run['folder']}/gen.test/hyp.detok.en", "--format", "json")
             for metric in json.loads(direct):
-                assert run["scores"][metric["name"]] == pytest.approx(metric["score"], abs=1e-6), name
-                assert report["signatures"][metric["name"]] == metric["signature"]
+                found = variant["scores"][metric["name"]]["per_seed"][place]
+                assert found == pytest.approx(metric["score"], abs=1e-6), name
+                assert signatures[metric["name"]] == metric["signature"]
 
+    bootstrap = results["paired_bootstrap"]["variants"]["neuralqkv"]
     for seed in (1, 2, 3):
         systems = [f"{folder}/gen.test/hyp.detok.en" for folder in folders if folder.endswith(f"seed{seed}")]
         direct = sacrebleu_paired(reference, systems, 300)
         for metric in ("BLEU", "chrF2"):
-            (test,) = [t for t in rows["neuralqkv"]["scores"][metric]["against_baseline"] if t["seed"] == seed]
+            (test,) = [t for t in bootstrap[metric] if t["seed"] == seed]
             first, second, p_value = direct[metric]
             assert test["p_value"] == pytest.approx(p_value, abs=5.1e-5)
             assert test["difference"] == pytest.approx(second - first, abs=1e-5)
             assert test["p_value"] < 0.05 < test["difference"]
+            assert f"{metric} +{test['difference']:.2f} (p = {p_value:.3f}) with seed {seed}" in table
 
-    bleu = [run["scores"]["BLEU"] for run in rows["neuralqkv"]["runs"]]
+    bleu = variants["neuralqkv"]["scores"]["BLEU"]["per_seed"]
     mean = sum(bleu) / 3
     deviation = math.sqrt(sum((value - mean) ** 2 for value in bleu) / 2)
-    assert f"| {mean:.2f} ± {deviation:.2f} |" in table
-    assert "| neuralqkv | 1,234 | 1, 2, 3 |" in table
-    assert "| 1.5 min |" in table
-    assert f"BLEU: `{report['signatures']['BLEU']}`" in table
-    assert "bs:300|seed:12345" in table
+    assert f"| neuralqkv | 3 | 1,234 | {mean:.2f} ± {deviation:.2f} |" in table
+    assert "Such a p is about these two runs alone" in table
+    assert "bs:300|seed:12345".replace("|", "\\|") in table
+
+
+def test_differences_are_tested_over_the_seeds(runs, capsys, tmp_path):
+    """These runs differ by nothing but their noise, so that the test over seeds and sentences is Welch's over seeds."""
+    folders, _ = runs
+    assert cli.main(["compare", *folders, "--json", str(tmp_path / "table.json")]) == 0
+    table = capsys.readouterr().out
+    results = json.loads((tmp_path / "table.json").read_text())
+    baseline, other = results["variants"]
+    for metric in ("BLEU", "chrF2"):
+        scores = [variant["scores"][metric]["per_seed"] for variant in (other, baseline)]
+        welch = stats.ttest_ind(*scores, equal_var=False)
+        found = other["against_baseline"][metric]
+        assert found["shares"] == {"seeds": 1, "units": 0}
+        assert found["difference"] / found["standard_error"] == pytest.approx(welch.statistic, rel=1e-9)
+        p = 2 * stats.t.sf(welch.statistic, found["df"])
+        assert found["p"] == found["p_holm"] == pytest.approx(p, rel=1e-9)
+        reach = found["standard_error"] * stats.t.isf(0.025, found["df"])
+        assert (found["low"], found["high"]) == pytest.approx(
+            (found["difference"] - reach, found["difference"] + reach), rel=1e-9
+        )
+        assert f"| {metric} | neuralqkv | +{found['difference']:.2f} |" in table
+    assert "neuralqkv is better than baseline: BLEU +" in table
+    assert "paired_bootstrap" not in results
 
 
 def test_a_run_against_itself_is_no_difference(tmp_path, capsys):
@@ -122,28 +149,55 @@ def test_a_run_against_itself_is_no_difference(tmp_path, capsys):
     hypotheses = corrupted(lines, 0.2, 1)
     folders = [write_run(tmp_path / name, hypotheses, tmp_path / "ref") for name in ("baseline", "twin")]
     assert cli.main(["compare", *folders, "--json", str(tmp_path / "table.json"), "--samples", "100"]) == 0
-    capsys.readouterr()
-    for score in json.loads((tmp_path / "table.json").read_text())["rows"][1]["scores"].values():
-        (test,) = score["against_baseline"]
-        assert test["difference"] == 0
-        assert test["p_value"] == 1
+    table = capsys.readouterr().out
+    results = json.loads((tmp_path / "table.json").read_text())
+    for tests in results["paired_bootstrap"]["variants"]["twin"].values():
+        assert tests == [{"seed": 1, "difference": 0, "p_value": 1}]
+    # one seed each: no test of the models, and the table says so
+    assert results["variants"][1]["against_baseline"] is None
+    assert "twin was not tested: one seed says nothing of what other seeds would give" in table
+    assert "Differences to the baseline" not in table
 
 
 def test_files_and_choice_of_the_baseline(runs, capsys, tmp_path):
     folders, _ = runs
-    arguments = ["--baseline", "neuralqkv", "--csv", str(tmp_path / "t.csv"), "--samples", "50"]
-    assert cli.main(["compare", *folders, *arguments]) == 0
-    assert "BLEU against neuralqkv (p)" in capsys.readouterr().out
+    assert cli.main(["compare", *folders, "--baseline", "neuralqkv", "--csv", str(tmp_path / "t.csv")]) == 0
+    assert "Differences are those to neuralqkv;" in capsys.readouterr().out
     with open(tmp_path / "t.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = [row for row in csv.DictReader(file) if row["metric"] == "BLEU"]
     assert [row["folder"] for row in rows] == folders[3:] + folders[:3]
     assert {row["parameters"] for row in rows} == {"1234"}
+
+
+def test_page_of_runs_with_other_seeds(runs, capsys, tmp_path):
+    """Two seeds against three; the report is there, and its numbers are those of the table."""
+    folders, _ = runs
+    files = ["--page", str(tmp_path / "page"), "--json", str(tmp_path / "table.json")]
+    assert cli.main(["compare", *folders[1:], *files]) == 0
+    assert capsys.readouterr().out == (tmp_path / "page" / "report.md").read_text()
+    results = json.loads((tmp_path / "page" / "results.json").read_text())
+    assert results == json.loads((tmp_path / "table.json").read_text())
+    assert [variant["seeds"] for variant in results["variants"]] == [[2, 3], [1, 2, 3]]
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert results["verdict"]["headline"] in page
+    assert len(results["analysis"]["sentences"]["neuralqkv"]) == 20
+    times = json.loads((tmp_path / "page" / "times.json").read_text())
+    assert times["wall_seconds"] == 5 * 90
+
+
+def test_one_model_alone_has_means(runs, capsys, tmp_path):
+    folders, _ = runs
+    assert cli.main(["compare", *folders[:2], "--page", str(tmp_path / "page")]) == 0
+    table = capsys.readouterr().out
+    assert table.startswith("# baseline\n\n**BLEU: nothing to compare**\n")
+    assert re.search(r"^\| baseline \| 2 \| 1,234 \| [\d.]+ ± [\d.]+ \|", table, re.M)
+    assert "nothing to compare" in (tmp_path / "page" / "report.html").read_text()
 
 
 def test_plot(runs, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     folders, _ = runs
-    assert cli.main(["compare", *folders, "--plot", str(tmp_path / "loss.png"), "--samples", "20"]) == 0
+    assert cli.main(["compare", *folders, "--plot", str(tmp_path / "loss.png")]) == 0
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -201,7 +255,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path, capsys):
         ([a, big], "differ in size"),
         ([a, "--baseline", "none"], "--baseline none: choose from baseline"),
     ):
-        assert cli.main(["compare", *folders, "--samples", "10"]) == 1
+        assert cli.main(["compare", *folders]) == 1
         assert message in capsys.readouterr().err
 
 
@@ -212,7 +266,7 @@ def test_reference_can_have_moved(tmp_path, capsys):
     assert cli.main(["compare", folder]) == 1
     assert "no file" in capsys.readouterr().err
     assert cli.main(["compare", folder, "--reference", str(tmp_path / "moved")]) == 0
-    assert "| baseline | 1,234 | 1 | 100.00 |" in capsys.readouterr().out
+    assert "| baseline | 1 | 1,234 | 100.00 |" in capsys.readouterr().out
 
 
 def test_results_know_nothing_of_models():

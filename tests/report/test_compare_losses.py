@@ -4,10 +4,12 @@ import csv
 import json
 import math
 
+import numpy as np
 import pytest
 
 from fairseq_plugins import cli
 from fairseq_plugins.report import losses
+from fairseq_plugins.report.losses_by_block import TokenLosses, losses_file
 from fairseq_plugins.report.runs import read_run
 
 #: in bits, as fairseq logs them
@@ -79,7 +81,8 @@ def test_updates_that_all_runs_have(tmp_path, capsys):
 def test_files(runs, tmp_path, capsys):
     files = [tmp_path / name for name in ("table.json", "table.csv")]
     assert cli.main(["compare-losses", *runs, "--json", str(files[0]), "--csv", str(files[1])]) == 0
-    rows = json.loads(files[0].read_text())
+    rows, results = (json.loads(files[0].read_text())[name] for name in ("rows", "results"))
+    assert results is None
     assert rows[1]["runs"][1]["validation"][2] == [300, pytest.approx(4.2 * math.log(2))]
     lines = list(csv.DictReader(files[1].open()))
     assert len(lines) == 4 * 4
@@ -95,6 +98,50 @@ def test_files(runs, tmp_path, capsys):
     capsys.readouterr()
     assert cli.main(["compare-losses", *runs, "--json", str(tmp_path / "no" / "table.json")]) == 1
     assert "table.json: cannot be written" in capsys.readouterr().err
+
+
+def token_losses(folder, means, rng, subset="test"):
+    """What token-losses leaves: 5 tokens a block, whose losses are of these means."""
+    loss = np.repeat(means, 5) + rng.normal(0, 0.1, 5 * len(means))
+    place = np.arange(len(loss), dtype=np.int32)
+    TokenLosses(place % 7, place % 5, loss.astype(np.float32), place // 5, len(means), 1).write(
+        losses_file(folder, subset)
+    )
+    return loss
+
+
+def test_where_all_losses_are_there_the_models_are_tested(runs, tmp_path, capsys):
+    """The table of a study follows, whose losses are the mean of the tokens'; else a note says what is missing."""
+    rng = np.random.default_rng(2)
+    blocks = rng.normal(3, 0.3, 40)
+    files = ["--page", str(tmp_path / "page"), "--json", str(tmp_path / "table.json")]
+    refused(
+        capsys,
+        f"the losses token by token are missing; make them with fairseq-plugins token-losses {runs[0]} ",
+        *runs,
+        *files,
+    )
+    losses_of = {run: token_losses(run, blocks + 0.2 * ("baseline" in run), rng) for run in runs[:3]}
+    assert cli.main(["compare-losses", *runs]) == 0
+    remedy = f"fairseq-plugins token-losses {runs[3]} --subset test"
+    assert f"- No test of the differences, which needs the losses token by token: {remedy}\n" in capsys.readouterr().out
+
+    losses_of[runs[3]] = token_losses(runs[3], blocks + 0.2, rng)
+    assert cli.main(["compare-losses", *runs, *files]) == 0
+    output = capsys.readouterr().out
+    first, second = output.split("\n\n# pairwise against baseline\n")
+    assert "| best loss |" in first
+    assert "## Differences to the baseline" in second
+    table_json = json.loads((tmp_path / "table.json").read_text())
+    assert table_json["results"] == json.loads((tmp_path / "page" / "results.json").read_text())
+    for variant in table_json["results"]["variants"]:
+        expected = [losses_of[run].mean() for run in runs if variant["name"] in run]
+        assert variant["scores"]["loss"]["per_seed"] == pytest.approx(expected, abs=1e-6)
+    assert "pairwise is better than baseline: loss \N{MINUS SIGN}0." in second
+    assert (tmp_path / "page" / "report.html").is_file()
+
+    token_losses(runs[3], blocks[:30], rng)
+    refused(capsys, "were evaluated on other tokens; run fairseq-plugins token-losses on both again", *runs)
 
 
 def test_plot(runs, tmp_path):

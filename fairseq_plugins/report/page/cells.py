@@ -58,7 +58,7 @@ def notes(results: Mapping[str, Any]) -> list[str]:
     for model in results["variants"]:
         if not model["against_baseline"] and model["why_no_test"]:
             found.append(f"{model['name']} was not tested: {model['why_no_test'].rstrip('.')}.")
-    return found
+    return [*found, *results.get("notes", ())]
 
 
 def signatures(results: Mapping[str, Any]) -> list[str]:

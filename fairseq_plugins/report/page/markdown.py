@@ -41,7 +41,7 @@ def times_as_markdown(times: Mapping[str, Any]) -> str:
         for name, one in times["variants"].items()
     ]
     table = _table(["variant", "tokens a second", "peak memory", "training time of each seed"], rows)
-    return f"# Times\n\n{table}\n\nThe whole study took {duration(times['wall_seconds'])}.\n"
+    return f"# Times\n\n{table}\n\nAll trainings together took {duration(times['wall_seconds'])}.\n"
 
 
 def plain(text: str) -> str:
