@@ -16,8 +16,8 @@
 #
 # Sets the environment up (scripts/setup.sh; an active environment that has everything is used as it is), prepares
 # the corpus, trains transformer_neuralqkv_tiny and transformer_baseline_tiny one after the other, translates the test
-# set with both, and prints samples and scores. After installation: under 5 minutes on two CPU cores with the toy
-# corpus, about 10 minutes a model with multi30k.
+# set with both, prints samples and scores, and writes a page about the two. After installation: under 5 minutes on two
+# CPU cores with the toy corpus, about 10 minutes a model with multi30k.
 # Each finished stage is kept: call it again after an interruption. To start over, remove the runs folder.
 #
 # Examples:
@@ -37,30 +37,24 @@ OPTIONS=(--data=CORPUS --from=FROM --data-dir=DATA_DIR:folder --runs=RUNS:folder
 read_options "$@"
 
 VARIANTS=(baseline neuralqkv)
-# Short trainings of a small model take a high rate; the toy grammar is too regular to need dropout.
-TRAINING=(--share-all-embeddings --label-smoothing 0.1 --clip-norm 1.0 --lr 0.005 --keep-last-epochs 1)
 case "$CORPUS" in
     toy)
         [[ -z "$FROM" ]] || die "--from is for --data multi30k; the toy corpus is bundled" 2
         PREPARE=("$ROOT/scripts/prepare_toy.sh")
-        MAX_TOKENS=2048
-        MAX_UPDATE="${MAX_UPDATE:-600}"
-        TRAINING+=(--dropout 0 --warmup-updates 150)
         ;;
-    multi30k)
-        PREPARE=("$ROOT/scripts/prepare_multi30k.sh" --bpe 4000)
-        MAX_TOKENS=4096
-        MAX_UPDATE="${MAX_UPDATE:-1500}"
-        TRAINING+=(--dropout 0.1 --warmup-updates 300)
-        ;;
+    multi30k) PREPARE=("$ROOT/scripts/prepare_multi30k.sh") ;;
     *) die "--data $CORPUS: choose toy or multi30k" 2 ;;
 esac
+# shellcheck source=scripts/settings/quickstart.sh
+source "$ROOT/scripts/settings/quickstart.sh"
+MAX_UPDATE="${MAX_UPDATE:-$UPDATES}"
 SUFFIX=""
 if [[ "$SMOKE" == 1 ]]; then
     SUFFIX="-smoke"
     [[ "$CORPUS" != toy ]] || PREPARE+=(--train 300 --valid 60 --test 60)
-    PREPARE+=(--bpe 200)
+    BPE=200
 fi
+PREPARE+=(--bpe "$BPE")
 [[ -n "$DATA_DIR" ]] || DATA_DIR="$ROOT/data/quickstart-$CORPUS$SUFFIX"
 [[ -n "$RUNS" ]] || RUNS="$ROOT/runs/quickstart-$CORPUS$SUFFIX"
 PREPARE+=(--out "$DATA_DIR" --workers "$(getconf _NPROCESSORS_ONLN)")
@@ -99,9 +93,10 @@ run_stage "${PREPARE[@]}"
 
 for variant in "${VARIANTS[@]}"; do
     run="$RUNS/$variant-seed$SEED"
-    step "Training transformer_${variant}_tiny"
-    run_stage "$ROOT/scripts/train.sh" "$DATA_DIR/bin" --arch "transformer_${variant}_tiny" --save-dir "$run" \
-        --max-update "$MAX_UPDATE" --max-tokens "$MAX_TOKENS" --batch-tokens "$MAX_TOKENS" "${COMMON_FLAGS[@]}" \
+    arch="${ARCH/VARIANT/$variant}"
+    step "Training $arch"
+    run_stage "$ROOT/scripts/train.sh" "$DATA_DIR/bin" --arch "$arch" --save-dir "$run" \
+        --max-update "$MAX_UPDATE" --max-tokens "$MAX_TOKENS" --batch-tokens "$BATCH_TOKENS" "${COMMON_FLAGS[@]}" \
         -- "${TRAINING[@]}"
 done
 
@@ -112,7 +107,7 @@ for variant in "${VARIANTS[@]}"; do
     run_stage "$ROOT/scripts/score.sh" "$run/gen.test/hyp.detok.en" "$DATA_DIR/raw/test.en" "${COMMON_FLAGS[@]}"
 done
 
-compare=("$PYTHON" -m fairseq_plugins.cli compare "${VARIANTS[@]/%/-seed$SEED}" --json table.json)
+compare=("$PYTHON" -m fairseq_plugins.cli compare "${VARIANTS[@]/%/-seed$SEED}" --json table.json --page page)
 if [[ "$DRY_RUN" == 1 ]]; then
     show_command cd "$RUNS"
     show_command "${compare[@]}"
@@ -141,6 +136,7 @@ step "Done in $(((SECONDS - begin) / 60)) min $(((SECONDS - begin) % 60)) s; mod
 printf 'Translate a sentence of your own with what was trained:\n  echo "%s" | %s --save-dir %s\n' \
     "$(head -n 1 "$DATA_DIR/raw/test.de")" "$(said_path "$ROOT/scripts/translate.sh")" \
     "$(said_path "$RUNS/${VARIANTS[0]}-seed$SEED")"
+printf 'The page of this comparison: %s\n' "$(said_path "$RUNS/page/report.html")"
 if [[ "$CORPUS" == toy ]]; then
     printf 'A short training on a toy grammar shows that all works, not which model is better.\n'
     printf 'Next: bash scripts/quickstart.sh --data multi30k, for real text.\n'

@@ -26,18 +26,13 @@ VARIANTS=(neuralqkv)
 for name in "${ALL_VARIANTS[@]}"; do
     [[ "$name" == neuralqkv ]] || VARIANTS+=("$name")
 done
-MAX_UPDATE=600
+CORPUS=toy
+# shellcheck source=scripts/settings/quickstart.sh
+source "$ROOT/scripts/settings/quickstart.sh"
+MAX_UPDATE="$UPDATES"
 recipe_options "$@"
 
-# Short trainings of a small model take a high rate; the toy grammar is too regular to need dropout.
-ARCH="transformer_${VARIANT}_tiny"
-BPE=1000
-MAX_TOKENS=2048
-BATCH_TOKENS=2048
-TRAINING=(
-    --share-all-embeddings --dropout 0 --label-smoothing 0.1 --clip-norm 1.0
-    --lr 0.005 --warmup-updates 150 --keep-last-epochs 1
-)
+ARCH="${ARCH/VARIANT/$VARIANT}"
 AVERAGE=0 # checkpoint_best, by validation loss
 BEAM=5
 LENPEN=1
