@@ -84,9 +84,11 @@ class Conductor:
         return jobs
 
     def _ending(self) -> list[str]:
-        """A language model's recipe may have more to do after the training, which no study asks for."""
+        """How a run ends: a language model's recipe may have more to do than what a study asks for."""
         kinds = {training.kind for training in self.trainings.values()}
-        return ["--until", "train"] if kinds & {"masked_lm", "language_modeling"} else []
+        if kinds & {"masked_lm", "language_modeling"}:
+            return ["--until", "train"]
+        return ["--subset", self.study.test] if kinds and self.study.test != "test" else []
 
     def job(self, name: str, title: str, commands: Sequence[Sequence[str]], kind: str, variant: Variant) -> Job:
         """A job of a variant whose training lies in the folder of its name."""
