@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from typing import Any
 
 from .marks import Band, Figure, Line, Text
@@ -25,6 +26,8 @@ def as_pdf(figure: Figure) -> bytes:
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.figure import Figure as Paper
 
+    # it tells every glyph where fairseq has logging on
+    logging.getLogger("fontTools").setLevel(logging.WARNING)
     # the font that matplotlib brings, as letters and not as outlines, whatever a user has set
     with matplotlib.rc_context({"font.family": "DejaVu Sans", "pdf.fonttype": 42, "text.usetex": False}):
         paper = Paper(figsize=(figure.width * INCHES, figure.height * INCHES))
