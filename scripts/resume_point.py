@@ -62,11 +62,9 @@ def main() -> int:
         return 0
     checkpoint = newest(save_dir)
 
-    from fairseq import checkpoint_utils
+    from fairseq_plugins.checkpoints.reading import load_state  # without fairseq, whose import takes a second
 
-    import fairseq_plugins.models  # noqa: F401  its repairs let torch read fairseq's checkpoints
-
-    state = checkpoint_utils.load_checkpoint_to_cpu(checkpoint)
+    state = load_state(checkpoint)
     updates = state["optimizer_history"][-1]["num_updates"]
     if tidies:
         repair_best(save_dir, checkpoint, state["extra_state"])
