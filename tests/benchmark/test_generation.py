@@ -42,7 +42,7 @@ def test_random_models_side_by_side(benchmark, tmp_path):
 
 def test_a_trained_model_and_a_search_of_its_own(benchmark, bin_dir, tmp_path):
     """Other lengths of hypotheses are found before any figure is printed."""
-    options = f"bin {tiny_training.TRANSLATE} --optimizer adam --share-all-embeddings"
+    options = f"bin {tiny_training.TRANSLATE} --optimizer adam --share-all-embeddings {tiny_training.AT_THE_END}"
     path = tiny_training.train(bin_dir.parent, tmp_path / "model", options, 30)
     given = ["--checkpoint", path, "--data", bin_dir, "--beam", 2, "--rounds", 1]
     systems = "baseline,stock" + ",ctranslate2" * HAS_CTRANSLATE2

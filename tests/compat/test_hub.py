@@ -21,7 +21,8 @@ URL = "https://files.example/encoder.json"
 def translator(request, corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     options = f"bin --arch {request.param} {tiny_training.SMALL} --criterion label_smoothed_cross_entropy"
-    tiny_training.train(corpus, folder, f"{options} --optimizer adam --max-source-positions 20", updates=40)
+    options = f"{options} --optimizer adam --max-source-positions 20 {tiny_training.AT_THE_END}"
+    tiny_training.train(corpus, folder, options, updates=40)
     return TransformerModel.from_pretrained(str(folder), "checkpoint_last.pt", str(corpus / "bin"))
 
 

@@ -24,7 +24,7 @@ def trained(corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("generation")
     for arch in ARCHS:
         options = f"bin --arch {arch} {tiny_training.SMALL} --criterion label_smoothed_cross_entropy --optimizer adam"
-        tiny_training.train(corpus, folder / arch, options, updates=12)
+        tiny_training.train(corpus, folder / arch, f"{options} {tiny_training.AT_THE_END}", updates=12)
     tiny_training.train(corpus, folder / "alone", f"{options} --no-cross-attention")
     return folder
 

@@ -12,7 +12,8 @@ import uuid
 
 import pytest
 from pipeline_tools import ROOT, newest_updates, script, wait_for
-from several_processes import UPDATES, assert_equal_parameters, command, finish, start, undisturbed
+from several_processes import UPDATES, assert_equal_parameters, command, finish, forked_ranks, start, undisturbed
+from zygote import quick_python
 
 
 def losses(save_dir):
@@ -75,15 +76,16 @@ def test_a_killed_process_and_a_preemption_lose_nothing(data, two, tmp_path):
     """SIGKILL to one rank ends all in an error; SIGTERM to every process, as Slurm sends it, saves; both resume."""
     save_dir = tmp_path / "run"
     words = command(data, save_dir, 2, "--resume", dropout=0.1)
+    python = forked_ranks(tmp_path)
 
-    process = start(words)
+    process = start(words, python)
     wait_for(save_dir / "checkpoint_1_8.pt", process)
     os.kill(ranks(process)[1], signal.SIGKILL)
     output = finish(process, status=1)
     assert "error: training failed with status 1" in output
     assert "the same command with --resume goes on from the last checkpoint" in output
 
-    process = start(words)
+    process = start(words, python)
     wait_for(save_dir / "checkpoint_2_16.pt", process)
     sys.path.insert(0, str(ROOT / "scripts"))
     from watch_training import descendants
@@ -118,7 +120,7 @@ def test_a_hung_process_ends_in_an_error_that_shows_where(data, tmp_path):
 def test_a_full_disk_ends_in_an_error_and_spares_the_last_checkpoint(data, tmp_path):
     save_dir = tmp_path / "run"
     words = [str(word) for word in command(data, save_dir, 1)]
-    process = start(words)
+    process = start(words, quick_python())
     wait_for(save_dir / "checkpoint_1_4.pt", process)
     process.send_signal(signal.SIGTERM)
     finish(process, status=143)
@@ -126,7 +128,7 @@ def test_a_full_disk_ends_in_an_error_and_spares_the_last_checkpoint(data, tmp_p
     words.insert(words.index("--"), "--resume")
     # A limit on the size of a file stands for the disk: the system refuses to write on in the same way.
     limit = f'ulimit -f {size // 2 // 1024}; exec "$@"'
-    output = finish(start(["bash", "-c", limit, "-", *words]), status=1)
+    output = finish(start(["bash", "-c", limit, "-", *words], quick_python()), status=1)
     assert "DiskFullError: no room for" in output
     assert "earlier checkpoints are untouched" in output
     assert newest_updates(save_dir) == updates
@@ -168,7 +170,8 @@ def on_hosts(hosts, data, save_dir, processes, *more):
     started = []
     for rank, (name, _) in enumerate(hosts):
         node = ["--nodes", len(hosts), "--node-rank", rank, "--rendezvous", meet, *more]
-        started.append(start(["ip", "netns", "exec", name, *command(data, save_dir, processes, *node)]))
+        words = ["ip", "netns", "exec", name, *command(data, save_dir, processes, *node)]
+        started.append(start(words, quick_python()))
     return started
 
 

@@ -1,9 +1,12 @@
 """Trainings in several processes, which make the updates of one."""
 
+import shlex
 import subprocess
+import sys
 
 import torch
 from pipeline_tools import ROOT, environment, parameters
+from preparation import stub
 from zygote import quick_python
 
 UPDATES = 24
@@ -26,11 +29,20 @@ def command(data, save_dir, processes, *more, dropout=0.0):
     ]
 
 
-def start(words, **variables):
-    """Real interpreters, for signals and other networks; :func:`undisturbed` forks."""
-    words = [str(word) for word in words]
-    env = {**environment(), "OMP_NUM_THREADS": "1", **variables}
+def start(words, python=sys.executable):
+    """With a real interpreter; see also :func:`forked_ranks` and :func:`undisturbed`."""
+    words, env = [str(word) for word in words], environment(PYTHON=str(python))
     return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def forked_ranks(folder):
+    """A real interpreter for the watcher and torchrun, whose fairseq-train is a fork.
+
+    Signals pass through the process that stands for it.
+    """
+    stub(folder, "python", f'exec {shlex.quote(sys.executable)} "$@"')
+    (folder / "fairseq-train").symlink_to(quick_python().with_name("fairseq-train"))
+    return folder / "python"
 
 
 def finish(process, status=0):
@@ -41,7 +53,7 @@ def finish(process, status=0):
 
 def undisturbed(words):
     """Run a training that nothing happens to; returns its output."""
-    return finish(start(words, PYTHON=str(quick_python())))
+    return finish(start(words, quick_python()))
 
 
 def assert_equal_parameters(first, second, tolerance=0.0):

@@ -32,6 +32,8 @@ KINDS = {
     "mlm": "mono --task masked_lm --criterion masked_lm --arch roberta_base --encoder-layers 1 --encoder-embed-dim 16 "
     "--encoder-ffn-embed-dim 16 --encoder-attention-heads 2 --tokens-per-sample 32 --max-positions 64 --optimizer adam",
 }
+#: for more than a few updates, of which only the end is looked at: else every second one is validated and saved
+AT_THE_END = "--save-interval-updates 0 --save-interval 1000 --validate-interval 1000"
 
 
 def write_corpus(folder):

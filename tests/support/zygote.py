@@ -2,9 +2,9 @@
 
 Each command of a pipeline takes a second or two to import what the one before it imported too. Here one process
 imports it and forks for each command; :func:`start` writes a folder of stand-ins for ``python`` and its commands, which
-hand arguments, folder, environment and open files over a socket and wait for the exit status. The processes that
-multiprocessing spawns for a command come from here, too. Tests whose subject is the process itself (signals, memory,
-start-up, torchrun) take the real interpreter.
+hand arguments, folder, environment and open files over a socket and wait for the exit status; the command has their
+network and their limit for the size of a file, too. The processes that multiprocessing spawns for a command come from
+here, too. Tests whose subject is the process itself (signals, memory, start-up) take the real interpreter.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import array
 import atexit
 import contextlib
+import ctypes
 import fcntl
 import functools
 import gc
@@ -19,6 +20,7 @@ import importlib.metadata
 import marshal
 import multiprocessing
 import os
+import resource
 import runpy
 import signal
 import socket
@@ -133,6 +135,8 @@ def attend(there: socket.socket, entry_points: dict, one_by_one: threading.Lock)
             files = array.array("i", ancillary[0][2])
             child = os.fork()
             if child == 0:
+                with contextlib.suppress(OSError):
+                    live_where(there.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED))  # whose number is first
                 there.close()
                 become(*marshal.loads(request), files, entry_points)
             for file in files:
@@ -143,6 +147,14 @@ def attend(there: socket.socket, entry_points: dict, one_by_one: threading.Lock)
         _, status = os.waitpid(child, 0)
         with contextlib.suppress(OSError):
             there.sendall(struct.pack("<q", os.waitstatus_to_exitcode(status)))
+
+
+def live_where(process: int) -> None:
+    """Take on another process's limit for the size of a file, and its network."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, resource.prlimit(process, resource.RLIMIT_FSIZE))
+    with open(f"/proc/{process}/ns/net") as network:
+        if os.fstat(network.fileno()).st_ino != os.stat("/proc/self/ns/net").st_ino:
+            ctypes.CDLL(None).setns(network.fileno(), 0)
 
 
 def kill_when_left(there: socket.socket, child: int) -> None:
