@@ -28,6 +28,7 @@ from pipeline_tools import (
     wait_for,
     write_pair,
 )
+from several_processes import forked_ranks
 from zygote import quick_python
 
 
@@ -63,8 +64,10 @@ def test_killed_stopped_and_truncated_equals_undisturbed(data, undisturbed, tmp_
     arguments = [*train_arguments(data, save_dir), "--resume", "--", *TINY]
     command = ["bash", str(ROOT / "scripts/train.sh"), *map(str, arguments)]
 
+    env = environment(PYTHON=str(forked_ranks(tmp_path)))
+
     def start():
-        return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     process = start()
     wait_for(save_dir / "checkpoint_1_8.pt", process)

@@ -22,13 +22,13 @@ SEARCH = ["--cpu", "--beam", 2, "--", "--max-len-b", 16]
 def run(tmp_path_factory):
     """The first two of the commands, on text of which a thousand sentences are the test set; gives the run."""
     folder = tmp_path_factory.mktemp("own text")
-    for seed, (name, count) in enumerate((("train", 400), ("valid", 30), ("test", 1000))):
+    for seed, (name, count) in enumerate((("train", 1600), ("valid", 30), ("test", 1000))):
         write_pair(folder / "raw" / name, sentences(count, seed))
     languages = ("--source-lang", "de", "--target-lang", "en")
     options = ("--out", folder / "data", "--bpe", 120, "--drop-held-out", 0)
     script("scripts/prepare_parallel.sh", "--from", folder / "raw", *languages, *options)
-    training = ("--arch", ARCH, "--save-dir", folder / "run", "--cpu", "--max-update", 160, "--max-tokens", 1600)
-    rarely = ("--validate-interval", 100, "--save-interval", 100)  # it sees its few sentences 50 times
+    training = ("--arch", ARCH, "--save-dir", folder / "run", "--cpu", "--max-update", 120, "--max-tokens", 1600)
+    rarely = ("--validate-interval", 100, "--save-interval", 100)  # it sees its few sentences ten times
     script("scripts/train.sh", folder / "data" / "bin", *training, "--", *TINY, *rarely)
     return folder / "run"
 
@@ -103,7 +103,7 @@ def test_shards_of_an_array_put_together(run, expected, raw, tmp_path):
         "translate: error: of 3 shards these are missing: 1; run them, the first with --shard 1/3\n"
     )
     command = ["bash", ROOT / "scripts/translate.sh", "--save-dir", run, *options, "--shard", "1/3", *SEARCH]
-    env = environment(PYTHON=sys.executable)
+    env = environment(PYTHON=str(quick_python()))
     with subprocess.Popen(list(map(str, command)), env=env, stderr=subprocess.DEVNULL) as killed:
         state = Path(f"{out}.1-of-3.partial.json")
         wait_for(state, killed)
@@ -138,7 +138,7 @@ def test_ctrl_c_keeps_what_is_written(processes, run, expected, raw, tmp_path):
     command = ["bash", ROOT / "scripts/translate.sh", "--save-dir", run, *options, *SEARCH]
     with subprocess.Popen(
         list(map(str, command)),
-        env=environment(PYTHON=sys.executable),
+        env=environment(PYTHON=str(quick_python()) if processes == 1 else sys.executable),  # a fork has its own group
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
