@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 # children (fairseq's commands, the scripts) find the plugin by --user-dir or ROOT, and stay off each other's cores
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# whoever forbids bytecode would have each of a thousand processes compile the plugin anew, and each worker all tests
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # a shell starts background jobs with SIGINT ignored, and children inherit that: tests that interrupt need it back
 if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

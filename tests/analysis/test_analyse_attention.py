@@ -34,7 +34,8 @@ def checkpoint(corpus, tmp_path_factory):
     def train(kind):
         data, options = KINDS[kind]
         if kind not in done:
-            done[kind] = tiny_training.train(corpus, tmp_path_factory.mktemp(kind), f"{options} {tiny_training.AT_THE_END}", 30)
+            options = f"{options} {tiny_training.AT_THE_END}"
+            done[kind] = tiny_training.train(corpus, tmp_path_factory.mktemp(kind), options, updates=30)
         return done[kind], corpus / data
 
     return train

@@ -17,8 +17,9 @@ import fcntl
 import functools
 import gc
 import importlib.metadata
+import logging
 import marshal
-import multiprocessing
+import multiprocessing.util
 import os
 import resource
 import runpy
@@ -31,6 +32,7 @@ import tempfile
 import threading
 import time
 import traceback
+import weakref
 from pathlib import Path
 
 from warm import warm_up
@@ -111,6 +113,7 @@ def serve(address: str) -> None:
 
     warm_up()
     gc.enable()
+    forget_the_end()
     entry_points = {point.name: point for point in importlib.metadata.entry_points(group="console_scripts")}
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address + ".new")
@@ -122,6 +125,18 @@ def serve(address: str) -> None:
     while True:
         there, _ = listener.accept()
         threading.Thread(target=attend, args=(there, entry_points, one_by_one), daemon=True).start()
+
+
+def forget_the_end() -> None:
+    """What imports have registered for the end of a process is for this one: most is torch's, and takes a fork 30 ms.
+
+    What a command registers itself is done; logging and multiprocessing have registered theirs before.
+    """
+    atexit._clear()
+    weakref.finalize._registry.clear()  # type: ignore[attr-defined]
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]
+    atexit.register(logging.shutdown)
+    atexit.register(multiprocessing.util._exit_function)
 
 
 def attend(there: socket.socket, entry_points: dict, one_by_one: threading.Lock) -> None:
