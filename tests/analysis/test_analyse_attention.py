@@ -51,11 +51,11 @@ def quality(folder):
         return {(row["mixing"], int(row["r"])): row for row in csv.DictReader(stream)}
 
 
-@pytest.mark.parametrize("kind", ["lm", "stock"])
-def test_losses_are_those_of_eval_lm(kind, checkpoint, plugin, tmp_path):
+@pytest.mark.parametrize(("kind", "r"), [("lm", "1,2"), ("stock", "2")])
+def test_losses_are_those_of_eval_lm(kind, r, checkpoint, plugin, tmp_path):
     """With the option given as --model-overrides, in blocks of 16 tokens."""
     path, data = checkpoint(kind)
-    analyse(path, data, "--out", tmp_path, *R, "--tokens-per-sample", 16, "--max-tokens", 64)
+    analyse(path, data, "--out", tmp_path, "--r", r, "--tokens-per-sample", 16, "--max-tokens", 64)
     for (mixing, r), row in quality(tmp_path).items():
         overrides = f"{{'attention_mixing': '{mixing}', 'attention_r': '{r or 1}'}}"
         output = forked(
