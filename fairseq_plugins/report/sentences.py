@@ -21,7 +21,9 @@ def most_different_sentences(
     sources: Sequence[str] | None = None,
     number: int = 20,
 ) -> list[dict[str, Any]]:
-    """The sentences whose mean scores over the seeds differ most, in either direction, with the first seeds' outputs.
+    """The sentences whose mean scores over the seeds differ most, in either direction.
+
+    Of either side that output stands for the others whose score is nearest to their mean.
 
     Args:
         variant: its runs in the order of the seeds.
@@ -30,9 +32,9 @@ def most_different_sentences(
         sources: of the sentences (None: not known).
         number: of sentences, at most; those without a difference are left out.
     """
-    ours, theirs = (
-        np.mean([units.measure.of_sums(units.sums) for units in runs], axis=0).round(DIGITS) for runs in scores
-    )
+    by_seed = [np.array([units.measure.of_sums(units.sums) for units in runs]) for runs in scores]
+    ours, theirs = (side.mean(axis=0).round(DIGITS) for side in by_seed)
+    mine, other = (np.abs(side - side.mean(axis=0)).round(DIGITS).argmin(axis=0) for side in by_seed)
     differences = np.abs(ours - theirs).round(DIGITS)
     order = np.argsort(-differences, kind="stable")[:number]
     return [
@@ -40,8 +42,8 @@ def most_different_sentences(
             "number": int(place) + 1,
             "source": None if sources is None else sources[place],
             "reference": baseline[0].references[place],
-            "baseline": baseline[0].hypotheses[place],
-            "variant": variant[0].hypotheses[place],
+            "baseline": baseline[other[place]].hypotheses[place],
+            "variant": variant[mine[place]].hypotheses[place],
             "baseline_score": float(theirs[place]),
             "variant_score": float(ours[place]),
         }

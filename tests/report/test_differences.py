@@ -176,6 +176,11 @@ def test_sentences():
             "baseline_score": pytest.approx(theirs, abs=1e-8), "variant_score": pytest.approx(mine, abs=1e-8),
         }  # fmt: skip
     assert most_different_sentences(translations(VARIANT), translations(VARIANT), (scores[0], scores[0])) == []
+    # of three seeds that one stands for the others whose score is nearest to their mean
+    three = [["nothing"] * 30, BASELINE[0], BASELINE[0]]
+    units_of_three = [units([outputs], "chrF2")[0] for outputs in three]
+    (first, *_) = most_different_sentences(translations(three), translations(BASELINE), (units_of_three, scores[1]))
+    assert first["variant"] == BASELINE[0][first["number"] - 1] != "nothing"
 
 
 def losses(seed):
