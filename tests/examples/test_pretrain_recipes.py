@@ -152,7 +152,7 @@ def test_table_and_resume(smoked, data):
     assert "is finished (6 updates); nothing to do" in output
     assert output.count("up to date") == 5
     assert "loss at 3 | loss at 6 |" in script(ROBERTA, "--table", "--runs", runs)
-    assert [row["name"] for row in json.loads((runs / "table.json").read_text())] == ["neuralqkv"]
+    assert [row["name"] for row in json.loads((runs / "table.json").read_text())["rows"]] == ["neuralqkv"]
     assert len((runs / "table.csv").read_text().splitlines()) == 3
     assert "no finished run in" in script(ROBERTA, "--table", "--runs", runs / "none", status=1)
 
