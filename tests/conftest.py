@@ -52,8 +52,10 @@ SLOW = {
     "models": "compiled fairseq_commands fast_dropout guided_alignment monte_carlo_dropout pruned_roberta roberta "
     "transformer_lm",
     "parsing": "parsing_scripts",
+    "report": "page",
     "scripts": "generate_shards pipeline plan prepare_iwslt14 prepare_parallel prepare_scripts prepare_wikitext "
     "prepare_wmt14 preset scale setup slurm text_of_scripts translate",
+    "study": "batches budget jobs study",
     "": "front_door",
     "text": "toy_corpus",
     "transfer": "ctranslate2 fold huggingface marian probe shared_fit warm_start",
