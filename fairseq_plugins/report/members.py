@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,8 +53,8 @@ def comparison(
         UserError: the runs do not go together.
     """
     baseline, *others = members
-    versions = dict(members[baseline][0].run.record.get("versions", {}))
-    commit = versions.pop("commit", "")
+    first = members[baseline][0].run
+    versions = {name: version for name, version in first.record.get("versions", {}).items() if name != "commit"}
     about = Circumstances(
         task=task,
         title=f"{listed(others)} against {baseline}" if others else baseline,
@@ -64,7 +63,7 @@ def comparison(
         provenance={
             "versions": versions,
             "machine": None,
-            "commit": commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None,
+            "commit": first.commit,
             "threads": None,
         },
     )

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fairseq_plugins.errors import UserError
-
 from .crossed import against_baseline
 from .runs import Run
 from .statistics import mean_deviation
@@ -170,15 +168,3 @@ def spread_of(values: Sequence[float]) -> dict[str, Any] | None:
 def best_loss(run: Run) -> float | None:
     """The least validation loss of a run, in nats; None where it was not validated."""
     return min((loss for _, loss in run.in_nats() if math.isfinite(loss)), default=None)
-
-
-def check_sizes(members: Mapping[str, Sequence[Member]]) -> None:
-    """The runs of a variant are of one size.
-
-    Raises:
-        UserError: they are not.
-    """
-    for name, runs in members.items():
-        sizes = sorted({member.run.parameters for member in runs})
-        if len(sizes) > 1:
-            raise UserError(f"the runs of '{name}' differ in size ({', '.join(map(str, sizes))} parameters)")

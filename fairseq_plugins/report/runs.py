@@ -42,6 +42,12 @@ class Run:
     curve: list[tuple[int, float]]
     record: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
+    @property
+    def commit(self) -> str | None:
+        """Of the checkout that made it, as ``run.json`` says; None where there was none."""
+        commit = self.record.get("versions", {}).get("commit", "")
+        return commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None
+
     def as_record(self) -> dict[str, Any]:
         """Plain data for JSON."""
         chosen = ("folder", "seed", "updates", "seconds")
@@ -121,10 +127,19 @@ def grouped(runs: Sequence[AnyRun]) -> dict[str, list[AnyRun]]:
         for first, second in itertools.pairwise(members):
             if first.seed == second.seed:
                 raise UserError(f"{first.folder} and {second.folder} are both '{name}' with seed {first.seed}")
-        sizes = sorted({run.parameters for run in members})
-        if len(sizes) > 1:
-            raise UserError(f"the runs of '{name}' differ in size ({', '.join(map(str, sizes))} parameters)")
+        check_size(name, members)
     return groups
+
+
+def check_size(name: str, runs: Sequence[Run]) -> None:
+    """Look whether the runs of a group are of one size.
+
+    Raises:
+        UserError: they are not.
+    """
+    sizes = sorted({run.parameters for run in runs})
+    if len(sizes) > 1:
+        raise UserError(f"the runs of '{name}' differ in size ({', '.join(map(str, sizes))} parameters)")
 
 
 def baseline_first(groups: Mapping[str, Any], baseline: str | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .crossed import LEVEL
+from .page.numerals import probability
 from .tables import listed
 
 
@@ -102,10 +103,6 @@ def signed(value: float, digits: int) -> str:
 
 
 def p_value(p: float) -> str:
-    """``p = 0.031``; as many digits as show on which side of 5 % it is."""
-    if p < 0.001:
-        return "p < 0.001"
-    digits = 3
-    while (round(p, digits) < LEVEL) != (p < LEVEL):
-        digits += 1
-    return f"p = {p:.{digits}f}"
+    """``p = 0.031``, or ``p < 0.001``."""
+    text = probability(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"

@@ -64,9 +64,7 @@ def call(args: Namespace) -> int:
         return 0
     if args.add_seeds:
         out.mkdir(parents=True, exist_ok=True)
-        add_seeds(study, conductor.out, args.add_seeds)
-        conductor = Conductor(study, recipe, conductor.out, trainings, conductor.evaluate)
-    failed = 0
+        conductor.seeds = add_seeds(study, conductor.out, args.add_seeds)
     if not args.report:
         threads = fixed_threads(conductor.out, args.threads or default_threads(slots))
         engine = Engine(conductor.ledger, environments(slots, threads, bool(gpus)), say)

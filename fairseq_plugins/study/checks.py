@@ -10,7 +10,7 @@ from pathlib import Path
 from fairseq_plugins.errors import UserError
 
 from . import quantities
-from .recipes import Recipe, Training
+from .recipes import Recipe, Training, said_error
 from .spec import Study, option_words
 
 
@@ -68,16 +68,12 @@ def parsed(training: Training, place: str) -> Namespace:
         with contextlib.redirect_stderr(said):
             return parse_training([*training.words])
     except SystemExit:
-        raise UserError(f"{place}: {last_error(said.getvalue())}") from None
+        sentence = said_error(said.getvalue())
+        # of a choice among hundreds the beginning
+        shown = sentence if len(sentence) < 300 else f"{sentence[:300].rpartition(',')[0]}, ..."
+        raise UserError(f"{place}: {shown}") from None
     except ValueError as error:
         raise UserError(f"{place}: {error}") from None
-
-
-def last_error(text: str) -> str:
-    """argparse's complaint, without its usage; of a choice among hundreds the beginning."""
-    line = next((line for line in reversed(text.splitlines()) if "error: " in line), text.strip())
-    sentence = line.partition("error: ")[2] or line
-    return sentence if len(sentence) < 300 else f"{sentence[:300].rpartition(',')[0]}, ..."
 
 
 def check_checkpoints(study: Study) -> None:

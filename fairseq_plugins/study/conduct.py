@@ -188,8 +188,8 @@ def with_added(study: Study, out: Path) -> tuple[int, ...]:
     return (*study.seeds, *(seed for seed in added if seed not in study.seeds))
 
 
-def add_seeds(study: Study, out: Path, said: str) -> None:
-    """Add seeds to a study for this and every later call.
+def add_seeds(study: Study, out: Path, said: str) -> tuple[int, ...]:
+    """Add seeds to a study for this and every later call; returns all that it has then.
 
     Raises:
         UserError: they are none, or used for tuning.
@@ -201,6 +201,7 @@ def add_seeds(study: Study, out: Path, said: str) -> None:
     known = with_added(study, out)
     seeds = [seed for seed in known if seed not in study.seeds] + [seed for seed in found if seed not in known]
     write_whole(out / "added_seeds.json", f"{json.dumps({'seeds': seeds})}\n".encode())
+    return with_added(study, out)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from fairseq_plugins.errors import UserError
@@ -16,8 +17,6 @@ from .spec import Study, Variant
 
 #: the project's folder, in which examples/ and scripts/ are
 ROOT = Path(__file__).resolve().parents[2]
-#: fairseq's task -> kind of study
-KINDS = {"translation": "translation", "masked_lm": "masked_lm", "language_modeling": "language_modeling"}
 
 
 @dataclass(frozen=True)
@@ -81,25 +80,16 @@ class Recipe:
             more: further options of the recipe.
             options: words for fairseq-train.
         """
-        words = ["bash", str(self.path)]
         if self.is_glue():
-            given = [
-                "--checkpoint",
-                str(variant.checkpoint),
-                "--seeds",
-                str(seed),
-                "--runs",
-                str(runs / f"{name}-seed{seed}"),
-            ]
-            words += [*given, *self.study.recipe_options, *self.flags, *more]
-            return [*words, "--", *self.study.options, *options] if options or self.study.options else words
-        kind = variant.variant or self._variant_of(variant)
-        if kind:
-            words += ["--variant", kind]
-        words += ["--name", name, "--seed", str(seed), "--runs", str(runs), *self.study.recipe_options, *self.flags]
-        return (
-            [*words, *more, "--", *self.study.options, *options] if options or self.study.options else [*words, *more]
-        )
+            own = ["--checkpoint", str(variant.checkpoint), "--seeds", str(seed)]
+            own += ["--runs", str(runs / f"{name}-seed{seed}")]
+        else:
+            kind = variant.variant or self._variant_of(variant)
+            own = ["--variant", kind] if kind else []
+            own += ["--name", name, "--seed", str(seed), "--runs", str(runs)]
+        words = ["bash", str(self.path), *own, *self.study.recipe_options, *self.flags, *more]
+        passed_on = [*self.study.options, *options]
+        return [*words, "--", *passed_on] if passed_on else words
 
     def prepare_command(self) -> list[str]:
         """The call that only prepares the data."""
@@ -118,25 +108,25 @@ class Recipe:
             raise UserError(f"{self._place_of(found.stderr, variant)}: {said_error(found.stderr)}")
         kind, vocabulary, _, *words = found.stdout.rstrip("\0").split("\0")
         training = Training(kind.partition("=")[2], tuple(words), int(vocabulary.partition("=")[2] or 0))
-        task = training.option("--task") or "translation"
-        return Training(training.kind or KINDS.get(task, task), training.words, training.vocabulary)
+        # fairseq's tasks have the names of the kinds
+        return replace(training, kind=training.kind or training.option("--task") or "translation")
 
     def _variant_of(self, variant: Variant) -> str | None:
         """The recipe's variant of that name, or the baseline's, of which this one differs by options."""
-        known = self._known()
+        known = self._known
         if variant.name in known:
             return variant.name
         baseline = self.study.variants[self.study.baseline]
         chosen = baseline.variant or baseline.name
         return chosen if chosen in known or not known else ("baseline" if "baseline" in known else None)
 
+    @cached_property
     def _known(self) -> list[str]:
-        if not hasattr(self, "_variants"):
-            command = ["bash", str(self.path), "--variant", "?", "--describe"]
-            found = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
-            match = re.search(r"--variant \?: choose one of (.*)", found.stderr)
-            self._variants = match[1].split() if match else []
-        return self._variants
+        """The recipe's variants, as it names them where it is asked for none of them."""
+        command = ["bash", str(self.path), "--variant", "?", "--describe"]
+        found = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+        match = re.search(r"--variant \?: choose one of (.*)", found.stderr)
+        return match[1].split() if match else []
 
     def _place_of(self, text: str, variant: Variant) -> str:
         """Where the option that a recipe complains of stands."""

@@ -14,8 +14,8 @@ from typing import Any
 
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.report.page.write import write_report
-from fairseq_plugins.report.results import Circumstances, Member, check_sizes, results_of
-from fairseq_plugins.report.runs import read_json
+from fairseq_plugins.report.results import Circumstances, Member, results_of
+from fairseq_plugins.report.runs import check_size, read_json
 from fairseq_plugins.report.times import times_of
 
 from .analysis import of_language_models, of_translations
@@ -88,7 +88,8 @@ def report(conductor: Conductor, kind: str) -> tuple[dict[str, Any], Path]:
             f"{out}: nothing to compare yet: {len(each) - len(missing)} of {len(each)} runs are done, and the baseline "
             f"{study.baseline} and another variant need one at least"
         )
-    check_sizes(members)
+    for name, group in members.items():
+        check_size(name, [member.run for member in group])
     options = {name: [*variant.options] for name, variant in study.variants.items()}
     about = Circumstances(
         task=kind,
@@ -188,15 +189,11 @@ def tuning_control(conductor: Conductor, tuning: Mapping[str, Any]) -> dict[str,
 
 def provenance(conductor: Conductor, members: Mapping[str, Sequence[Member]]) -> dict[str, Any]:
     """Versions, machine and commit, as the first run of the baseline was recorded."""
-    first = conductor.out / members[conductor.study.baseline][0].run.folder
-    record = next(iter(sorted(first.rglob("run.json"))), None)
-    recorded = read_json(record)["versions"] if record else {}
     versions = {name: metadata.version(name) for name in PACKAGES}
-    commit = recorded.get("commit", "")
     return {
         "versions": {"python": platform.python_version(), **versions},
         "machine": machine(),
-        "commit": commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None,
+        "commit": members[conductor.study.baseline][0].run.commit,
         "threads": read_json(conductor.out / "settings.json")["threads"],
     }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fairseq_plugins.report.crossed import LEVEL
+
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
 
@@ -39,10 +41,15 @@ def interval(test: Mapping[str, Any], digits: int) -> str:
 
 
 def probability(p: float | None) -> str:
-    """``0.003``, or ``< 0.001``."""
+    """``0.003``, or ``< 0.001``; as many digits as show on which side of 5 % it is."""
     if p is None:
         return NOTHING
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    if p < 0.001:
+        return "< 0.001"
+    digits = 3
+    while (round(p, digits) < LEVEL) != (p < LEVEL):
+        digits += 1
+    return f"{p:.{digits}f}"
 
 
 def amount(value: float | None) -> str:
