@@ -11,8 +11,8 @@ from torch import Tensor
 
 
 def gelu(x: Tensor) -> Tensor:
-    """``x * Phi(x)``, in float32 whatever x is."""
-    return F.gelu(x.float()).type_as(x)
+    """``x * Phi(x)``, as fairseq in float32 at least."""
+    return F.gelu(x) if x.dtype == torch.float64 else F.gelu(x.float()).type_as(x)
 
 
 def gelu_accurate(x: Tensor) -> Tensor:
@@ -25,6 +25,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": gelu,
     "gelu_fast": gelu_accurate,
     "gelu_accurate": gelu_accurate,
+    "swish": F.silu,
     "tanh": torch.tanh,
     "linear": lambda x: x,
 }

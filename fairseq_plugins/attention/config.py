@@ -36,9 +36,10 @@ class StageOptions:
         default="dense", metadata={"help": f"stage 4, output from weights and values: {_SITES_HELP}"}
     )
     attention_init: str = field(
-        default="paper",
+        default="linear",
         metadata={
-            "help": "initialisation of the attention: the paper's of each choice, or a named one",
+            "help": "initialisation of the projections: linear, networks begin as the linear maps that the baseline of "
+            "the same seed has in their place; paper, each paper's own; xavier, fairseq's; normal, N(0, 0.02^2)",
             "choices": INITS,
         },
     )

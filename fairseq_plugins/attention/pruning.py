@@ -51,14 +51,15 @@ class PrunableHeads:
         for linear in self._head_maps():
             linear.weight, linear.bias = _taken(linear.weight, rows, 0), _taken(linear.bias, rows, 0)
             linear.out_features = len(rows)
-        out = _linear_maps(self.out_proj)[0]
-        out.weight, out.in_features = _taken(out.weight, rows, 1), len(rows)
+        for out in _maps(self.out_proj, "input"):
+            out.weight, out.in_features = _taken(out.weight, rows, 1), len(rows)
         for name, parameter in list(self.compatibility.named_parameters()):
             setattr(self.compatibility, name, _taken(parameter, torch.tensor(heads), 0))
         self.num_heads, self.embed_dim = len(heads), len(rows)
 
     def _head_maps(self) -> list[nn.Linear]:
-        return [_linear_maps(module)[-1] for module in (self.q_proj, self.k_proj, self.v_proj) if module is not None]
+        projections = [module for module in (self.q_proj, self.k_proj, self.v_proj) if module is not None]
+        return [linear for module in projections for linear in _maps(module, "output")]
 
     def _get_reserve_head_index(self, num_heads_to_keep: int) -> list[tuple[int, int]]:
         """As fairseq: first and last row of the heads that are largest, the largest first."""
@@ -87,8 +88,10 @@ def check_heads_alike(mixing: Any) -> None:
         )
 
 
-def _linear_maps(module: nn.Module) -> list[nn.Linear]:
-    return [part for part in module.modules() if isinstance(part, nn.Linear)]
+def _maps(module: Any, end: str) -> list[nn.Linear]:
+    """The linear maps at the ``input`` or ``output`` of a projection."""
+    found: list[nn.Linear] = [module] if isinstance(module, nn.Linear) else getattr(module, f"{end}_maps")()
+    return found
 
 
 def _taken(parameter: Tensor, indices: Tensor, dim: int) -> nn.Parameter:

@@ -226,7 +226,7 @@ MIXING = Stage("mixing", Mixing)
 STAGES = (PROJECTION, COMPATIBILITY, KERNEL, MIXING)
 
 #: named initialisations; what each means is the projection's to say
-INITS = ("paper", "xavier", "normal")
+INITS = ("linear", "paper", "xavier", "normal")
 
 
 def init_normal(linear: nn.Linear) -> None:

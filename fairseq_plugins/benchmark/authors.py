@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_plugins.attention import CAUSAL, StagedMultiheadAttention
+from fairseq_plugins.attention.project.network import ResidualNetwork
 
 
 def replace_attention(model: nn.Module) -> None:
@@ -45,6 +46,8 @@ class AuthorsAttention(nn.Module):
         super().__init__()
         if ours.k_proj is None:
             raise ValueError("the authors of neural QKV have no shared query projection: measure neuralqkv+authors")
+        if any(isinstance(module, ResidualNetwork) for module in ours.children()):
+            raise ValueError("the authors' networks are without --neural-qkv-residual: measure neuralqkv+authors so")
         self.num_heads, self.head_dim = ours.num_heads, ours.head_dim
         self.self_attention, self.masks = ours.self_attention, masks
         self.k_proj, self.v_proj = plain(ours.k_proj), plain(ours.v_proj)

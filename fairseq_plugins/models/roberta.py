@@ -11,6 +11,7 @@ from fairseq.modules.transformer_sentence_encoder import init_bert_params
 from torch import nn
 
 from fairseq_plugins.attention import StagedMultiheadAttention
+from fairseq_plugins.attention.project.neural import NeuralProjection
 
 from .grid import as_namespace, give_back, register_family
 from .options import add_model_args, layer_config
@@ -23,7 +24,7 @@ class StagedRobertaEncoder(RobertaEncoder):
 
     def build_encoder(self, args: Any, dictionary: Any, embed_tokens: Any) -> TransformerEncoder:
         encoder = TransformerEncoder(layer_config(args, "roberta"), dictionary, embed_tokens)
-        encoder.apply(init_parameters)
+        init_parameters(encoder)
         return encoder
 
 
@@ -37,7 +38,7 @@ class StagedRobertaModel(RobertaModel):
         # fairseq's own __init__ with another initialisation
         FairseqEncoderModel.__init__(self, encoder)
         self.args = args
-        self.apply(init_parameters)
+        init_parameters(self)
         self.classification_heads = nn.ModuleDict()
 
     @classmethod
@@ -72,18 +73,32 @@ class StagedRobertaModel(RobertaModel):
 def init_parameters(module: nn.Module) -> None:
     """BERT's N(0, 0.02^2) over the whole model, but ``--attention-init xavier`` is kept in attention.
 
-    BERT's is the neural-QKV and the symmetric papers' too, so ``paper`` and ``normal`` mean the same here. The
-    compatibility's own parameters keep what its options say.
+    BERT's is the neural-QKV and the symmetric papers' too, so ``paper`` and ``normal`` mean the same here; by
+    ``linear`` networks begin as linear maps that are drawn so. The compatibility's own parameters keep what its
+    options say.
     """
+    for name, child in module.named_children():
+        if not _begin_as_linear(module, name, child):
+            init_parameters(child)
     init_bert_params(module)
     if isinstance(module, StagedMultiheadAttention):
         if module.projection.init == "xavier":
             module.reset_parameters()
-        else:
+            return
+        for name in ("q_proj", "k_proj", "v_proj"):
             # stock RoBERTa draws these twice: a seed then gives the same baseline as there
-            for projection in (module.q_proj, module.k_proj, module.v_proj):
-                if isinstance(projection, nn.Linear):
-                    init_bert_params(projection)
+            projection = getattr(module, name)
+            if not _begin_as_linear(module, name, projection) and isinstance(projection, nn.Linear):
+                init_bert_params(projection)
+
+
+def _begin_as_linear(attention: Any, name: str, projection: nn.Module | None) -> bool:
+    """Let a network of attention begin as a linear map that is drawn as BERT's, if it is to; whether it was."""
+    choice = getattr(attention, "projection", None)
+    if not isinstance(choice, NeuralProjection) or not choice.begins_as_linear(projection):
+        return False
+    choice.begin(name.removesuffix("_proj"), projection, init_bert_params)
+    return True
 
 
 register_family("roberta", StagedRobertaModel)

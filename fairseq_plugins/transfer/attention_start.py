@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from fairseq_plugins.attention.project.network import NETWORKS, ResidualNetwork
 from fairseq_plugins.attention.stages import init_normal
 from fairseq_plugins.checkpoints import CheckpointError
 
 from .attention_names import ROLES
 from .fold import fold_queries
-from .neural_start import add_noise, begin_as_linear, why_not_exact
 from .outcome import CONSTRUCTED, COPIED, INITIALISED, Outcome
 from .shared_fit import Inputs, ScoreMaps, fit_pairwise, fit_symmetric
 
@@ -190,6 +190,8 @@ class _Start:
             for layer in module.modules():
                 if isinstance(layer, nn.Linear):
                     init_normal(layer)
+                elif isinstance(layer, nn.LayerNorm):
+                    layer.reset_parameters()
             self._record_all(prefix, module, INITIALISED, "N(0, 0.02^2), biases 0")
         elif isinstance(origin, str):
             self._record_all(prefix, module, INITIALISED, origin)
@@ -216,18 +218,21 @@ class _Start:
             module.bias.data.copy_(linear.bias)
             self._record_all(prefix, module, CONSTRUCTED, linear.how)
             return
-        reason = why_not_exact(module)
+        assert isinstance(module, NETWORKS)
+        reason = module.why_not_exact()
         if reason:
             raise CheckpointError(
                 f"{self.name}.{prefix} cannot begin as the pretrained linear projection: {reason}; choose "
-                "--neural-start reinit, or --neural-qkv-shape roberta with at least twice the width"
+                "--neural-start reinit, --neural-qkv-residual, or --neural-qkv-shape roberta with twice the width or "
+                "more"
             )
-        begin_as_linear(module, linear.weight, linear.bias)
-        how = "[W; -W], [I, -I]: exact"
+        module.begin_as(linear.weight, linear.bias)
+        start = "W beside 0" if isinstance(module, ResidualNetwork) else "[W; -W], [I, -I]"
+        how = f"{start}: exact"
         if self.settings.neural_noise:
             generator = torch.Generator().manual_seed(stable_seed(self.settings.seed, self.name, role))
-            self.result.noise[role] = add_noise(module, self.settings.neural_noise, generator)
-            how = f"[W; -W], [I, -I] with {self.settings.neural_noise:g} relative noise"
+            self.result.noise[role] = module.add_noise(self.settings.neural_noise, generator)
+            how = f"{start} with {self.settings.neural_noise:g} relative noise"
         self._record_all(prefix, module, CONSTRUCTED, "; ".join(filter(None, (linear.how, how))))
 
     def _drawn(self, role: str, origin: Origin) -> bool:

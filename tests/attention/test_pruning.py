@@ -16,10 +16,21 @@ CHOICES = {
     **each_choice(r="2"),
     "roberta_networks": {"attention_projection": "neural", "neural_qkv_shape": "roberta"},
     "all_networks": {"attention_projection": "neural", "neural_qkv_projections": "q,k,v,out"},
+    "residual_networks": {
+        "attention_projection": "neural",
+        "neural_qkv_projections": "q,k,v,out",
+        "neural_qkv_residual": True,
+    },
     "pairwise_networks": {"attention_compatibility": "pairwise", "attention_projection": "neural"},
 }
-#: the last linear map of a network, by its name
-LAST = {"projection-neural": "3", "roberta_networks": "2", "all_networks": "3", "pairwise_networks": "3"}
+#: the last linear maps of a network, by their names
+LAST = {
+    "projection-neural": ["3"],
+    "roberta_networks": ["2"],
+    "all_networks": ["3"],
+    "residual_networks": ["linear", "network.3"],
+    "pairwise_networks": ["3"],
+}
 
 
 def attention(name, **options):
@@ -34,9 +45,9 @@ def own(made, name):
     """The parameters that make a head, with the heads first: by their names, as the documentation says it."""
     linear = [f"{role}_proj" for role in ("q", "k", "v") if getattr(made, f"{role}_proj") is not None]
     for role in linear:
-        network = isinstance(getattr(made, role), nn.Sequential)
-        prefix = f"{role}.{LAST[name]}" if network else role
-        yield from (made.get_parameter(f"{prefix}.{kind}") for kind in ("weight", "bias"))
+        network = not isinstance(getattr(made, role), nn.Linear)
+        for prefix in [f"{role}.{last}" for last in LAST[name]] if network else [role]:
+            yield from (made.get_parameter(f"{prefix}.{kind}") for kind in ("weight", "bias"))
     if "pairwise" in name:
         yield made.compatibility.pairwise_factors
 
@@ -46,9 +57,12 @@ def test_what_is_left_reads_nothing_of_the_pruned(name):
     made = attention(name)
     zeroed = copy.deepcopy(made)
     kept, depth = [2, 0], WIDTH // HEADS
-    first = next(part for part in zeroed.out_proj.modules() if isinstance(part, nn.Linear))
+    out = zeroed.out_proj
+    firsts = [part for part in out.modules() if isinstance(part, nn.Linear)]
+    firsts = [out.linear, out.network[0]] if name == "residual_networks" else firsts[:1]
     with torch.no_grad():
-        first.weight[:, depth : 2 * depth] = 0
+        for first in firsts:
+            first.weight[:, depth : 2 * depth] = 0
     made._adaptive_prune_heads([(head * depth, (head + 1) * depth) for head in kept])
     made._set_skip_embed_dim_check()
     x = torch.randn(5, 2, WIDTH, dtype=torch.float64)

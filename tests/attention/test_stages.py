@@ -3,10 +3,12 @@
 from argparse import Namespace
 
 import pytest
+import torch
 from torch import nn
 
 from fairseq_plugins.attention import AttentionConfig
 from fairseq_plugins.attention.config import SITES, parse_sites
+from fairseq_plugins.attention.project import neural
 from fairseq_plugins.attention.stages import MIXING, PROJECTION, Projection
 
 
@@ -79,6 +81,58 @@ def test_initialisation(shape, init):
     for norm in (m for m in module.modules() if isinstance(m, nn.LayerNorm)):
         assert (norm.weight == 1).all()
         assert (norm.bias == 0).all()
+
+
+def linear_start(**options):
+    """Attention whose networks begin as linear maps, in float64; with the linear attention of the same seed."""
+    made = []
+    for projection in ("neural", "linear"):
+        torch.manual_seed(7)
+        config = AttentionConfig(projection=projection, init="linear", **(options if projection == "neural" else {}))
+        made.append(config.build("encoder", 24, 2).double())
+    return made
+
+
+def test_a_norm_sets_the_projections_to_one_size():
+    """With W1 = [W; -W] the hidden layer's mean is 0 and its variance that of z = W x + b: gain * z / RMS(z)."""
+    networks, linear = linear_start()
+    x = torch.randn(50, 24, dtype=torch.float64)
+    for role, share in (("q", 1), ("k", 1), ("out", 0.3)):
+        map_of, network = getattr(linear, f"{role}_proj"), getattr(networks, f"{role}_proj")
+        z = map_of(x)
+        gain = share * map_of.weight.norm() / 24**0.5
+        expected = gain * z / (z.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+        torch.testing.assert_close(network(x), expected, rtol=1e-6, atol=1e-6)  # the gain is of float32
+        assert network(x).norm().item() == pytest.approx(share * z.norm().item(), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "options", [{"neural_qkv_norm": norm, "neural_qkv_expansion": 3.0} for norm in ("none", "layernorm")]
+)
+def test_units_without_effect_can_learn(options):
+    network = linear_start(**options)[0].q_proj
+    assert (network[-1].weight[:, 48:] == 0).all()
+    network(torch.randn(50, 24, dtype=torch.float64)).square().sum().backward()
+    assert (network[-1].weight.grad[:, 48:].abs().sum(0) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"neural_qkv_expansion": 1.5}, "its hidden layer has 36 units, fewer than twice its width 24"),
+        ({"neural_qkv_activation": "tanh"}, "its activation tanh is no phi with phi"),
+    ],
+)
+def test_networks_that_cannot_begin_as_linear_maps_say_so_once(options, reason, caplog):
+    neural.say.cache_clear()
+    module = linear_start(**options)[0]
+    assert [record.message for record in caplog.records if reason in record.message] == [
+        record.message for record in caplog.records
+    ]
+    assert len(caplog.records) == 1
+    hidden = module.q_proj[0].out_features
+    bound = 0.5**0.5 * (6 / (24 + hidden)) ** 0.5
+    assert module.q_proj[0].weight.abs().max().item() == pytest.approx(bound, rel=0.02)
 
 
 def test_parameter_counts_of_the_paper():

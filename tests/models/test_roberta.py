@@ -98,8 +98,8 @@ def test_matched_base_meets_neuralqkv():
 
 
 def test_every_linear_is_drawn_as_bert(arch):
-    """N(0, 0.02^2) and zero biases in every linear map, the networks of neural QKV included; S keeps its own."""
-    model = build(arch, encoder_embed_dim=96, encoder_ffn_embed_dim=96)
+    """N(0, 0.02^2) and zero biases in every linear map, the paper's networks of neural QKV too; S keeps its own."""
+    model = build(arch, encoder_embed_dim=96, encoder_ffn_embed_dim=96, attention_init="paper")
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
             assert module.weight.std().item() == pytest.approx(0.02, rel=0.08), name

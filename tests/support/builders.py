@@ -57,7 +57,11 @@ CASES = {
         "attention_r": "2",
     },
     "transformer_lm_elu1": {"arch": "transformer_lm_baseline_tiny", "attention_kernel": "elu1"},
-    "transformer_lm_poly_neural": {"arch": "transformer_lm_neuralqkv_tiny", "attention_kernel": "poly"},
+    "transformer_lm_poly_neural": {
+        "arch": "transformer_lm_neuralqkv_tiny",
+        "attention_kernel": "poly",
+        "neural_qkv_residual": True,
+    },
 }
 TRANSLATION_VARIANTS = [architecture_name("transformer", variant, "tiny") for variant in VARIANTS]
 ROBERTA_VARIANTS = [architecture_name("roberta", variant, "tiny") for variant in VARIANTS]

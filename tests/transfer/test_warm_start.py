@@ -104,14 +104,13 @@ ROBERTA_SHAPE = {"neural_qkv_shape": "roberta"}
     ("roberta_neuralqkv_tiny", {"neural_qkv_activation": "gelu", "neural_qkv_expansion": 3.0}),
     ("roberta_neuralqkv_tiny", {"neural_qkv_projections": "q,out", "neural_qkv_activation": "gelu_accurate"}),
     ("transformer_neuralqkv_tiny", {**ROBERTA_SHAPE, "attention_init": "xavier"}),
+    ("transformer_neuralqkv_tiny", {"neural_qkv_residual": True, "neural_qkv_activation": "tanh"}),
 ])  # fmt: skip
 def test_networks_begin_as_the_projections_they_replace(arch, options):
     """To rounding in both precisions (with relu layers: fairseq computes gelu in float32 whatever its input)."""
     plain = arch.replace("neuralqkv", "baseline")
     torch.manual_seed(2)
     for dtype, tolerance in ((torch.float32, 2e-5), (torch.float64, 1e-12)):
-        if dtype == torch.float64 and "neural_qkv_activation" in options:
-            tolerance = 1e-6
         state = pretrained(plain, dtype, activation_fn="relu")
         result = started(state, arch, **options)
         before = logits(state)
@@ -180,24 +179,28 @@ def test_what_goes_on_builds_the_same_model_again():
         started(pretrained(size, layernorm_embedding=False), size)
 
 
-def test_reinit_is_the_papers_protocol_and_its_control_loses_the_same_weights():
-    state = pretrained("roberta_baseline_tiny", encoder_embed_dim=48)
-    neural = started(state, "roberta_neuralqkv_tiny", Settings(neural_start="reinit"), attention_init="xavier")
-    control = started(state, "roberta_baseline_tiny", Settings(reinit=("q", "k", "v")))
+@pytest.mark.parametrize(("family", "reinit"), [("roberta", ("q", "k", "v")), ("transformer", ("q", "k", "out"))])
+def test_reinit_is_the_papers_protocol_and_its_control_loses_the_same_weights(family, reinit):
+    """However the new model's networks would begin by themselves."""
+    state = pretrained(f"{family}_baseline_tiny", **({"encoder_embed_dim": 48} if family == "roberta" else {}))
+    neural = started(state, f"{family}_neuralqkv_tiny", Settings(neural_start="reinit"), attention_init="linear")
+    control = started(state, f"{family}_baseline_tiny", Settings(reinit=reinit))
     for result in (neural, control):
         lost = by_action(result, "dropped")
-        assert {re.sub(r".*self_attn\.(\w+)\..*", r"\1", name) for name in lost} == {"q_proj", "k_proj", "v_proj"}
+        assert {re.sub(r".*attn\.(\w+)\..*", r"\1", name) for name in lost} == {f"{role}_proj" for role in reinit}
         drawn = by_action(result, "initialised")
         parameters = dict(result.model.named_parameters())
-        weights = torch.cat([parameters[name].flatten() for name in drawn if name.endswith("weight")])
-        assert weights.std().item() == pytest.approx(0.02, rel=0.03)
+        weights = [parameters[name] for name in drawn if name.endswith("weight")]
+        matrices = torch.cat([weight.flatten() for weight in weights if weight.dim() == 2])
+        assert matrices.std().item() == pytest.approx(0.02, rel=0.03)
+        assert all((gain == 1).all() for gain in weights if gain.dim() == 1)
         assert all((parameters[name] == 0).all() for name in drawn if name.endswith("bias"))
         assert {name for name in parameters if name not in drawn} == set(by_action(result, "copied"))
     assert set(by_action(neural, "dropped")) == set(by_action(control, "dropped"))
 
 
 @pytest.mark.parametrize(("options", "reason"), [
-    ({}, "it normalises its hidden layer (the marian shape)"),
+    ({}, "it normalises its hidden layer (the marian shape); choose --neural-start reinit, --neural-qkv-residual"),
     ({**ROBERTA_SHAPE, "neural_qkv_expansion": 1.5}, "has 36 units, fewer than twice its width 24"),
     ({**ROBERTA_SHAPE, "neural_qkv_activation": "tanh"}, "its activation tanh is no phi with phi(z)"),
 ])  # fmt: skip

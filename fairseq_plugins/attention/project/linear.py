@@ -18,7 +18,7 @@ def init_xavier(role: str, linear: nn.Linear, same_width: bool) -> None:
 
 @PROJECTION.register("linear")
 class LinearProjection(Projection):
-    """``x W^T + b``. Initialisation: ``paper`` and ``xavier`` are fairseq's own, ``normal`` is N(0, 0.02^2)."""
+    """``x W^T + b``. Initialisation: ``normal`` is N(0, 0.02^2), all others are fairseq's own."""
 
     def build(self, role: str, in_features: int, out_features: int) -> nn.Module:
         return nn.Linear(in_features, out_features)

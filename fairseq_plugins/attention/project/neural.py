@@ -6,20 +6,30 @@ The two experiments of the paper use two shapes (its released code):
 - ``roberta``: q, k and v are ``Linear(d, 2d) -> ReLU -> Linear(2d, d)``; out stays linear.
 """
 
+import functools
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..activations import ACTIVATIONS
 from ..stages import PROJECTION, init_normal
 from .linear import LinearProjection, init_xavier
+from .network import NETWORKS, ProjectionNetwork, ResidualNetwork, aside
+
+logger = logging.getLogger(__name__)
 
 SHAPES = {
     "marian": {"projections": "q,k,out", "norm": "layernorm"},
     "roberta": {"projections": "q,k,v", "norm": "none"},
 }
 ROLES = ("q", "k", "v", "out")
+#: a norm gives the output of attention this times the size that a projection of x with RMS 1 would have: what attention
+#: mixes is smaller than each of its values
+OUTPUT_GAIN = 0.3
 
 
 @dataclass
@@ -48,30 +58,21 @@ class NeuralOptions:
         default="relu",
         metadata={"help": f"activation of the hidden layer: {', '.join(ACTIVATIONS)}"},
     )
-
-
-class Activation(nn.Module):
-    """One of fairseq's activation functions as a module, which may write over its input: its caller keeps none."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
-        # neither a linear map nor a norm needs its output to be differentiated
-        self.function = torch.relu_ if name == "relu" else ACTIVATIONS[name]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
-
-    def extra_repr(self) -> str:
-        return self.name
+    neural_qkv_residual: bool = field(
+        default=False, metadata={"help": "add what the network computes to a linear map of the same input"}
+    )
 
 
 @PROJECTION.register("neural")
 class NeuralProjection(LinearProjection):
     """A two-layer network where the options say so, a linear map elsewhere.
 
-    Parameter names are the authors' (``q_proj.0.weight``, ...). Initialisation: ``paper`` and ``normal`` draw the
-    linears of the networks from N(0, 0.02^2) with zero bias, ``xavier`` from fairseq's attention initialisation.
+    Parameter names are the authors' (``q_proj.0.weight``, ...).
+
+    Initialisation: ``linear`` draws the linear map that would stand in a network's place, number by number as a linear
+    model of the same seed does, and the network begins as that map (:meth:`.network.ProjectionNetwork.begin_as`); where
+    it cannot, one sentence says so and it is drawn as by ``xavier``. ``paper`` and ``normal`` draw the linears of the
+    networks from N(0, 0.02^2) with zero bias, ``xavier`` from fairseq's attention initialisation.
 
     Raises:
         ValueError: an option has no meaning; the message names it.
@@ -96,22 +97,55 @@ class NeuralProjection(LinearProjection):
         if role not in self.roles:
             return super().build(role, in_features, out_features)
         hidden = max(1, round(self.options.neural_qkv_expansion * out_features))
-        layers: list[nn.Module] = [nn.Linear(in_features, hidden)]
-        if self.norm == "layernorm":
-            layers.append(nn.LayerNorm(hidden))
-        layers += [Activation(self.options.neural_qkv_activation), nn.Linear(hidden, out_features)]
-        return nn.Sequential(*layers)
+        made = ResidualNetwork if self.options.neural_qkv_residual else ProjectionNetwork
+        sizes = (in_features, hidden, out_features, self.norm, self.options.neural_qkv_activation)
+        if self.init != "linear":
+            return made(*sizes)
+        linear = super().build(role, in_features, out_features)
+        assert isinstance(linear, nn.Linear)
+        with aside():
+            network = made(*sizes)
+        if self.begins_as_linear(network):
+            network.begin_as(linear.weight, linear.bias)
+        return network
 
     def reset_parameters(self, role: str, module: nn.Module, same_width: bool) -> None:
-        if role not in self.roles:
+        if not isinstance(module, NETWORKS):
             super().reset_parameters(role, module, same_width)
-            return
-        for layer in module.children():
-            if isinstance(layer, nn.Linear):
-                if self.init == "xavier":
+        elif self.begins_as_linear(module):
+            self.begin(role, module, lambda linear: init_xavier(role, linear, same_width))
+        else:
+            for layer in module.linears():
+                if self.init in ("linear", "xavier"):
                     init_xavier(role, layer, same_width)
                 else:
                     init_normal(layer)
+
+    def begins_as_linear(self, module: nn.Module | None) -> bool:
+        """Whether a module is a network that is to begin as a linear map, and can; what cannot is said once."""
+        if self.init != "linear" or not isinstance(module, NETWORKS):
+            return False
+        reason = module.why_not_linear()
+        if reason:
+            say(f"the networks of attention do not begin as linear maps but at random: {reason}")
+        return not reason
+
+    def begin(self, role: str, network: Any, draw: Callable[[nn.Linear], None]) -> None:
+        """Let a network begin as the linear map that ``draw`` makes of the one as which it began before."""
+        weight, bias = network.begun_as()
+        with aside():
+            linear = nn.Linear(weight.size(1), weight.size(0), dtype=weight.dtype, device=weight.device)
+        with torch.no_grad():
+            linear.weight.copy_(weight)
+            linear.bias.copy_(bias)
+        draw(linear)
+        network.begin_as(linear.weight, linear.bias, OUTPUT_GAIN if role == "out" else 1.0)
+
+
+@functools.cache
+def say(sentence: str) -> None:
+    """Warn of something, once in a process."""
+    logger.warning(sentence)
 
 
 def parse_roles(text: str) -> frozenset[str]:
