@@ -16,6 +16,7 @@ SHARED_OPTIONS+=(--gpt2-bpe=GPT2_BPE:folder --warm-start=WARM_START)
 pretrain_options() {
     recipe_options "$@"
     [[ "$SUBSET$GEN$OWN_LENPEN" == test ]] || die "--subset, --gen and --lenpen are for translations, not for a language model" 2
+    [[ -z "$WARM_START" || -z "$PRETRAINED" ]] || die "--pretrained and --warm-start: give one of them" 2
     [[ -z "$WARM_START" || -n "$GPT2_BPE$DATA_DIR" ]] ||
         die "--warm-start needs data in the checkpoint's own dictionary; add --gpt2-bpe DIR or --data-dir DIR" 2
     [[ -z "$WARM_START" || -f "$WARM_START" || "$DRY_RUN" == 1 ]] ||
@@ -92,7 +93,9 @@ pretrain_run() {
     if [[ "$GPUS" -gt 0 && "$PRESET" != fast-bf16 ]] && ! given --bf16 ${EXTRA[@]+"${EXTRA[@]}"}; then
         options+=(${GPU_TRAINING[@]+"${GPU_TRAINING[@]}"})
     fi
-    [[ -z "$WARM_START" ]] || options+=(--finetune-from-model "$WARM_START")
+    pretrained_stage "$DATA/dict.txt" q,k,v
+    [[ -z "$WARM_START" ]] || START_WITH=(--finetune-from-model "$WARM_START")
+    options+=(${START_WITH[@]+"${START_WITH[@]}"})
     if [[ "$SMOKE" == 1 && "$TASK" == masked_lm ]]; then
         smoke_sizes encoder
         options+=(--tokens-per-sample 48 --max-positions 48 "${SIZES[@]}")

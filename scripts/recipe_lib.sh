@@ -19,12 +19,12 @@ TABLE=0
 # What a recipe may set besides; see recipe_run.
 DATA_NAME="" BATCH_TOKENS="" BELOW="" SAVE_UPDATES="" TOKEN_BLEU="" REFERENCE="test"
 SOURCE_LANG=de TARGET_LANG=en
-KIND="" RUN_NAME="" UNTIL="" SUBSET="test" GEN="" OWN_LENPEN=""
+KIND="" RUN_NAME="" UNTIL="" SUBSET="test" GEN="" OWN_LENPEN="" PRETRAINED=""
 PREPARE_OPTIONS=() SMOKE_PREPARE=() GENERATION=()
 
 SHARED_OPTIONS+=(
     --variant=VARIANT --from=FROM --data-dir=DATA_DIR:folder --runs=RUNS:folder --max-update=MAX_UPDATE
-    --processes=PROCESSES --table=TABLE:1
+    --processes=PROCESSES --table=TABLE:1 --pretrained=PRETRAINED
     # what a study asks for: the run's name if it is not the variant's, the stage after which to stop, what to translate
     # with which length penalty, and the folder for it in the run's
     --name=RUN_NAME:run_name --until=UNTIL:known_stage --subset=SUBSET --lenpen=OWN_LENPEN --gen=GEN
@@ -37,6 +37,10 @@ PASSES_ON=fairseq-train
 # recipe_options "$@": the options that every recipe takes, and its own in OPTIONS.
 recipe_options() {
     read_options "$@"
+    if [[ -n "$PRETRAINED" ]]; then
+        VARIANTS+=("${VARIANTS[@]/%/-reinit}")
+        [[ -f "$PRETRAINED" || "$DRY_RUN" == 1 ]] || die "no checkpoint $PRETRAINED; give one with --pretrained FILE"
+    fi
     [[ -n "$VARIANT" ]] || VARIANT="${VARIANTS[0]}"
     [[ " ${VARIANTS[*]} " == *" $VARIANT "* ]] || die "--variant $VARIANT: choose one of ${VARIANTS[*]}" 2
 }
@@ -97,7 +101,8 @@ recipe_run() {
     run_stage "$PREPARE" "${prepare[@]}"
     ! ends_after prepare || return 0
 
-    train_stage "$data" "$save_dir" -- "${TRAINING[@]}" ${saves[@]+"${saves[@]}"}
+    pretrained_stage "$data/dict.$TARGET_LANG.txt" q,k,out
+    train_stage "$data" "$save_dir" -- "${TRAINING[@]}" ${saves[@]+"${saves[@]}"} ${START_WITH[@]+"${START_WITH[@]}"}
     ! ends_after train || return 0
     average_stage "$save_dir"
     [[ "$SUBSET" == test ]] || REFERENCE="$SUBSET"
@@ -166,17 +171,30 @@ random_model() {
     [[ -d "$MODEL" ]] || run_command "$PYTHON" "$ROOT/scripts/random_huggingface.py" "$1" "$MODEL"
 }
 
-# start_variant PRETRAINED DICT PROJECTIONS: START, the checkpoint that the training of ARCH begins with: PRETRAINED, or
-# that with networks, or with PROJECTIONS drawn anew.
+# start_variant PRETRAINED DICT [OPTION]...: START, the checkpoint that the training of ARCH begins with: what warm-start
+# makes of PRETRAINED. A training that has begun does not read it again.
 start_variant() {
-    local options=(--reinit "$3")
-    START="$1"
-    [[ "$VARIANT" != baseline ]] || return 0
-    START="$RUNS/starts/$VARIANT-seed$SEED.pt"
-    [[ "$VARIANT" != neuralqkv ]] || options=(--neural-start reinit)
-    if [[ -f "$START" && "$START" -nt "$1" ]]; then
+    START="$RUNS/starts/${RUN_NAME:-$VARIANT}-seed$SEED.pt"
+    if [[ -f "$START" && -f "$(run_folder)/command.sh" ]]; then
         note "$START is there already"
         return
     fi
-    plugin_command warm-start "$1" "$START" --arch "$ARCH" "${options[@]}" --seed "$SEED" --dict "$2" --json "${START%.pt}.json"
+    plugin_command warm-start "$1" "$START" --arch "$ARCH" "${@:3}" --seed "$SEED" --dict "$2" --json "${START%.pt}.json" \
+        --training ${EXTRA[@]+"${EXTRA[@]}"}
+}
+
+# lost_projections PROJECTIONS: LOST, the options of start_variant by which they are drawn anew.
+lost_projections() {
+    LOST=(--reinit "$1")
+    [[ "$VARIANT" != neuralqkv* ]] || LOST=(--neural-start reinit)
+}
+
+# pretrained_stage DICT PROJECTIONS: START_WITH, how the training begins with what --pretrained becomes in this variant.
+pretrained_stage() {
+    START_WITH=() LOST=()
+    [[ -n "$PRETRAINED" ]] || return 0
+    use_python
+    [[ "$VARIANT" != *-reinit ]] || lost_projections "$2"
+    start_variant "$PRETRAINED" "$1" ${LOST[@]+"${LOST[@]}"}
+    START_WITH=(--finetune-from-model "$START")
 }

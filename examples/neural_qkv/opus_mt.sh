@@ -118,6 +118,7 @@ train_and_score() {
 recipe_options "$@"
 [[ "$UNTIL$SUBSET$GEN$OWN_LENPEN" == test ]] || die "--until, --subset, --gen and --lenpen are not options of this recipe" 2
 default_folders "$NAME" "$NAME"
+[[ -z "$PRETRAINED" ]] || die "the pretrained model of this recipe is --model DIR; leave --pretrained out" 2
 require_model Helsinki-NLP/opus-mt-de-en
 use_python
 if [[ "$TABLE" == 1 ]]; then
@@ -127,7 +128,11 @@ else
     common_flags
     prepare_data
     ARCH="transformer_${VARIANT%-reinit}"
-    start_variant "$DATA_DIR/model/model.pt" "$DATA_DIR/model/dict.txt" "q,k,out"
+    START="$DATA_DIR/model/model.pt"
+    if [[ "$VARIANT" != baseline ]]; then
+        lost_projections q,k,out
+        start_variant "$DATA_DIR/model/model.pt" "$DATA_DIR/model/dict.txt" "${LOST[@]}"
+    fi
     set_updates
     train_and_score
 fi

@@ -72,6 +72,7 @@ prepare_text() {
 
 pretrain_options "$@"
 [[ -z "$UNTIL" ]] || die "--until is not an option of this recipe" 2
+[[ -z "$PRETRAINED" ]] || die "the pretrained model of this recipe is --model DIR; leave --pretrained out" 2
 require_model FacebookAI/roberta-base
 use_python
 if [[ "$TABLE" == 1 ]]; then
@@ -80,7 +81,11 @@ else
     import_model
     prepare_text
     ARCH="roberta_${VARIANT%-reinit}_base"
-    start_variant "$GPT2_BPE/model.pt" "$GPT2_BPE/dict.txt" "q,k,v"
+    START="$GPT2_BPE/model.pt"
+    if [[ "$VARIANT" != baseline ]]; then
+        lost_projections q,k,v
+        start_variant "$GPT2_BPE/model.pt" "$GPT2_BPE/dict.txt" "${LOST[@]}"
+    fi
     WARM_START="$START"
     set_updates
     pretrain_run

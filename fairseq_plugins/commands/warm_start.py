@@ -39,6 +39,13 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pretrained", metavar="PRETRAINED", help="trained checkpoint, of stock fairseq or the plugin")
     parser.add_argument("output", metavar="OUT", help="checkpoint to write")
+    parser.add_argument(
+        "--training",
+        nargs=argparse.REMAINDER,
+        default=[],
+        metavar="OPTION",
+        help="all that follows are options of fairseq-train; those of the model are taken",
+    )
     parser.add_argument("--arch", required=True, metavar="ARCH", help="architecture of the new model")
     parser.add_argument("--neural-start", choices=("preserve", "reinit"), default="preserve", help="default: preserve")
     parser.add_argument(
@@ -114,7 +121,17 @@ def given_options(args: argparse.Namespace) -> dict[str, Any]:
             raise UserError(f"{action.option_strings[-1]} is no option of {args.arch}")
         if action.dest in args:
             given[action.dest] = getattr(args, action.dest)
-    return given
+    return {**given, **of_training(args.arch, args.training)}
+
+
+def of_training(arch: str, words: list[str]) -> dict[str, Any]:
+    """The model's options among those of a training."""
+    from fairseq_plugins.checkpoints import building
+
+    parser = building.option_parser(arch)
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    return vars(parser.parse_known_args(words)[0])
 
 
 def summary(started: WarmStart) -> str:
