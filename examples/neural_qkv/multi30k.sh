@@ -7,6 +7,8 @@
 #   --from DIR           folder with the Multi30k files (task 1, raw); without it they are downloaded
 #   --data-dir DIR       where the prepared data lies or goes (default data/multi30k-de-en)
 #   --runs DIR           where the runs go (default runs/multi30k-de-en); this one is DIR/VARIANT-seedN
+#   --pretrained FILE    begin with what fairseq-plugins warm-start makes of FILE, a trained baseline, for this variant; of
+#                        V-reinit for V the projections that neuralqkv replaces are drawn anew, as in its paper
 #   --max-update N       length of the training (default below)
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
 #   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh

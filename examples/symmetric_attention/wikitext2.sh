@@ -13,6 +13,8 @@
 #   --runs DIR           where the runs go (default runs/wikitext-2); this one is DIR/VARIANT-seedN
 #   --max-update N       length of the training (default below)
 #   --warm-start FILE    begin with the weights of FILE, written by fairseq-plugins warm-start
+#   --pretrained FILE    begin with what fairseq-plugins warm-start makes of FILE, a trained baseline, for this variant; of
+#                        V-reinit for V the projections that neuralqkv replaces are drawn anew, as in its paper
 #   --table              no run: print the table of all finished runs in --runs, and write it as JSON, CSV and plot
 #   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh
 #

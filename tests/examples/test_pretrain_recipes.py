@@ -8,7 +8,7 @@ import shlex
 import pytest
 from fairseq import options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from pipeline_tools import ROOT, script, snapshot
+from pipeline_tools import ROOT, parameters, script, snapshot
 from running import forked
 
 pytest.importorskip("tokenizers")
@@ -180,6 +180,23 @@ def test_warm_start_takes_the_weights_alone(smoked, data, tmp_path):
     assert "finished: 6 updates" in output
 
 
+def test_pretrained_becomes_the_variant_of_the_run(smoked, data, tmp_path):
+    """Wider feed-forward layers begin without effect: with frozen weights the loss stays the pretrained model's."""
+    pretrained = smoked[0] / "neuralqkv-seed1" / "checkpoint_last.pt"
+    arguments = ["--cpu", "--data-dir", data / "bin", "--runs", tmp_path, "--pretrained", pretrained]
+    for variant, how in (("neuralqkv-reinit", "--neural-start reinit"), ("baseline-reinit", "--reinit q,k,v")):
+        output = script(ROBERTA, *arguments, "--variant", variant, "--max-update", 9, "--dry-run")
+        assert f" {how} " in next(line for line in output.splitlines() if " warm-start " in line)
+        args = trained(output)
+        assert args.arch == f"roberta_{variant.removesuffix('-reinit')}_base"
+        assert args.finetune_from_model == str(tmp_path / "starts" / f"{variant}-seed1.pt")
+    script(ROBERTA, *arguments, "--smoke", "--name", "wide", "--", "--lr", 0, "--encoder-ffn-embed-dim", 80)
+    run = tmp_path / "wide-seed1"
+    assert losses_of(run) == [losses_of(pretrained.parent)[-1]] * 2
+    weights = parameters(run / "checkpoint_last.pt")
+    assert {len(weight) for name, weight in weights.items() if name.endswith("fc1.weight")} == {80}
+
+
 def test_masks_of_training_change_and_those_of_validation_do_not(data, tmp_path):
     """A recipe's command with frozen weights: whatever changes from epoch to epoch is the masks."""
     output = script(WIKITEXT2, "--smoke", "--cpu", "--dry-run", "--data-dir", data / "bin", "--runs", tmp_path)
@@ -200,6 +217,9 @@ def test_masks_of_training_change_and_those_of_validation_do_not(data, tmp_path)
     [
         (["--warm-start", "x.pt"], 2, "--warm-start needs data in the checkpoint's own dictionary"),
         (["--warm-start", "x.pt", "--data-dir", "y"], 1, "no checkpoint x.pt; make it with fairseq-plugins warm-start"),
+        (["--variant", "neuralqkv-reinit"], 2, "--variant neuralqkv-reinit: choose one of"),
+        (["--pretrained", "x.pt"], 1, "no checkpoint x.pt; give one with --pretrained FILE"),
+        (["--pretrained", ROOT / "README.md", "--warm-start", "x.pt"], 2, "--pretrained and --warm-start: give one"),
         (["--gpt2-bpe"], 2, "--gpt2-bpe needs a value"),
         (["--variant"], 2, "--variant needs a value"),
         (["--no-such-option"], 2, "unknown option --no-such-option"),
