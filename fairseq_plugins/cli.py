@@ -64,6 +64,7 @@ COMMANDS = {
     "plan": ("plan", "what a training takes: parameters, updates, memory, time, disk"),
     "study": ("study", "a controlled comparison: many runs from one file, their statistics and a page"),
     "compare": ("compare", "table of runs: BLEU, chrF, deviation over seeds, test against a baseline"),
+    "compare-analyses": ("compare_analyses", "what sparse mixings cost in several models, tested over seeds"),
     "compare-losses": (
         "compare_losses",
         "table of language-model runs: perplexity, validation losses, test against a baseline",

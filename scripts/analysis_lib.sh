@@ -11,11 +11,12 @@ mapfile -t KERNELS < <(
     sed -n 's/^@KERNEL.register("\(.*\)")$/\1/p' "$ROOT"/fairseq_plugins/attention/normalise/*.py | grep -vx exp
 )
 
-# analyse: the analysis of this run's best checkpoint, or with --table those of all finished runs.
+# analyse: the analysis of this run's best checkpoint, or with --table those of all finished runs, and what they say of a
+# model under several seeds and of its kernel.
 #
 # Reads DATA, RUNS, VARIANT, SEED, and ANALYSIS (options of fairseq-plugins analyse-attention).
 analyse() {
-    local run options=()
+    local run kind options=()
     [[ -z "$UNTIL" ]] || return 0
     use_python
     if [[ "$TABLE" == 1 ]]; then
@@ -23,6 +24,12 @@ analyse() {
             [[ -f "$run/analysis/analysis.json" ]] || continue
             printf '\n%s\n\n' "$(basename "$run")"
             run_analysis "${run%/}"
+        done
+        for kind in lm- mlm- ""; do
+            compgen -G "$RUNS/${kind}exp-seed*/analysis/analysis.json" >/dev/null || continue
+            printf '\n'
+            plugin_command compare-analyses "$RUNS/$kind"*-seed*/ --baseline "${kind}exp" \
+                --json "$RUNS/${kind}costs.json" --csv "$RUNS/${kind}costs.csv" --plot "$RUNS/${kind}costs.png"
         done
         return
     fi

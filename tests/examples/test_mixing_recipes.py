@@ -1,6 +1,7 @@
 """The recipes of examples/value_aware: their commands, and whole runs with --smoke from raw text to the curves."""
 
 import json
+import re
 import shlex
 
 import pytest
@@ -61,7 +62,7 @@ def test_wikitext103_is_fairseqs_recipe(data, tmp_path):
     assert args.share_decoder_input_output_embed
 
 
-@pytest.mark.parametrize("variant", ["lm-elu1", "mlm-poly"])
+@pytest.mark.parametrize("variant", ["lm-exp", "mlm-poly"])
 def test_smoke_goes_from_raw_text_to_the_curves(variant, data, tmp_path):
     arguments = ["--smoke", "--cpu", "--data-dir", data, "--runs", tmp_path, "--variant", variant]
     output = script(WIKITEXT2, *arguments)
@@ -76,6 +77,9 @@ def test_smoke_goes_from_raw_text_to_the_curves(variant, data, tmp_path):
     again = script(WIKITEXT2, *arguments, "--resume")
     assert "nothing to do" in again
     assert "parts to do" not in again
+    table = script(WIKITEXT2, "--table", "--dry-run", "--data-dir", data, "--runs", tmp_path)
+    compared = re.findall(r"compare-analyses (\S+) --baseline (\S+) ", table)
+    assert compared == ([(f"{tmp_path}/lm-exp-seed1/", "lm-exp")] if variant == "lm-exp" else [])
 
 
 def test_wikitext103_smoke(data, tmp_path):
