@@ -112,6 +112,7 @@ pretrain() {
     if [[ "$TABLE" == 1 ]]; then
         finished_table compare-losses "done"
     else
+        use_python # once for all stages
         pretrain_prepare
         ! ends_after prepare || return 0
         set_updates

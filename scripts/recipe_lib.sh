@@ -75,6 +75,7 @@ recipe_run() {
         finished_table compare gen.test/score.json
         return
     fi
+    use_python # once for all stages
     save_dir="$(run_folder)"
     data="$DATA_DIR/bin"
     gen="$save_dir/${GEN:-gen.$SUBSET}"
