@@ -5,6 +5,7 @@ B batch, H heads, T queries, S keys, D width of a head.
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
@@ -15,6 +16,7 @@ from torch import Tensor
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.attention.masks import AttentionMask
 from fairseq_plugins.attention.mix.dense import DenseMixing
+from fairseq_plugins.attention.options import read_options
 from fairseq_plugins.attention.stages import MIXING, Mixing
 from fairseq_plugins.errors import UserError
 
@@ -68,11 +70,11 @@ def mixed(found: Sequence[Place], make: Callable[[Place], M]) -> Iterator[list[M
 
 
 def build_mixing(name: str, r: int, **options: Any) -> Mixing:
-    """The mixing ``name`` of r keys; other options as they are on the command line."""
+    """The mixing ``name`` of r keys; of the other options, as they are on the command line, it takes its own."""
     cls = MIXING[name]
     if cls.Options is None:
         return cls(None)
-    return cls(cls.Options(attention_r=str(r), **options))
+    return cls(read_options(cls.Options, Namespace(attention_r=str(r), **options)))
 
 
 class HeadMean:

@@ -143,5 +143,5 @@ def option_classes() -> list[type]:
 
 
 def attention_options() -> list[str]:
-    """The names of all options, of the stages and of every choice."""
-    return [item.name for cls in option_classes() for item in fields(cls)]
+    """The names of all options, of the stages and of every choice, each once."""
+    return list(dict.fromkeys(item.name for cls in option_classes() for item in fields(cls)))

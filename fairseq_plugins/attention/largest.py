@@ -7,12 +7,21 @@ import torch
 from torch import Tensor
 
 
-def largest(weights: Tensor, r: int) -> tuple[Tensor, Tensor]:
+def largest(weights: Tensor, r: int, sizes: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The ``r`` largest of weights (..., S), r <= S, sorted, and their indices; of equal ones the first.
 
     ``torch.topk`` takes any of equal values, which would let a query that attends uniformly choose other keys step by
     step than all at once.
+
+    Args:
+        weights: not negative.
+        r: how many.
+        sizes: broadcastable to the weights, positive; what is sorted then is weight times size.
     """
+    if sizes is not None:
+        with torch.no_grad():
+            _, indices = largest(weights * sizes, r)
+        return weights.gather(-1, indices), indices
     keys = weights.size(-1)
     kept, indices = weights.topk(min(r + 1, keys), dim=-1)
     if r < keys and not torch.compiler.is_compiling():  # which cannot follow a choice that depends on data
@@ -22,6 +31,16 @@ def largest(weights: Tensor, r: int) -> tuple[Tensor, Tensor]:
             kept = kept.index_put((tied,), again[:, : r + 1])
             indices = indices.index_put((tied,), places[:, : r + 1])
     return kept[..., :r], indices[..., :r]
+
+
+def ranking(x: Tensor, r: int) -> Tensor:
+    """Indices (..., r) of the largest of x (..., S), of which the first k are those of ``largest(x, k)`` for each k."""
+    kept, indices = largest(x, r)
+    if ((kept[..., 1:] == kept[..., :-1]) & (kept[..., 1:] > 0)).any():
+        indices, order = indices.sort(dim=-1)
+        order = kept.gather(-1, order).sort(dim=-1, descending=True, stable=True)[1]
+        indices = indices.gather(-1, order)
+    return indices
 
 
 def renormalised(weights: Tensor) -> Tensor:

@@ -118,12 +118,15 @@ class Kernel(nn.Module):
         """As :meth:`fused`, with dropout that draws part by part what it keeps; None: there is no such form."""
         return None
 
-    def largest(self, q: Tensor, k: Tensor, mask: AttentionMask, r: int) -> tuple[Tensor, Tensor]:
+    def largest(
+        self, q: Tensor, k: Tensor, mask: AttentionMask, r: int, sizes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The ``r`` keys of largest weight of each query, r <= S: weights (B, H, T, r), renormalised, and indices.
 
         The weights are at least float32; excluded keys have weight 0, as all have where a query has no allowed key.
+        With ``sizes`` (B, H, 1, S), positive and at least float32, they are the keys of largest weight times size.
         """
-        weights, indices = largest(self.weights(q, k, mask), r)
+        weights, indices = largest(self.weights(q, k, mask), r, sizes)
         return renormalised(weights), indices
 
     def recurrent(self) -> RecurrentForm | None:
@@ -241,6 +244,13 @@ def scaled_score(q: Tensor, k: Tensor) -> Tensor:
     return (q * k).sum() / math.sqrt(q.numel())
 
 
-def scaled_scores(q: Tensor, k: Tensor) -> Tensor:
-    """<q, k> / sqrt(D) of q (B, H, T, D) and k (B, H, S, D): (B, H, T, S)."""
-    return torch.matmul(q * q.size(-1) ** -0.5, k.transpose(-2, -1))
+def scaled_scores(q: Tensor, k: Tensor, bias: Tensor | None = None) -> Tensor:
+    """<q, k> / sqrt(D) of q (B, H, T, D) and k (B, H, S, D), plus bias (B, H, 1, S) where there is one: (B, H, T, S).
+
+    A bias takes no second matrix of scores.
+    """
+    q, k = q * q.size(-1) ** -0.5, k.transpose(-2, -1)
+    if bias is None:
+        return torch.matmul(q, k)
+    scores = torch.baddbmm(bias.to(q.dtype).flatten(0, 1), q.flatten(0, 1), k.flatten(0, 1))
+    return scores.view(*q.shape[:2], *scores.shape[1:])

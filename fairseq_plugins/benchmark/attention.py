@@ -104,8 +104,7 @@ def build_calls(length: int, args: argparse.Namespace, device: str) -> dict[str,
 
     calls: dict[str, Callable[[], Any]] = {"sdpa": lambda: F.scaled_dot_product_attention(q, k, v)}
     for name in args.mixings.split(",") if args.mixings else MIXING.choices:
-        options = {"attention_value_aware_swaps": args.swaps} if name == "value-aware-r" else {}
-        calls[name] = of(build_mixing(name, args.r, **options))
+        calls[name] = of(build_mixing(name, args.r, attention_value_aware_swaps=args.swaps))
     return calls
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import field, fields, make_dataclass
 from types import UnionType
 from typing import Any, Union, get_args, get_type_hints
@@ -17,23 +18,30 @@ from .grid import VARIANTS
 from .matched import match_parameters
 
 
-def add_options(parser: Any, cls: type) -> None:
-    """Add the fields of an options dataclass to an argparse parser, without defaults: the architecture sets them."""
+def add_options(parser: Any, cls: type, known: Container[str] = ()) -> None:
+    """Add the fields of an options dataclass to an argparse parser, without defaults: the architecture sets them.
+
+    Those that are ``known``, such as what a class inherits from one that was added, are left out.
+    """
     parts = []
     for item in fields(cls):
+        if item.name in known:
+            continue
         choices, hint = item.metadata.get("choices"), get_type_hints(cls)[item.name]
         if isinstance(hint, UnionType):
             hint = Union[get_args(hint)]  # noqa: UP007  the spelling that fairseq knows
         kind: Any = ChoiceEnum(list(choices)) if choices else hint
         parts.append((item.name, kind, field(default=item.default, metadata=dict(item.metadata))))
-    known = make_dataclass(cls.__name__, parts, bases=(FairseqDataclass,))
-    gen_parser_from_dataclass(parser, known(), delete_default=True, with_prefix="")
+    of_fairseq = make_dataclass(cls.__name__, parts, bases=(FairseqDataclass,))
+    gen_parser_from_dataclass(parser, of_fairseq(), delete_default=True, with_prefix="")
 
 
 def add_model_args(parser: Any) -> None:
     """Add the options of attention, of the control of equal size and of speed to an argparse parser."""
+    known: set[str] = set()
     for cls in option_classes():
-        add_options(parser, cls)
+        add_options(parser, cls, known)
+        known.update(item.name for item in fields(cls))
     parser.add_argument(
         "--match-parameters-of",
         choices=sorted(VARIANTS),

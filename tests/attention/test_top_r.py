@@ -8,7 +8,7 @@ from choices import KERNELS, SPARSE
 from fairseq_plugins.attention.largest import largest
 from fairseq_plugins.attention.masks import AttentionMask
 from fairseq_plugins.attention.mix.dense import DenseMixing
-from fairseq_plugins.attention.mix.sparse import SparseOptions, parse_r
+from fairseq_plugins.attention.mix.sparse import parse_r
 from fairseq_plugins.attention.normalise.exp import ExpKernel
 from fairseq_plugins.attention.stages import KERNEL, MIXING
 
@@ -16,7 +16,7 @@ BATCH, HEADS, KEYS, WIDTH = 2, 3, 11, 4
 
 
 def sparse(name, r):
-    return MIXING[name](SparseOptions(attention_r=str(r)))
+    return MIXING[name](MIXING[name].Options(attention_r=str(r)))
 
 
 def default(choice):

@@ -6,7 +6,6 @@ from brute_force import affine_weights, best_errors, random_weights
 
 from fairseq_plugins.attention.masks import AttentionMask
 from fairseq_plugins.attention.mix.caratheodory import exact_support
-from fairseq_plugins.attention.mix.sparse import SparseOptions
 from fairseq_plugins.attention.mix.support_search import value_aware_support
 from fairseq_plugins.attention.stages import MIXING
 
@@ -15,7 +14,7 @@ DOUBLE = torch.float64
 
 
 def mix(name, weights, v, r, mask=None, **options):
-    options = SparseOptions(attention_r=str(r), **{f"attention_value_aware_{key}": x for key, x in options.items()})
+    options = MIXING[name].Options(attention_r=str(r), **{f"attention_value_{key}": x for key, x in options.items()})
     return MIXING[name](options).mix(weights, v, mask or AttentionMask(), lambda chosen: chosen)
 
 
@@ -41,7 +40,7 @@ def test_guarantees(kind, shape, swaps):
     weights, v = random_weights(kind, 2, 3, 17, keys), values(shape, 2, 3, keys, width)
     before = torch.tensor(float("inf"))
     for r in range(1, keys + 1):
-        error = errors("value-aware-r", weights, v, r, swaps=swaps)
+        error = errors("value-aware-r", weights, v, r, aware_swaps=swaps)
         assert (error <= before + 1e-12).all()
         for oblivious in ("top-r", "top-r-shifted") if kind != "equal" else ():  # there each r keys are the largest
             assert (error <= errors(oblivious, weights, v, r) + 1e-12).all()
@@ -65,7 +64,7 @@ def test_few_values_are_the_nearest_among_allowed_keys():
     keys, r = 9, 2
     weights, v = random_weights("skewed", 1, 1, keys, keys).tril(), values("general", 1, 1, keys, 4)
     weights = weights / weights.sum(-1, keepdim=True)
-    out, _ = mix("value-aware-r", weights, v, r, AttentionMask(causal=True), swaps=8)
+    out, _ = mix("value-aware-r", weights, v, r, AttentionMask(causal=True), aware_swaps=8)
     for t in range(r, keys):
         o = (weights @ v)[0, 0, t : t + 1]
         best = best_errors(o, v[0, :, : t + 1], r)[-1].item()
@@ -101,7 +100,7 @@ def test_distance_from_the_optimum(swaps):
     expected = torch.tensor([1.18, 0.55, 0.35], dtype=DOUBLE)
     torch.testing.assert_close(torch.stack(oblivious).mean(1), expected, rtol=0, atol=0.1)
     for r in (2, 3):
-        found = errors("value-aware-r", weights[:, None], v[:, None], r, swaps=swaps).flatten()
+        found = errors("value-aware-r", weights[:, None], v[:, None], r, aware_swaps=swaps).flatten()
         assert (found >= best[r - 1] - 1e-12).all()
         mean, tail = RATIOS[swaps, r]
         assert found.mean() / best[r - 1].mean() < mean
@@ -112,8 +111,8 @@ def test_distance_from_the_optimum(swaps):
 @pytest.mark.parametrize("chunk", [1, 5, 17, 40])
 def test_chunks_change_nothing(chunk):
     weights, v = random_weights("skewed", 2, 3, 17, 11), values("general", 2, 3, 11, 8)
-    whole, used = mix("value-aware-r", weights, v, 4, swaps=1)
-    part, part_used = mix("value-aware-r", weights, v, 4, swaps=1, chunk=chunk)
+    whole, used = mix("value-aware-r", weights, v, 4, aware_swaps=1)
+    part, part_used = mix("value-aware-r", weights, v, 4, aware_swaps=1, aware_chunk=chunk)
     torch.testing.assert_close(part, whole, rtol=0, atol=1e-12)
     torch.testing.assert_close(part_used, used, rtol=0, atol=1e-9)
 
@@ -232,4 +231,4 @@ def test_gradients_of_coinciding_values_are_finite(r, dtype):
 @pytest.mark.parametrize("option", ["swaps", "chunk"])
 def test_bad_options_are_named(option):
     with pytest.raises(ValueError, match=f"--attention-value-aware-{option} -1"):
-        mix("value-aware-r", torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1), 1, **{option: -1})
+        mix("value-aware-r", torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1), 1, **{f"aware_{option}": -1})

@@ -18,7 +18,7 @@ from .dense import DenseMixing
 
 @dataclass
 class SparseOptions:
-    """Options of ``--attention-mixing top-r``, ``top-r-shifted`` and ``value-aware-r``."""
+    """Options of every sparse mixing; one with more of its own inherits from this."""
 
     attention_r: str = field(
         default="8",
@@ -26,14 +26,6 @@ class SparseOptions:
             "help": "how many keys a query mixes, at most: 8 everywhere; 4,8,8 for each layer; 4:8:8:2 for each head; "
             "4:8,2:2 for both"
         },
-    )
-    attention_value_aware_swaps: int = field(
-        default=0,
-        metadata={"help": "value-aware: after each key found, try as many exchanges of one; better and slower"},
-    )
-    attention_value_aware_chunk: int = field(
-        default=0,
-        metadata={"help": "value-aware: search for about so many queries at a time, of all heads (0: by the device)"},
     )
 
 

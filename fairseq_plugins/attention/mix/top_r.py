@@ -17,11 +17,15 @@ from .sparse import SparseMixing, mix_few
 class TopR(SparseMixing):
     """``o = sum_{i in K} alpha_i v_i / sum_{i in K} alpha_i`` over the set K of the r largest weights."""
 
+    def sizes(self, v: Tensor) -> Tensor | None:
+        """Of v (B, H, S, D): (B, H, 1, S), positive, what weights are multiplied by before K is chosen; None: by 1."""
+        return None
+
     def attend_sparsely(
         self, kernel: Kernel, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
         rs = self.rs(v.size(1))
-        weights, indices = kernel.largest(q, k, mask, min(max(rs), v.size(2)))
+        weights, indices = kernel.largest(q, k, mask, min(max(rs), v.size(2)), self.sizes(v))
         weights = renormalised(first(weights, rs))
         return mix_few(dropout(weights), indices, v), weights, indices
 
@@ -29,7 +33,7 @@ class TopR(SparseMixing):
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
         rs = self.rs(v.size(1))
-        kept, indices = largest(weights, min(max(rs), v.size(2)))
+        kept, indices = largest(weights, min(max(rs), v.size(2)), self.sizes(v))
         kept = renormalised(first(kept, rs))
         return mix_few(dropout(kept), indices, v), kept, indices
 

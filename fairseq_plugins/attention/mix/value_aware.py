@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,8 +14,22 @@ from ..masks import AttentionMask
 from ..normalise.weights import full_precision
 from ..stages import MIXING, Dropout, dropped_share
 from .caratheodory import exact_support
-from .sparse import SparseMixing, flat_indices, mix_few
+from .sparse import SparseMixing, SparseOptions, flat_indices, mix_few
 from .support_search import Support, value_aware_support
+
+
+@dataclass
+class ValueAwareOptions(SparseOptions):
+    """Options of ``--attention-mixing value-aware-r``."""
+
+    attention_value_aware_swaps: int = field(
+        default=0,
+        metadata={"help": "value-aware: after each key found, try as many exchanges of one; better and slower"},
+    )
+    attention_value_aware_chunk: int = field(
+        default=0,
+        metadata={"help": "value-aware: search for about so many queries at a time, of all heads (0: by the device)"},
+    )
 
 
 @MIXING.register("value-aware-r")
@@ -32,6 +47,7 @@ class ValueAware(SparseMixing):
         ValueError: an option has no meaning; the message names it.
     """
 
+    Options = ValueAwareOptions
     searches = True
 
     def __init__(self, options: Any) -> None:

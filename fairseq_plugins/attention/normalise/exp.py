@@ -10,6 +10,7 @@ from ..masks import AttentionMask
 from ..stages import KERNEL, DropoutMasks, Kernel, scaled_score, scaled_scores
 from .blockwise import blockwise_attention
 from .softmax import masked_softmax
+from .weights import at_least_float32
 
 #: at most so many queries, for at least so many heads in all
 FEW_QUERIES, MANY_HEADS = 8, 64
@@ -26,9 +27,15 @@ class ExpKernel(Kernel):
         allowed, dead = mask.opened(q.size(2), q.device)
         return masked_softmax(mask.apply(scaled_scores(q, k), allowed), dead)
 
-    def largest(self, q: Tensor, k: Tensor, mask: AttentionMask, r: int) -> tuple[Tensor, Tensor]:
+    def largest(
+        self, q: Tensor, k: Tensor, mask: AttentionMask, r: int, sizes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         allowed, dead = mask.opened(q.size(2), q.device)
-        scores, indices = mask.apply(scaled_scores(q, k), allowed).topk(r, dim=-1)
+        log_sizes = None if sizes is None else sizes.log()  # weight times size is exp(score + log size)
+        scores, indices = mask.apply(scaled_scores(q, k, log_sizes), allowed).topk(r, dim=-1)
+        if log_sizes is not None:
+            added = log_sizes.to(scores.dtype).expand(*scores.shape[:3], -1).gather(-1, indices)
+            scores = at_least_float32(scores) - added
         return masked_softmax(scores, dead), indices
 
     def fused(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout_p: float) -> Tensor | None:
