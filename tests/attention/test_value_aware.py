@@ -3,11 +3,15 @@
 import pytest
 import torch
 from brute_force import affine_weights, best_errors, random_weights
+from choices import KERNELS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fairseq_plugins.attention.masks import AttentionMask
 from fairseq_plugins.attention.mix.caratheodory import exact_support
 from fairseq_plugins.attention.mix.support_search import value_aware_support
-from fairseq_plugins.attention.stages import MIXING
+from fairseq_plugins.attention.mix.value_norm import NORMS
+from fairseq_plugins.attention.stages import KERNEL, MIXING
 
 KINDS = ("skewed", "flat", "equal", "zeros")
 DOUBLE = torch.float64
@@ -18,8 +22,8 @@ def mix(name, weights, v, r, mask=None, **options):
     return MIXING[name](options).mix(weights, v, mask or AttentionMask(), lambda chosen: chosen)
 
 
-def errors(name, weights, v, r, **options):
-    return (weights @ v - mix(name, weights, v, r, **options)[0]).norm(dim=-1)
+def errors(name, weights, v, r, mask=None, **options):
+    return (weights @ v - mix(name, weights, v, r, mask, **options)[0]).norm(dim=-1)
 
 
 def values(shape, *size):
@@ -44,9 +48,56 @@ def test_guarantees(kind, shape, swaps):
         assert (error <= before + 1e-12).all()
         for oblivious in ("top-r", "top-r-shifted") if kind != "equal" else ():  # there each r keys are the largest
             assert (error <= errors(oblivious, weights, v, r) + 1e-12).all()
+        for norm in NORMS:
+            assert (error <= errors("value-norm-r", weights, v, r, norm=norm) + 1e-12).all()
         if r > width:
             assert error.max() < 1e-12
         before = error
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    keys=st.integers(2, 9),
+    width=st.integers(1, 5),
+    norm=st.sampled_from(NORMS),
+    causal=st.booleans(),
+    pads=st.integers(-2, 2),
+    kernel=st.sampled_from(KERNELS),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_never_worse_than_by_weight_times_norm(keys, width, norm, causal, pads, kernel, seed):
+    """Every kernel, every r, padding of either side; norms differ as much as weights do, and some values are 0."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(*shape):
+        return torch.randn(*shape, dtype=DOUBLE, generator=generator)
+
+    q, k, v = (random(2, 2, keys, width) for _ in range(3))
+    v = v * random(2, 2, keys, 1).exp() * (random(2, 2, keys, 1) > -1)
+    pad = torch.zeros(2, keys, dtype=torch.bool)
+    if pads:
+        pad[1, pads if pads < 0 else 0 : pads if pads > 0 else keys] = True  # on the right, or on the left
+    mask = AttentionMask(causal, pad)
+    choice = KERNEL[kernel]
+    weights = choice(choice.Options() if choice.Options else None).weights(q, k, mask)
+    before = torch.tensor(float("inf"))
+    for r in range(1, keys + 1):
+        error, used = errors("value-aware-r", weights, v, r, mask), mix("value-aware-r", weights, v, r, mask)[1]
+        assert (error <= errors("value-norm-r", weights, v, r, mask, norm=norm) + 1e-12).all()
+        assert (error <= before + 1e-12).all()
+        allowed = mask.allowed(keys, "cpu").expand_as(used)
+        assert (used[~allowed] == 0).all()
+        before = error
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("r", [2, 3])
+def test_keys_of_large_norm_replace_what_is_worse(norm, r):
+    """A greedy search that compares with top-r alone is worse than these at one query of a hundred."""
+    weights, v = random_weights("skewed", 1, 8, 500, 12), values("general", 1, 8, 12, 4)
+    v = v * torch.randn(1, 8, 12, 1, dtype=DOUBLE).exp()
+    found = errors("value-aware-r", weights, v, r)
+    assert (found <= errors("value-norm-r", weights, v, r, norm=norm) + 1e-12).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,8 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..largest import largest_one
+from ..largest import largest_one, ranking
 from .simplex import ActiveSets, squared_norm
+from .value_norm import NORMS, value_sizes
 
 #: entries of one chunk's (queries, keys) matrices unless told otherwise: what caches hold, or what fills a device
 CPU_CHUNK, DEVICE_CHUNK = 2**20, 2**26
@@ -36,8 +37,9 @@ def value_aware_support(o: Tensor, v: Tensor, alpha: Tensor, r: int, swaps: int 
     """At most ``r`` keys a query whose values, mixed, are near ``o``.
 
     Keys are added one by one, each time the key of largest gain by a line search, after which all weights are
-    optimised. Where what is kept after k keys is worse than the k largest weights, renormalised or shifted (of equal
-    weights the first count), the optimum over their keys replaces it; so no error is above theirs.
+    optimised. Where what is kept after k keys is worse than the k largest weights, renormalised or shifted, or than the
+    k keys of largest weight times norm of the value, renormalised (of equal ones the first count; whichever the norm),
+    the optimum over their keys replaces it; so no error is above theirs.
     What is kept after k keys does not depend on r; so the error never rises with r. With r = 1 the result is optimal.
 
     Args:
@@ -46,7 +48,7 @@ def value_aware_support(o: Tensor, v: Tensor, alpha: Tensor, r: int, swaps: int 
         alpha: (G, T, S), the weights of the mixtures; negative where a key is excluded.
         r: 1 <= r <= S.
         swaps: after each added key, as many times try another key in the place of the one that is missed least.
-        chunk: look at about so many queries at a time; 0 = what suits the device. The search holds five matrices of
+        chunk: look at about so many queries at a time; 0 = what suits the device. The search holds four matrices of
             the size of a chunk's alpha, and O(chunk * r * (r + D)).
     """
     heads, queries, keys = alpha.shape
@@ -68,7 +70,7 @@ class _Search:
     """One chunk; all points are relative to ``o``, so that the point looked for is the nearest to 0."""
 
     def __init__(self, o: Tensor, v: Tensor, alpha: Tensor) -> None:
-        self.alpha = alpha
+        self.alpha, self.sizes = alpha, [value_sizes(v, norm) for norm in NORMS]
         heads, queries, keys = alpha.shape
         centre = v.mean(dim=1, keepdim=True)  # keeps the squares below small when the values share an offset
         self.o, self.v = o - centre, v - centre
@@ -91,35 +93,40 @@ class _Search:
     def run(self, r: int, swaps: int) -> Support:
         """The support of every query of the chunk."""
         sets = ActiveSets.idle(r, self.v.size(2), self.scale, self.rounding)
-        largest = _Largest(self.alpha, r, self.v.size(2))
+        largest = _Rival(self.alpha, self.alpha, r, self.v.size(2), shifts=True)
+        rivals = [largest]
+        for sizes in self.sizes:
+            ranks = torch.mul(self.alpha, sizes, out=self.gain)
+            rivals.append(_Rival(ranks, self.alpha, r, self.v.size(2), shifts=False))
         near = torch.zeros_like(self.flat_o)
         for k in range(1, r + 1):
             part = sets.narrow(k)
             if k == 1:
-                self._add(part, self.squares.argmin(dim=-1).view(-1), torch.ones_like(largest.weighty[0]))
+                self._add(part, self.squares.argmin(dim=-1).view(-1), torch.ones_like(part.active[0]))
                 near = part.nearest()
             else:
                 near = self._extend(part, near)
-            largest.take_next(self._points)
-            near = self._not_worse_than(largest, part, near)
+            for rival in rivals:
+                rival.take_next(self._points)
+                near = self._not_worse_than(rival, part, near)
             for turn in range(swaps if k > 1 else 0):
                 near = self._keep_better(part, near, self._swapped(part, turn))
         return self._support(sets, largest)
 
-    def _not_worse_than(self, largest: _Largest, sets: ActiveSets, near: Tensor) -> Tensor:
-        """Where the largest weights are better, the optimum over their keys; returns the mixture (N, D)."""
-        rows = (squared_norm(near) > largest.error()).nonzero().view(-1)
+    def _not_worse_than(self, rival: _Rival, sets: ActiveSets, near: Tensor) -> Tensor:
+        """Where the rival is better, the optimum over its keys; returns the mixture (N, D)."""
+        rows = (squared_norm(near) > rival.error()).nonzero().view(-1)
         if len(rows) == 0:
             return near
         slots = len(sets.points)
         other = ActiveSets.idle(slots, self.v.size(2), self.scale[rows], self.rounding[rows])
         first_key, flat_o = self.first_key[rows], self.flat_o[rows]
         for number in range(slots):
-            index = largest.indices[number, rows]
+            index = rival.indices[number, rows]
             points = self.flat_v.index_select(0, index + first_key) - flat_o
             other.put(torch.full_like(index, number), points, index)
         other.activate(torch.zeros_like(rows), torch.ones_like(rows, dtype=torch.bool))
-        other.correct_fully(largest.weighty[:slots, rows])
+        other.correct_fully(rival.weights[:slots, rows] > 0)
         other_near = other.nearest()
         better = (squared_norm(other_near) < squared_norm(near[rows])).nonzero().view(-1)
         sets.take_over(rows[better], other, better)
@@ -175,48 +182,52 @@ class _Search:
         self._add(trial, *self._best(trial, trial.nearest(), exclude=removed))
         return trial
 
-    def _support(self, sets: ActiveSets, largest: _Largest) -> Support:
+    def _support(self, sets: ActiveSets, largest: _Rival) -> Support:
         shape = self.alpha.shape[:2]
-        complete = largest.rest.amax(dim=-1) <= 0
+        complete = (self.alpha > 0).sum(dim=-1) <= len(sets.points)
         all_weight = largest.indices.t().reshape(*shape, -1)
         indices = torch.where(complete[:, :, None], all_weight, sets.indices.t().reshape(*shape, -1))
         weights = sets.weights.t().reshape(*shape, -1).to(self.v.dtype)
-        # once all keys are taken, the first ones come again
-        alpha = self.alpha.gather(-1, indices) * largest.weighty.t().reshape(*shape, -1)
-        weights = torch.where(complete[:, :, None], alpha, weights)
+        weights = torch.where(complete[:, :, None], largest.weights.t().reshape(*shape, -1), weights)
         inverse = sets.inverse_on_simplex().to(self.v.dtype).permute(2, 0, 1).reshape(*shape, *sets.inverse.shape[:2])
         return Support(indices, weights, inverse.masked_fill(complete[:, :, None, None], 0.0), complete)
 
 
-class _Largest:
-    """The keys of largest weight, one more at a time, and the error of their two plain mixtures."""
+class _Rival:
+    """What keeps the keys of largest rank, whatever the error: one key more at a time, with the error.
 
-    def __init__(self, alpha: Tensor, r: int, width: int) -> None:
-        self.rest = alpha.clone()
+    Args:
+        ranks: (G, T, S), above 0 where alpha is.
+        alpha: (G, T, S).
+        r: how many keys at most.
+        width: D.
+        shifts: a mixture with the weight that is left spread over the keys counts too.
+    """
+
+    def __init__(self, ranks: Tensor, alpha: Tensor, r: int, width: int, *, shifts: bool) -> None:
+        indices, self.shifts, self.taken = ranking(ranks, r), shifts, 0
         queries = alpha.size(0) * alpha.size(1)
-        self.taken = 0
-        self.indices = torch.zeros(r, queries, dtype=torch.long, device=alpha.device)
-        self.weighty = torch.zeros(r, queries, dtype=torch.bool, device=alpha.device)
+        self.indices = indices.view(queries, r).t().contiguous()
+        self.weights = alpha.gather(-1, indices).clamp_(min=0.0).view(queries, r).t().contiguous()
         self.mass, self.count = alpha.new_zeros(queries, 1), alpha.new_zeros(queries, 1)
         self.weighted, self.plain = alpha.new_zeros(queries, width), alpha.new_zeros(queries, width)
 
     def take_next(self, points: Callable[[Tensor], Tensor]) -> None:
-        """Take the largest weight that is left; ``points`` maps keys (N,) to their values relative to o (N, D)."""
-        # one after another, and not by topk: which of equal weights comes first must not depend on r
-        weight, index = largest_one(self.rest)
-        self.rest.scatter_(-1, index[:, :, None], -1.0)
-        index, weight = index.view(-1), weight.view(-1, 1).clamp(min=0.0)
-        weighty = weight > 0
-        self.indices[self.taken], self.weighty[self.taken] = index, weighty[:, 0]
+        """Take the next key; ``points`` maps keys (N,) to their values relative to o (N, D)."""
+        weight = self.weights[self.taken][:, None]
+        point = points(self.indices[self.taken])
         self.taken += 1
-        point = points(index)
         self.mass += weight
-        self.count += weighty
         self.weighted.addcmul_(point, weight)
-        self.plain.addcmul_(point, weighty.to(weight.dtype))
+        if self.shifts:
+            weighty = (weight > 0).to(weight.dtype)
+            self.count += weighty
+            self.plain.addcmul_(point, weighty)
 
     def error(self) -> Tensor:
-        """(N,): the squared distance to o of the nearer one of renormalised and shifted weights."""
-        renormalised = self.weighted / self.mass.clamp(min=torch.finfo(self.mass.dtype).tiny)
+        """(N,): the squared distance to o of renormalised weights, or of shifted ones where that is less."""
+        error = squared_norm(self.weighted / self.mass.clamp(min=torch.finfo(self.mass.dtype).tiny))
+        if not self.shifts:
+            return error
         shifted = self.weighted + self.plain * ((1.0 - self.mass) / self.count.clamp(min=1.0))
-        return torch.minimum(squared_norm(renormalised), squared_norm(shifted))
+        return torch.minimum(error, squared_norm(shifted))
