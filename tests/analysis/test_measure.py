@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from builders import batch, build
+from choices import SPARSE
 
 from fairseq_plugins.analysis.measure import ErrorOfMixing, Weights, build_mixing, mixed, places
 from fairseq_plugins.attention.mix.dense import DenseMixing
@@ -98,7 +99,7 @@ def test_sums_over_the_text_alone(model, site):
         assert found["weights"]["top 100"][head] == pytest.approx(1, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ["top-r", "top-r-shifted", "value-aware-r"])
+@pytest.mark.parametrize("name", SPARSE)
 def test_all_keys_are_dense(model, name):
     before = forward(model)
     with mixed(places(model), lambda _: build_mixing(name, 100)):

@@ -46,7 +46,7 @@ def test_random_masks_equal_the_naive_form(batch, time, causal, masks, name):
     q, k, v = (module._split_heads(p(x)) for p in (module.q_proj, k_proj, module.v_proj))
     if module.mixing.uses_all_keys:
         expected = naive_attention(*module.compatibility.fold(q, k), v, module.kernel, allowed)
-    else:  # what sparse weights are is proven in test_top_r.py and test_value_aware.py
+    else:  # what sparse weights are is proven in the test of each sparse mixing
         expected = weights.transpose(0, 1) @ v
     if "attention_r" in CHOICES[name]:
         most = [int(r) for r in CHOICES[name]["attention_r"].split(":")]

@@ -4,6 +4,7 @@ from argparse import Namespace
 
 import pytest
 import torch
+from choices import SPARSE
 from fairseq.modules.fairseq_dropout import FairseqDropout
 
 from fairseq_plugins.attention import CAUSAL, AttentionConfig
@@ -15,9 +16,7 @@ CHOICES = {
     "elu1": {"attention_kernel": "elu1"},
     "relu_pairwise": {"attention_kernel": "relu", "attention_compatibility": "pairwise"},
     "poly": {"attention_kernel": "poly"},
-    "top_r": {"attention_mixing": "top-r", "attention_r": "3"},
-    "top_r_shifted": {"attention_mixing": "top-r-shifted", "attention_r": "3"},
-    "value_aware": {"attention_mixing": "value-aware-r", "attention_r": "2"},
+    **{name: {"attention_mixing": name, "attention_r": "3"} for name in SPARSE},
     "value_aware_exact": {"attention_mixing": "value-aware-r", "attention_r": "5"},
 }
 
