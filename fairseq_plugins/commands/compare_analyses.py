@@ -1,9 +1,10 @@
 """What sparse mixings cost in several models: the analyses of their runs side by side, tested over seeds.
 
 Each RUN is a folder of scripts/train.sh with analysis/ in it, or a folder of fairseq-plugins analyse-attention. Folders
-whose names differ only in "-seedN" are one model. Two questions are answered at one r, with intervals over seeds: what
-it is worth to look at the values (top-r against value-aware-r in the same model), and whether a model loses more than
-the baseline where they are not looked at (top-r in both).
+whose names differ only in "-seedN" are one model. Three questions are answered at one r, with intervals over seeds:
+what it is worth to look at the values (top-r against value-aware-r in the same model); how much of that is won by
+looking at their norms alone (the share of value-norm-r, where it was analysed); and whether a model loses more than the
+baseline where values are not looked at (top-r in both).
 
 examples:
   fairseq-plugins compare-analyses runs/wikitext-2-mixing/lm-*-seed* --baseline lm-exp --plot costs.png

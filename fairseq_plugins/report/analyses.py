@@ -25,8 +25,8 @@ from .statistics import mean_deviation
 from .tables import csv_table, markdown_table, spread
 from .verdict import p_value
 
-DENSE, BLIND, AWARE = "dense", "top-r", "value-aware-r"
-DIGITS = 3
+DENSE, BLIND, NORM, AWARE = "dense", "top-r", "value-norm-r", "value-aware-r"
+DIGITS, SHARE_DIGITS = 3, 2
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,15 @@ class Difference:
     high: float
     p: float
     p_holm: float = math.nan
+
+
+@dataclass(frozen=True)
+class Share:
+    """A mean share with its 95 % interval, which one seed, or seeds that do not differ, have not."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
 
 
 def read_analysis(run: PathLike) -> Analysis:
@@ -119,6 +128,24 @@ def gains(groups: Mapping[str, Sequence[Analysis]], r: int) -> dict[str, Differe
     )
 
 
+def shares(groups: Mapping[str, Sequence[Analysis]], r: int) -> dict[str, Share | None]:
+    """Of each model, which part of what ``value-aware-r`` costs less than ``top-r`` is won by ``value-norm-r``.
+
+    The mean over seeds of each seed's share; None where with some seed ``value-aware-r`` does not cost less.
+    """
+    return {name: _share(group, r) for name, group in groups.items()}
+
+
+def _share(group: Sequence[Analysis], r: int) -> Share | None:
+    whole = [one.losses[BLIND, r] - one.losses[AWARE, r] for one in group]
+    if min(whole) <= 0:
+        return None
+    values = [(one.losses[BLIND, r] - one.losses[NORM, r]) / gain for one, gain in zip(group, whole)]
+    mean, _ = mean_deviation(values)
+    found = _one_sample(values)
+    return Share(mean, found.low, found.high) if found else Share(mean)
+
+
 def against(groups: Mapping[str, Sequence[Analysis]], baseline: str, r: int) -> dict[str, Difference | None]:
     """Of each other model, what ``top-r`` costs it more than the baseline: Welch's t-test over seeds."""
     costs = {name: [analysis.cost(BLIND, r) for analysis in group] for name, group in groups.items()}
@@ -154,7 +181,7 @@ def _corrected(found: Mapping[str, Difference | None]) -> dict[str, Difference |
 
 
 def as_markdown(groups: Mapping[str, Sequence[Analysis]], baseline: str, r: int) -> str:
-    """The costs, and the two answers at one r, each with its sentences."""
+    """The costs, and the answers at one r, each with its sentences."""
     mixings, rs = parts(groups)
     rows = []
     for name, group in groups.items():
@@ -174,6 +201,8 @@ def as_markdown(groups: Mapping[str, Sequence[Analysis]], baseline: str, r: int)
     lines = [markdown_table(header, rows, [note])]
     if BLIND in mixings and AWARE in mixings:
         lines += ["", *values_answer(groups, r)]
+        if NORM in mixings:
+            lines += ["", *norm_answer(groups, r)]
     if BLIND in mixings and len(groups) > 1:
         lines += ["", *baseline_answer(groups, baseline, r)]
     return "\n".join(lines)
@@ -193,6 +222,26 @@ def values_answer(groups: Mapping[str, Sequence[Analysis]], r: int) -> list[str]
     return sentences
 
 
+def norm_answer(groups: Mapping[str, Sequence[Analysis]], r: int) -> list[str]:
+    """A sentence for each model: how much of what the values are worth is won by looking at their norms alone."""
+    sentences = []
+    for name, found in shares(groups, r).items():
+        cost, _ = mean_deviation([one.cost(NORM, r) for one in groups[name]])
+        start = f"{name}, r = {r}: {NORM} costs {number(cost, DIGITS)} nats"
+        if found is None:
+            sentences.append(f"{start}; no share, {AWARE} does not win with every seed.")
+            continue
+        seeds = len(groups[name])
+        if found.low is None:
+            spanned = f"no interval, {_why_untested(seeds)}"
+        else:
+            spanned = f"95 % interval {interval(asdict(found), SHARE_DIGITS)}, {seeds} seeds"
+        sentences.append(
+            f"{start} and wins {number(found.mean, SHARE_DIGITS)} of what {AWARE} wins over {BLIND} ({spanned})."
+        )
+    return sentences
+
+
 def baseline_answer(groups: Mapping[str, Sequence[Analysis]], baseline: str, r: int) -> list[str]:
     """A sentence for each other model: whether it loses more than the baseline where values are not looked at."""
     sentences = []
@@ -208,13 +257,16 @@ def baseline_answer(groups: Mapping[str, Sequence[Analysis]], baseline: str, r: 
 
 def _told(found: Difference | None, seeds: int, what: str) -> str:
     if found is None:
-        why = "one seed" if seeds < 2 else "the seeds do not differ"
-        return f"no test, {why}."
+        return f"no test, {_why_untested(seeds)}."
     way = "no difference was found" if found.p_holm >= LEVEL else "a difference"
     return (
         f"{way}: {what} {signed(found.difference, DIGITS)} (95 % interval {interval(asdict(found), DIGITS)}, "
         f"{p_value(found.p_holm)} after Holm's correction, {seeds} seeds)."
     )
+
+
+def _why_untested(seeds: int) -> str:
+    return "one seed" if seeds < 2 else "the seeds do not differ"
 
 
 def as_csv(groups: Mapping[str, Sequence[Analysis]]) -> str:
@@ -243,13 +295,15 @@ def as_record(groups: Mapping[str, Sequence[Analysis]], baseline: str, r: int) -
         for name, group in groups.items()
     ]
 
-    def tests(found: Mapping[str, Difference | None]) -> dict[str, Any]:
+    def tests(found: Mapping[str, Difference | None] | Mapping[str, Share | None]) -> dict[str, Any]:
         return {name: asdict(difference) if difference else None for name, difference in found.items()}
 
     mixings, _ = parts(groups)
     answers: dict[str, Any] = {"r": r, "baseline": baseline}
     if BLIND in mixings and AWARE in mixings:
         answers["top-r less value-aware-r"] = tests(gains(groups, r))
+        if NORM in mixings:
+            answers["value-norm-r's share of that"] = tests(shares(groups, r))
     if BLIND in mixings:
         answers["top-r's cost less the baseline's"] = tests(against(groups, baseline, r))
     return {"models": models, "answers": answers}

@@ -11,6 +11,7 @@ from fairseq_plugins import cli
 
 DENSE = {"lm-exp": [4.5, 4.6, 4.7], "lm-elu1": [4.8, 4.9, 4.7], "lm-poly": [5.0]}
 TOP = {"lm-exp": [0.03, 0.04, 0.035], "lm-elu1": [0.1, 0.13, 0.12], "lm-poly": [0.2]}
+NORM = {"lm-exp": [0.02, 0.03, 0.015], "lm-elu1": [0.11, 0.1, 0.09], "lm-poly": [0.105]}
 AWARE = {"lm-exp": [0.005, 0.004, 0.006], "lm-elu1": [0.011, 0.02, 0.015], "lm-poly": [0.01]}
 
 
@@ -22,7 +23,7 @@ def runs(tmp_path):
             folder = tmp_path / f"{name}-seed{number + 1}"
             results = [{"mixing": "dense", "r": 0, "loss": dense, "errors": []}]
             for r in (2, 4):
-                for mixing, costs in (("top-r", TOP), ("value-aware-r", AWARE)):
+                for mixing, costs in (("top-r", TOP), ("value-norm-r", NORM), ("value-aware-r", AWARE)):
                     results.append(
                         {"mixing": mixing, "r": r, "loss": dense + costs[name][number] * 4 / r, "errors": []}
                     )
@@ -78,11 +79,55 @@ def test_the_answers_are_t_tests_over_seeds(runs, tmp_path, capsys):
     assert "| lm-exp | 3 | 2.00 ± 0.50 | 4.600 ± 0.100 | top-r | 0.070 ± 0.010 | 0.035 ± 0.005 |" in text
     with open(lines, encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    assert len(rows) == 7 * 5
+    assert len(rows) == 7 * 7
     assert float(next(row for row in rows if row["mixing"] == "top-r" and row["r"] == "2")["cost"]) == pytest.approx(
         0.06
     )
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_share_of_the_norm_is_a_mean_over_seeds(runs, tmp_path, capsys):
+    """Each seed's share, its mean and Student's interval; lm-elu1's is below 0 for one seed."""
+
+    def answers():
+        out = tmp_path / "answers.json"
+        assert cli.main(["compare-analyses", *map(str, runs), "--json", str(out)]) == 0
+        return capsys.readouterr().out, json.loads(out.read_text())["answers"]
+
+    text, found = answers()
+    found = found["value-norm-r's share of that"]
+    for name in ("lm-exp", "lm-elu1"):
+        values = [(top - norm) / (top - aware) for top, norm, aware in zip(TOP[name], NORM[name], AWARE[name])]
+        mean, variance = moments(values)
+        half = 4.302652729749464 * math.sqrt(variance / 3)  # t of 2 degrees of freedom, from a table
+        assert found[name] == pytest.approx({"mean": mean, "low": mean - half, "high": mean + half})
+    assert found["lm-poly"] == pytest.approx({"mean": 0.5, "low": None, "high": None})
+    won = "of what value-aware-r wins over top-r"
+    spanned = "95 % interval [\N{MINUS SIGN}0.07, +0.98], 3 seeds"
+    assert f"lm-exp, r = 4: value-norm-r costs 0.022 nats and wins 0.46 {won} ({spanned})." in text
+    assert f"lm-poly, r = 4: value-norm-r costs 0.105 nats and wins 0.50 {won} (no interval, one seed)." in text
+
+    def change(alter):
+        for run in runs:
+            path = run / "analysis" / "analysis.json"
+            content = json.loads(path.read_text())
+            content["results"] = [result for result in content["results"] if alter(run.name, result)]
+            path.write_text(json.dumps(content))
+
+    def no_gain(name, result):
+        if name == "lm-exp-seed2" and result["mixing"] == "value-aware-r":
+            result["loss"] = DENSE["lm-exp"][1] + TOP["lm-exp"][1] * 4 / result["r"]
+        return True
+
+    change(no_gain)
+    text, found = answers()
+    assert found["value-norm-r's share of that"]["lm-exp"] is None
+    assert "lm-exp, r = 4: value-norm-r costs 0.022 nats; no share, value-aware-r does not win with every seed." in text
+
+    change(lambda _, result: result["mixing"] != "value-norm-r")
+    text, found = answers()
+    assert "value-norm-r" not in text
+    assert list(found) == ["r", "baseline", "top-r less value-aware-r", "top-r's cost less the baseline's"]
 
 
 def test_what_cannot_be_compared_is_refused(runs, tmp_path, capsys):
