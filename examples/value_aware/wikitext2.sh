@@ -15,8 +15,8 @@
 #   --table              no run: print the tables of all finished runs in --runs, and write them as JSON, CSV and plots
 #   --gpus N, --nodes N, --cpu, --processes N, --preset P, --resume, --seed N, --smoke, --dry-run, --plan   as in train.sh
 #
-# After the training, fairseq-plugins analyse-attention takes the best checkpoint through top-r, top-r-shifted and
-# value-aware-r, and leaves tables and plots in DIR/VARIANT-seedN/analysis. A kernel is trained with, never exchanged.
+# After the training, fairseq-plugins analyse-attention takes the best checkpoint through every sparse mixing, and leaves
+# tables and plots in DIR/VARIANT-seedN/analysis. A kernel is trained with, never exchanged.
 #
 # Examples:
 #   for variant in lm-exp lm-elu1 mlm-exp mlm-poly; do
