@@ -25,8 +25,8 @@ NORMS = (1, 2)
 class ValueNormOptions(SparseOptions):
     """Options of ``--attention-mixing value-norm-r``."""
 
-    attention_value_norm: int = field(
-        default=1,
+    attention_value_norm: str = field(
+        default="1",
         metadata={
             "help": "value-norm: keys are kept by weight times this norm of their value, 1 (sum of absolute values, "
             "the paper's) or 2 (Euclidean length)",
