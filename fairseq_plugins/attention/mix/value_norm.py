@@ -39,8 +39,8 @@ class ValueNormOptions(SparseOptions):
 class ValueNorm(TopR):
     """``o = sum_{i in K} alpha_i v_i / sum_{i in K} alpha_i`` over the set K of the r largest ``alpha_i ||v_i||``.
 
-    Of equal ones the first are taken. Gradients are those of the kept weights and values; none goes through the norms,
-    which only choose.
+    Equal ones are told apart as by ``top-r``. Gradients are those of the kept weights and values; none goes through the
+    norms, which only choose.
     """
 
     Options = ValueNormOptions
