@@ -7,7 +7,7 @@
 #   --from DIR           take the Multi30k files from DIR instead of downloading them
 #   --data-dir DIR       where the prepared data goes (default data/quickstart-NAME)
 #   --runs DIR           where the models go (default runs/quickstart-NAME)
-#   --max-update N       length of each training (default: toy 600, multi30k 1500)
+#   --max-update N       length of each training (default: toy 800, multi30k 1500)
 #   --gpus N, --cpu      number of GPUs; 0 or --cpu = CPU (default: all GPUs there are)
 #   --seed N             random seed (default 1)
 #   --smoke              a few updates on a few sentences: shows in a minute that everything runs
