@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .decode.cache import Buffer, KeyValueCache
 from .decode.reordering import Reordering
 from .masks import CAUSAL, AttentionMask
+from .project.sharing import check_widths, makers_of
 from .pruning import PrunableHeads
 from .stages import Compatibility, Dropout, Kernel, Mixing, Projection, RecurrentForm, dropped_share, scaled_scores
 
@@ -31,7 +32,7 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
             cannot reach a text position, and the key padding mask is left out of causal self-attention.
 
     Raises:
-        ValueError: the sizes do not fit together.
+        ValueError: the sizes, or the choices of projection and compatibility, do not fit together.
 
     Examples:
         >>> config = AttentionConfig(projection="neural", mixing="decoder=top-r", r=4)
@@ -69,16 +70,23 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         self.cache = KeyValueCache()
         self.dropout_module = nn.Dropout(dropout) if isinstance(dropout, (int, float)) else dropout
 
-        shares_query = compatibility.shares_query_projection
-        if shares_query and self.kdim != embed_dim:
-            raise ValueError(f"a shared query projection needs keys of width {embed_dim}, not {self.kdim}")
+        self.projection, self.makers = projection, makers_of(projection, compatibility)
+        check_widths(self.makers, {"q": embed_dim, "k": self.kdim, "v": self.vdim})
         # k, v, q, out: fairseq's order of construction, so that a seed gives the same linear model as there
-        self.k_proj = None if shares_query else projection.build("k", self.kdim, embed_dim)
-        self.v_proj = projection.build("v", self.vdim, embed_dim)
-        self.q_proj = projection.build("q", embed_dim, embed_dim)
+        self.k_proj = self._own_map("k", self.kdim)
+        self.v_proj = self._own_map("v", self.vdim)
+        self.q_proj = self._own_map("q", embed_dim)
         self.out_proj = projection.build("out", embed_dim, embed_dim)
-        self.projection = projection
         self.reset_parameters()
+
+    def _own_map(self, role: str, in_features: int) -> nn.Module | None:
+        """What makes a role and has its name; None where the role shares another's."""
+        return self.projection.build(role, in_features, self.embed_dim) if self.makers[role] == role else None
+
+    def map_of(self, role: str) -> nn.Module:
+        """What makes ``q``, ``k`` or ``v``, whichever role's map it is."""
+        made: nn.Module = getattr(self, f"{self.makers[role]}_proj")
+        return made
 
     def reset_parameters(self) -> None:
         """Draw all projections anew, as ``--attention-init`` says."""
@@ -123,7 +131,7 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         incremental, buffer = buffer is not None, {} if buffer is None else buffer
 
         # project, cache
-        q = self._split_heads(self.q_proj(query))
+        q = self._split_heads(self.map_of("q")(query))
         if incremental:
             needs_keys = need_weights or need_head_weights or before_softmax or attn_mask is not None
             needs_keys = needs_keys or dropped_share(self.dropout_module) > 0
@@ -184,13 +192,10 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
             # every beam of a sentence brings the same keys: keep one
             key = value = key[:, :: self.beam_size]
             padding = None if padding is None else padding[:: self.beam_size]
-        if self.k_proj is not None:
-            k = self._split_heads(self.k_proj(key))
-        elif key is query:
-            k = q  # the shared projection of the same text: nothing changes q in place
-        else:
-            k = self._split_heads(self.q_proj(key))
-        return k, self._split_heads(self.v_proj(value)), padding
+        # a shared map of the same text is taken once: nothing changes q or k in place
+        k = q if self.makers["k"] == "q" and key is query else self._split_heads(self.map_of("k")(key))
+        v = k if self.makers["v"] == self.makers["k"] and value is key else self._split_heads(self.map_of("v")(value))
+        return k, v, padding
 
     def _recurrent_form(self, buffer: Buffer, needs_keys: bool) -> RecurrentForm | None:
         """What this step of decoding reads instead of the past's keys, or None if it needs them or they are kept."""

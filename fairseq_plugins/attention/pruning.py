@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .stages import Compatibility, Mixing
+from .stages import Compatibility, Mixing, Projection
 
 
 class PrunableHeads:
     """Mixed into attention: what belongs to a head, how large it is, and its removal.
 
     Queries, keys and values of a head are D rows of their linear map, or of the last one of their network: what is
-    before it serves all heads and stays. A projection that makes queries and keys counts once. A head's compatibility
+    before it serves all heads and stays. A projection that several of them share counts once. A head's compatibility
     (pairwise factors) belongs to it too, and D columns of the output's first linear map go with it, but do not count.
     """
 
@@ -25,10 +25,11 @@ class PrunableHeads:
         num_heads: int
         head_dim: int
         embed_dim: int
-        q_proj: nn.Module
+        q_proj: nn.Module | None
         k_proj: nn.Module | None
-        v_proj: nn.Module
+        v_proj: nn.Module | None
         out_proj: nn.Module
+        projection: Projection
         compatibility: Compatibility
         mixing: Mixing
 
@@ -36,7 +37,7 @@ class PrunableHeads:
         """(H,), the sum of the absolute values of each head's own parameters: what makes its q, k and v, and S."""
         owned: list[Tensor] = list(self.compatibility.parameters())
         for linear in self._head_maps():
-            owned += [linear.weight, linear.bias]
+            owned += linear.parameters()
         sums = [parameter.reshape(self.num_heads, -1).abs().sum(dim=1) for parameter in owned]
         return torch.stack(sums).sum(dim=0)
 
@@ -44,9 +45,9 @@ class PrunableHeads:
         """Go on with these heads, in this order; the parameters are new ones, which no optimizer knows.
 
         Raises:
-            ValueError: the mixing treats heads differently, and a checkpoint would not say which ones are left.
+            ValueError: heads are not alike, and a checkpoint would not say which ones are left.
         """
-        check_heads_alike(self.mixing)
+        self.check_heads_alike()
         rows = torch.cat([torch.arange(head * self.head_dim, (head + 1) * self.head_dim) for head in heads])
         for linear in self._head_maps():
             linear.weight, linear.bias = _taken(linear.weight, rows, 0), _taken(linear.bias, rows, 0)
@@ -56,6 +57,20 @@ class PrunableHeads:
         for name, parameter in list(self.compatibility.named_parameters()):
             setattr(self.compatibility, name, _taken(parameter, torch.tensor(heads), 0))
         self.num_heads, self.embed_dim = len(heads), len(rows)
+
+    def check_heads_alike(self) -> None:
+        """Whether heads may be pruned.
+
+        Raises:
+            ValueError: they may not.
+        """
+        reason = ""
+        if not self.mixing.treats_heads_alike():
+            reason = "--attention-r gives each head its own r: give one for all heads"
+        elif self.projection.query_holds_input:
+            reason = "with this --attention-projection a head reads its own part of the input: choose another"
+        if reason:
+            raise ValueError(f"--mha-heads-to-keep: a checkpoint does not say which heads are left, and {reason}")
 
     def _head_maps(self) -> list[nn.Linear]:
         projections = [module for module in (self.q_proj, self.k_proj, self.v_proj) if module is not None]
@@ -75,22 +90,11 @@ class PrunableHeads:
         """fairseq's attention checks its width before each call; this one does not."""
 
 
-def check_heads_alike(mixing: Any) -> None:
-    """Whether heads may be pruned.
-
-    Raises:
-        ValueError: they may not.
-    """
-    if not mixing.treats_heads_alike():
-        raise ValueError(
-            "--mha-heads-to-keep: a checkpoint does not say which heads are left, and --attention-r gives each head "
-            "its own r: give one for all heads"
-        )
-
-
 def _maps(module: Any, end: str) -> list[nn.Linear]:
-    """The linear maps at the ``input`` or ``output`` of a projection."""
-    found: list[nn.Linear] = [module] if isinstance(module, nn.Linear) else getattr(module, f"{end}_maps")()
+    """The linear maps at the ``input`` or ``output`` of a projection; none where it has no parameters."""
+    if isinstance(module, nn.Linear):
+        return [module]
+    found: list[nn.Linear] = getattr(module, f"{end}_maps")() if any(True for _ in module.parameters()) else []
     return found
 
 

@@ -6,8 +6,8 @@ Shapes, here and in every choice: B batch, H heads, T queries, S keys, D width o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +28,21 @@ class Projection:
     """
 
     Options: type | None = None
+    #: role -> the role whose map makes it too, of ``q``, ``k`` and ``v``; it has none of its own
+    shares: ClassVar[Mapping[str, str]] = {}
+    #: the queries' map may make keys too, where a compatibility asks for it
+    query_makes_keys = True
+    #: a head's queries hold its part of the input, so that a head cannot be taken out or change its place
+    query_holds_input = False
 
     def __init__(self, options: Any, init: str) -> None:
         self.options, self.init = options, init
 
     def build(self, role: str, in_features: int, out_features: int) -> nn.Module:
-        """A map from (..., in_features) to (..., out_features); ``role`` is ``q``, ``k``, ``v`` or ``out``."""
+        """A map from (..., in_features) to (..., out_features) for a role that shares none.
+
+        ``role`` is ``q``, ``k``, ``v`` or ``out``.
+        """
         raise NotImplementedError
 
     def reset_parameters(self, role: str, module: nn.Module, same_width: bool) -> None:

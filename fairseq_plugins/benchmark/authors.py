@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_plugins.attention import CAUSAL, StagedMultiheadAttention
-from fairseq_plugins.attention.project.network import ResidualNetwork
+from fairseq_plugins.attention.project.network import ProjectionNetwork, ResidualNetwork
 
 
 def replace_attention(model: nn.Module) -> None:
@@ -44,14 +44,16 @@ class AuthorsAttention(nn.Module):
 
     def __init__(self, ours: StagedMultiheadAttention, masks: AdditiveMasks) -> None:
         super().__init__()
-        if ours.k_proj is None:
-            raise ValueError("the authors of neural QKV have no shared query projection: measure neuralqkv+authors")
-        if any(isinstance(module, ResidualNetwork) for module in ours.children()):
+        if any(maker != role for role, maker in ours.makers.items()):
+            raise ValueError("the authors of neural QKV have no shared projections: measure neuralqkv+authors")
+        maps = [ours.map_of("k"), ours.map_of("v"), ours.map_of("q"), ours.out_proj]
+        if any(isinstance(module, ResidualNetwork) for module in maps):
             raise ValueError("the authors' networks are without --neural-qkv-residual: measure neuralqkv+authors so")
+        if not all(isinstance(module, (nn.Linear, ProjectionNetwork)) for module in maps):
+            raise ValueError("the authors of neural QKV have linear maps and their networks: measure neuralqkv+authors")
         self.num_heads, self.head_dim = ours.num_heads, ours.head_dim
         self.self_attention, self.masks = ours.self_attention, masks
-        self.k_proj, self.v_proj = plain(ours.k_proj), plain(ours.v_proj)
-        self.q_proj, self.out_proj = plain(ours.q_proj), plain(ours.out_proj)
+        self.k_proj, self.v_proj, self.q_proj, self.out_proj = map(plain, maps)
         self.dropout_module = ours.dropout_module
 
     def forward(

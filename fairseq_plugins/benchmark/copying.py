@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .processes import GateError
+
 #: what the random weights that end the other sublayers are multiplied by
 NOISE = 0.1
 #: score of the right position above that of its neighbours
@@ -26,10 +28,16 @@ CONFIDENCE = 2.0
 
 @torch.no_grad()
 def make_copying(model: Any) -> None:
-    """Change a random model of the ``transformer`` family with shared embeddings and sinusoidal positions in place."""
+    """Change a random model of the ``transformer`` family with shared embeddings and sinusoidal positions in place.
+
+    Raises:
+        GateError: its last decoder layer cannot find positions and take words out as well.
+    """
     embeddings: Tensor = model.encoder.embed_tokens.weight
     symbols, width = embeddings.shape
     last = model.decoder.layers[-1]
+    check_maps(last.self_attn)
+    check_maps(last.encoder_attn)
     position_dims, zero_dim = reserved_dims(width, last.encoder_attn.head_dim)
     reserved = torch.tensor([*position_dims, zero_dim])
     words = torch.ones(width).index_fill_(0, reserved, 0.0)
@@ -53,6 +61,16 @@ def make_copying(model: Any) -> None:
         set_map(attention.k_proj, finder)
         set_map(attention.v_proj, torch.diag(words))
         set_map(attention.out_proj, torch.eye(width), gain)
+
+
+def check_maps(attention: Any) -> None:
+    """Whether queries, keys and values can be made as different as copying needs; fairseq's own attention can."""
+    makers = getattr(attention, "makers", {})
+    if any(maker != role for role, maker in makers.items()) or (makers and attention.projection.query_holds_input):
+        raise GateError(
+            "a random model whose queries, keys and values have no maps of their own cannot be made to copy, and so to "
+            "end its hypotheses: measure a trained one with --checkpoint FILE --data DIR"
+        )
 
 
 def reserved_dims(width: int, head_dim: int) -> Any:

@@ -21,6 +21,10 @@ VARIANTS: dict[str, dict[str, str]] = {
     "symmetric": {"attention_compatibility": "symmetric"},
     "pairwise": {"attention_compatibility": "pairwise"},
     "valueaware": {"attention_mixing": "value-aware-r"},
+    "nonlinearquery": {"attention_projection": "nonlinear-query"},
+    "identityquery": {"attention_projection": "identity-query"},
+    "sharedkv": {"attention_projection": "shared-key-value"},
+    "sharedqkv": {"attention_projection": "shared"},
     "matched": {"match_parameters_of": "neuralqkv"},
 }
 

@@ -11,8 +11,6 @@ from typing import Any
 
 from torch import Tensor
 
-from fairseq_plugins.attention.pruning import check_heads_alike
-
 #: the options' value for "none"
 OFF = -1
 
@@ -29,7 +27,7 @@ def check_pruning(args: Any, layers: Any) -> None:
         if keep != OFF:
             if not 1 <= keep <= attention.num_heads:
                 raise ValueError(f"--mha-heads-to-keep {keep}: from 1 to {attention.num_heads}, or {OFF} for all")
-            check_heads_alike(attention.mixing)
+            attention.check_heads_alike()
         if remove != OFF and not 0 <= remove < width:
             raise ValueError(f"--ffn-blocks-to-remove {remove}: from 0 to {width - 1}, or {OFF} for none")
 
@@ -43,7 +41,9 @@ def prune_as(args: Any, layers: Any, weights: Mapping[str, Tensor], prefix: str)
     keep, remove = _wanted(args)
     for number, layer in enumerate(layers.children()):
         attention = layer.self_attn
-        biases = [key for key in weights if key.startswith(f"{prefix}.{number}.self_attn.v_proj") and "bias" in key]
+        maker = getattr(attention, "makers", {}).get("v", "v")  # fairseq's own attention has values of their own
+        values = f"{prefix}.{number}.self_attn.{maker}_proj"
+        biases = [key for key in weights if key.startswith(values) and "bias" in key]
         if keep != OFF and biases:
             found = weights[biases[-1]].numel() // attention.head_dim
             _check_pruned(f"--mha-heads-to-keep {keep}", "heads", found, attention.num_heads)

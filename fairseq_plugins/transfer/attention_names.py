@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 ROLES = ("q", "k", "v", "out")
@@ -9,7 +10,8 @@ ROLES = ("q", "k", "v", "out")
 
 def attention_names(names: Iterable[str]) -> list[str]:
     """The attention modules of a state dictionary, such as ``encoder.layers.0.self_attn``, in its order."""
-    return list(dict.fromkeys(name.partition(".q_proj.")[0] for name in names if ".q_proj." in name))
+    matches = (re.match(r"(.*)\.[qkv]_proj\.", name) for name in names)
+    return list(dict.fromkeys(match[1] for match in matches if match))
 
 
 def networks(weights: Mapping[str, object], attention: str) -> list[str]:
@@ -18,9 +20,9 @@ def networks(weights: Mapping[str, object], attention: str) -> list[str]:
     return [role for role in present if f"{attention}.{role}_proj.weight" not in weights]
 
 
-def shares_query(weights: Mapping[str, object], attention: str) -> bool:
-    """Whether the keys are made by the query projection: then no key projection exists."""
-    return not any(name.startswith(f"{attention}.k_proj.") for name in weights)
+def missing(weights: Mapping[str, object], attention: str) -> list[str]:
+    """The roles without a projection of their own: k and v share one, and without any q is the input."""
+    return [role for role in ROLES if not any(name.startswith(f"{attention}.{role}_proj.") for name in weights)]
 
 
 def factors_name(attention: str) -> str:

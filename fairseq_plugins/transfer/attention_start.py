@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from fairseq_plugins.attention.project.identity_query import Input
 from fairseq_plugins.attention.project.network import NETWORKS, ResidualNetwork
 from fairseq_plugins.attention.stages import init_normal
 from fairseq_plugins.checkpoints import CheckpointError
@@ -94,11 +95,11 @@ def start_attention(name: str, old: Any, new: Any, settings: Settings, inputs: I
             "give the pretrained model's --encoder-attention-heads or --decoder-attention-heads"
         )
     start = _Start(name, old, new, settings)
-    origins = start.score_origins(inputs)
-    origins.update(v=OldProjection(old.v_proj, "v"), out=OldProjection(old.out_proj, "out"))
+    origins = {"v": start.old_projection("v"), "out": start.old_projection("out"), **start.score_origins(inputs)}
     for role in ROLES:
-        if getattr(new, f"{role}_proj") is not None:
-            start.projection(role, origins[role])
+        module = getattr(new, f"{role}_proj")
+        if module is not None and list(module.parameters()):
+            start.projection(role, module, origins[role])
     return start.result
 
 
@@ -112,13 +113,12 @@ class _Start:
     def score_origins(self, inputs: Inputs | None) -> dict[str, Origin]:
         """Where the new query and key projections start; the compatibility's own parameters are set here."""
         before, after = _compatibility(self.old), _compatibility(self.new)
-        q = OldProjection(self.old.q_proj, "q")
+        q, k = self.old_projection("q"), self.old_projection("k")
         if before == after:
             self._copy_compatibility()
-            return {"q": q, "k": OldProjection(self.old.k_proj, "k")}
-        shared = q._replace(how="copy of the shared projection: exact")
+            return {"q": q, "k": k}
         if (before, after) == ("symmetric", "dot"):
-            return {"q": q, "k": shared}
+            return {"q": q, "k": k}
         if (before, after) == ("symmetric", "pairwise"):
             identity = torch.eye(self.new.head_dim).expand(self.new.num_heads, -1, -1)
             self._set_factors(identity, CONSTRUCTED, "identity: exact")
@@ -127,15 +127,30 @@ class _Start:
         if reason:
             self._set_factors(None, INITIALISED, reason)
             return {"q": q, "k": reason}
-        return {"q": self._folded(), "k": shared} if after == "dot" else {"q": self._fit(after, inputs)}
+        return {"q": self._folded(), "k": k} if after == "dot" else {"q": self._fit(after, inputs)}
+
+    def old_projection(self, role: str) -> Origin:
+        """What makes a role in the old module, whichever role's projection it is."""
+        maker = getattr(self.old, "makers", {}).get(role, role)
+        module = getattr(self.old, f"{maker}_proj")
+        if isinstance(module, Input):
+            width, like = self.old.embed_dim, next(self.old.parameters())
+            return LinearMap(torch.eye(width).to(like), torch.zeros(width).to(like), "the identity: exact", ())
+        return OldProjection(module, maker, "" if maker == role else "copy of the shared projection: exact")
+
+    def _linear(self, origin: Origin) -> LinearMap | None:
+        """An origin as a linear map, if it is one."""
+        if isinstance(origin, OldProjection) and isinstance(origin.module, nn.Linear):
+            weight, bias = origin.module.weight.detach(), origin.module.bias.detach()
+            return LinearMap(weight, bias, origin.how, (f"{self.name}.{origin.role}_proj.",))
+        return origin if isinstance(origin, LinearMap) else None
 
     def _why_no_linear_scores(self, before: str, after: str) -> str:
         if not {before, after} <= {"dot", "symmetric", "pairwise"}:
             return f"{after} has no counterpart in {before}"
-        if self._drawn("q", OldProjection(self.old.q_proj, "q")):
+        if self._drawn("q", self.old_projection("q")):
             return "with the query projection"
-        projections = (self.old.q_proj, self.old.k_proj)
-        if not all(isinstance(module, nn.Linear) for module in projections if module is not None):
+        if None in [self._linear(self.old_projection(role)) for role in "qk"]:
             return "the pretrained scores are of networks: no linear maps to start from"
         return ""
 
@@ -152,13 +167,12 @@ class _Start:
     def _fit(self, after: str, inputs: Inputs | None) -> LinearMap:
         """The shared projection (and factors) nearest to the old scores."""
         heads = self.new.num_heads
-        q, k = self.old.q_proj, self.old.k_proj
-        if k is None:
-            weight, bias, _, used = self._folded()
-            key = q.weight.detach().double()
-        else:
-            weight, bias, key = (tensor.detach().double() for tensor in (q.weight, q.bias, k.weight))
-            used = (f"{self.name}.q_proj.", f"{self.name}.k_proj.weight")  # softmax does not see the key's bias
+        q, k = (self._linear(self.old_projection(role)) for role in "qk")
+        assert q is not None and k is not None  # noqa: PT018  _why_no_linear_scores has seen to it
+        if _compatibility(self.old) == "pairwise":
+            q = self._folded()
+        weight, bias, key = (tensor.double() for tensor in (q.weight, q.bias, k.weight))
+        used = (*q.used, *(f"{prefix}weight" for prefix in k.used))  # softmax does not see the key's bias
         maps = ScoreMaps(weight.view(heads, -1, weight.size(1)), bias.view(heads, -1), key.view(heads, -1, key.size(1)))
         if after == "pairwise":
             fitted = fit_pairwise(maps, inputs, seed=self.settings.seed)
@@ -183,25 +197,24 @@ class _Start:
                 parameter.data.copy_(factors)
             self._record(f"compatibility.{name}", parameter, action, how)
 
-    def projection(self, role: str, origin: Origin) -> None:
+    def projection(self, role: str, module: nn.Module, origin: Origin) -> None:
         """Start one projection of the new module."""
-        prefix, module = f"{role}_proj", getattr(self.new, f"{role}_proj")
+        prefix, linear = f"{role}_proj", self._linear(origin)
         if self._drawn(role, origin):
             for layer in module.modules():
                 if isinstance(layer, nn.Linear):
                     init_normal(layer)
-                elif isinstance(layer, nn.LayerNorm):
+                elif isinstance(layer, (nn.LayerNorm, nn.RMSNorm)):
                     layer.reset_parameters()
             self._record_all(prefix, module, INITIALISED, "N(0, 0.02^2), biases 0")
         elif isinstance(origin, str):
             self._record_all(prefix, module, INITIALISED, origin)
-        elif isinstance(origin, LinearMap):
-            self._begin_as(role, module, origin)
-        elif same_function(origin.module, module):
+        elif isinstance(origin, OldProjection) and same_function(origin.module, module):
             self._copy(role, module, origin)
-        elif isinstance(origin.module, nn.Linear):
-            weight, bias = origin.module.weight.detach(), origin.module.bias.detach()
-            self._begin_as(role, module, LinearMap(weight, bias, origin.how, (f"{self.name}.{origin.role}_proj.",)))
+        elif linear is not None and isinstance(module, (nn.Linear, *NETWORKS)):
+            self._begin_as(role, module, linear)
+        elif linear is not None:
+            self._record_all(prefix, module, INITIALISED, "a network that can begin as no linear map")
         else:
             self._record_all(prefix, module, INITIALISED, "the pretrained projection is another network")
 
@@ -237,10 +250,7 @@ class _Start:
 
     def _drawn(self, role: str, origin: Origin) -> bool:
         """Whether a projection is to be drawn anew: asked for, or a network in place of a linear map."""
-        linear = isinstance(origin, LinearMap) or (
-            isinstance(origin, OldProjection) and isinstance(origin.module, nn.Linear)
-        )
-        replaced = linear and not isinstance(getattr(self.new, f"{role}_proj"), nn.Linear)
+        replaced = self._linear(origin) is not None and not isinstance(getattr(self.new, f"{role}_proj"), nn.Linear)
         return role in self.settings.reinit or (replaced and self.settings.neural_start == "reinit")
 
     def _record_all(self, prefix: str, module: nn.Module, action: str, how: str) -> None:

@@ -1,7 +1,8 @@
-"""Folding: symmetric and pairwise attention as plain attention with identical outputs.
+"""Folding: attention that shares or lacks linear projections as plain attention with identical outputs.
 
 Courtois et al. 2024 (arXiv 2406.06366): ``score = q(x) S q(y)^T / sqrt(D)`` per head. With the queries ``q(x) S`` and
-the keys ``q(y)`` that is the plain dot product, so a trained model becomes one that every runtime can load.
+the keys ``q(y)`` that is the plain dot product, so a trained model becomes one that every runtime can load. A shared
+projection becomes as many as share it, and queries that are the input get a projection by the identity.
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ from fairseq_plugins.checkpoints.stock import forget_plugin, not_stock
 from fairseq_plugins.lines import PathLike
 from fairseq_plugins.models.grid import grid_place, stock_name
 
-from .attention_names import attention_names, factors_name, shares_query
+from .attention_names import attention_names, factors_name, missing
 from .obstacles import rounded, with_networks
+
+#: options of a folded model
+FOLDED = {"attention_compatibility": "dot", "attention_projection": "linear", "match_parameters_of": None}
 
 
 def fold_checkpoint(source: PathLike, target: PathLike) -> list[str]:
     """Write a model of this plugin as one of stock fairseq with identical outputs.
 
     Args:
-        source: a checkpoint whose attention is symmetric, pairwise or plain at each site, with linear projections.
+        source: a checkpoint with linear projections, whether some are shared or missing, and with symmetric, pairwise
+            or plain attention at each site.
         target: the file to write; it appears complete or not at all.
 
     Returns:
@@ -56,7 +61,7 @@ def fold(checkpoint: Checkpoint) -> list[str]:
     for weights in checkpoint.averages:
         fold_weights(weights)
 
-    checkpoint.set_options(attention_compatibility="dot", match_parameters_of=None)
+    checkpoint.set_options(**FOLDED)
     # a matched or pruned model's feed-forward width is in no option
     checkpoint.set_options(**_feed_forward_widths(checkpoint.weights))
     if family == "roberta":
@@ -73,29 +78,40 @@ def fold(checkpoint: Checkpoint) -> list[str]:
 def fold_obstacles(checkpoint: Checkpoint) -> list[str]:
     """Why a model of this plugin cannot be one of stock fairseq's even when it is folded."""
     plain = checkpoint.model_part()
-    plain.set_options(attention_compatibility="dot", attention_projection="linear", match_parameters_of=None)
+    plain.set_options(**FOLDED)
     networks = with_networks(checkpoint.weights, "only attention with linear projections can be folded")
     return [*networks, *not_stock(plain)]
 
 
 def fold_weights(weights: Weights) -> list[str]:
-    """Give every attention that shares its query projection a key projection, in place.
+    """Give every attention a query, a key and a value projection, in place.
 
-    Per head, in row vectors: ``W_q' = S^T W_q``, ``b_q' = S^T b_q``, ``W_k' = W_q``, ``b_k' = b_q``; computed in
-    float64, kept in the weights' own precision.
+    A missing key projection is the query's, a missing value projection the key's, a missing query projection the
+    identity. With pairwise factors, per head in row vectors: ``W_q' = S^T W_q``, ``b_q' = S^T b_q``, ``W_k' = W_q``,
+    ``b_k' = b_q``; computed in float64, kept in the weights' own precision.
 
     Returns:
         The names of the attention modules that were changed.
     """
-    changed = [attention for attention in attention_names(weights) if shares_query(weights, attention)]
-    for attention in changed:
+    changed = {attention: roles for attention in attention_names(weights) if (roles := missing(weights, attention))}
+    for attention, roles in changed.items():
+        q, k, v = (f"{attention}.{role}_proj" for role in "qkv")
         factors = weights.pop(factors_name(attention), None)
         for name in ("weight", "bias"):
-            shared = weights[f"{attention}.q_proj.{name}"]
-            weights[f"{attention}.k_proj.{name}"] = shared.clone()
+            if "q" in roles:
+                weights[f"{q}.{name}"] = _identity(weights[f"{k}.{name}"])
+            if "k" in roles:
+                weights[f"{k}.{name}"] = weights[f"{q}.{name}"].clone()
+            if "v" in roles:
+                weights[f"{v}.{name}"] = weights[f"{k}.{name}"].clone()
             if factors is not None:
-                weights[f"{attention}.q_proj.{name}"] = fold_queries(shared, factors)
-    return changed
+                weights[f"{q}.{name}"] = fold_queries(weights[f"{q}.{name}"], factors)
+    return list(changed)
+
+
+def _identity(like: Tensor) -> Tensor:
+    """The weight (C, C), or the bias (C), of the map that changes nothing, by one of C outputs."""
+    return torch.zeros_like(like) if like.dim() == 1 else torch.eye(like.size(0), dtype=like.dtype)
 
 
 def fold_queries(shared: Tensor, factors: Tensor) -> Tensor:

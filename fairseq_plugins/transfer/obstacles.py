@@ -24,8 +24,8 @@ def with_networks(weights: Weights, reason: str) -> list[str]:
         return []
     name, roles = next(iter(found.items()))
     others = f" and those of {len(found) - 1} other modules" if len(found) > 1 else ""
-    plural = "s" if len(roles) > 1 else ""
-    return [
-        f"the {', '.join(roles)} projection{plural} of {name} are networks (--attention-projection neural){others}: "
-        f"{reason}"
-    ]
+    is_network = "projections", "are networks"
+    if len(roles) == 1:
+        is_network = "projection", "is a network"
+    of, networks_are = is_network
+    return [f"the {', '.join(roles)} {of} of {name} {networks_are} (by --attention-projection){others}: {reason}"]

@@ -12,7 +12,15 @@ from fairseq_plugins.attention import CAUSAL
 
 @pytest.fixture(scope="module")
 def vectors():
-    return dict(np.load(Path(__file__).parents[1] / "vectors" / "authors_modules.npz"))
+    return arrays("authors_modules.npz")
+
+
+def arrays(name):
+    return dict(np.load(Path(__file__).parents[1] / "vectors" / name))
+
+
+def prefixes(name):
+    return sorted({array.partition(".")[0] for array in arrays(name)} & set(AUTHORS))
 
 
 def to_time_first(array):
@@ -20,7 +28,7 @@ def to_time_first(array):
 
 
 @pytest.mark.parametrize("need_weights", [False, True])
-@pytest.mark.parametrize("prefix", sorted(AUTHORS))
+@pytest.mark.parametrize("prefix", prefixes("authors_modules.npz"))
 def test_outputs_and_weights(vectors, prefix, need_weights):
     module = load_authors_attention(vectors, prefix)
     x, memory = to_time_first(vectors["x"]), to_time_first(vectors["memory"])
@@ -44,6 +52,21 @@ def test_outputs_and_weights(vectors, prefix, need_weights):
     assert compared >= 2
 
 
+@pytest.mark.parametrize("need_weights", [False, True])
+@pytest.mark.parametrize(
+    ("file", "prefix"),
+    [(file, prefix) for file in ("query_modules.npz", "sharing_modules.npz") for prefix in prefixes(file)],
+)
+def test_causal_outputs_and_input_gradients(file, prefix, need_weights):
+    vectors = arrays(file)
+    module = load_authors_attention(vectors, prefix)
+    x = to_time_first(vectors["x"]).requires_grad_()
+    out, _ = module(x, x, x, attn_mask=CAUSAL, need_weights=need_weights)
+    torch.testing.assert_close(out, to_time_first(vectors[f"{prefix}.self_causal"]), rtol=0, atol=1e-10)
+    out.backward(to_time_first(vectors["output_gradient"]))
+    torch.testing.assert_close(x.grad, to_time_first(vectors[f"{prefix}.input_gradient"]), rtol=0, atol=1e-10)
+
+
 def test_dense_triangle_equals_causal(vectors):
     module = load_authors_attention(vectors, "marian_neural")
     x = to_time_first(vectors["x"])
@@ -58,5 +81,5 @@ def test_errors(vectors):
     without = {name: array for name, array in vectors.items() if name != "marian_neural.q_proj.1.bias"}
     with pytest.raises(KeyError, match=r"q_proj\.1\.bias"):
         load_authors_attention(without, "marian_neural")
-    with pytest.raises(KeyError, match="value projection"):
+    with pytest.raises(KeyError, match="output projection"):
         load_authors_attention({}, "marian_neural")

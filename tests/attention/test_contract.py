@@ -42,8 +42,7 @@ def test_random_masks_equal_the_naive_form(batch, time, causal, masks, name):
     torch.testing.assert_close(out, fused, rtol=0, atol=1e-10)
 
     allowed = AttentionMask(causal, pad).allowed(time, x.device).expand(batch, 1, time, time)
-    k_proj = module.q_proj if module.k_proj is None else module.k_proj
-    q, k, v = (module._split_heads(p(x)) for p in (module.q_proj, k_proj, module.v_proj))
+    q, k, v = (module._split_heads(module.map_of(role)(x)) for role in "qkv")
     if module.mixing.uses_all_keys:
         expected = naive_attention(*module.compatibility.fold(q, k), v, module.kernel, allowed)
     else:  # what sparse weights are is proven in the test of each sparse mixing
@@ -141,7 +140,7 @@ def test_incremental_cross_attention_shares_keys_across_beams(options, beam):
     pad[1, :2] = pad[3, 4:] = True
     pad = pad.repeat_interleave(beam, dim=0)
     state, calls = {}, []
-    module.v_proj.register_forward_hook(lambda *_: calls.append(1))
+    module.map_of("v").register_forward_hook(lambda _, inputs, __: calls.extend([1] * (len(inputs[0]) == keys)))
     rows = torch.arange(sentences * beam)
     for step in range(4):
         query = random(1, len(rows), WIDTH)

@@ -9,6 +9,7 @@ from choices import each_choice
 from torch import nn
 
 from fairseq_plugins.attention import CAUSAL, AttentionConfig
+from fairseq_plugins.attention.stages import PROJECTION
 
 HEADS, WIDTH = 3, 12
 CHOICES = {
@@ -23,6 +24,8 @@ CHOICES = {
     },
     "pairwise_networks": {"attention_compatibility": "pairwise", "attention_projection": "neural"},
 }
+#: whose queries hold the input, which no pruned head can be taken out of
+UNPRUNABLE = [f"projection-{name}" for name, choice in PROJECTION.choices.items() if choice.query_holds_input]
 #: the last linear maps of a network, by their names
 LAST = {
     "projection-neural": ["3"],
@@ -30,6 +33,7 @@ LAST = {
     "all_networks": ["3"],
     "residual_networks": ["linear", "network.3"],
     "pairwise_networks": ["3"],
+    "projection-nonlinear-query": ["linear_out"],
 }
 
 
@@ -43,7 +47,8 @@ def attention(name, **options):
 
 def own(made, name):
     """The parameters that make a head, with the heads first: by their names, as the documentation says it."""
-    linear = [f"{role}_proj" for role in ("q", "k", "v") if getattr(made, f"{role}_proj") is not None]
+    linear = [f"{role}_proj" for role in sorted(set(made.makers.values()))]
+    linear = [role for role in linear if list(getattr(made, role).parameters())]
     for role in linear:
         network = not isinstance(getattr(made, role), nn.Linear)
         for prefix in [f"{role}.{last}" for last in LAST[name]] if network else [role]:
@@ -52,7 +57,7 @@ def own(made, name):
         yield made.compatibility.pairwise_factors
 
 
-@pytest.mark.parametrize("name", CHOICES)
+@pytest.mark.parametrize("name", [name for name in CHOICES if name not in UNPRUNABLE])
 def test_what_is_left_reads_nothing_of_the_pruned(name):
     made = attention(name)
     zeroed = copy.deepcopy(made)
@@ -80,7 +85,7 @@ def test_what_is_left_reads_nothing_of_the_pruned(name):
     assert all(parameter.grad is not None for parameter in made.parameters())
 
 
-@pytest.mark.parametrize("name", ["plain", "compatibility-symmetric", "compatibility-pairwise", *LAST])
+@pytest.mark.parametrize("name", sorted({name for name in CHOICES if "kernel" not in name and "mixing" not in name}))
 def test_sizes_are_those_of_what_makes_a_head(name):
     made = attention(name)
     expected = torch.zeros(HEADS, dtype=torch.float64)
@@ -98,6 +103,14 @@ def test_frozen_parameters_stay_frozen():
     made.q_proj.weight.requires_grad_(False)
     made.keep_heads([1])
     assert [n for n, p in made.named_parameters() if not p.requires_grad] == ["q_proj.weight"]
+
+
+@pytest.mark.parametrize("name", UNPRUNABLE)
+def test_heads_that_read_a_part_of_the_input_are_not_pruned(name):
+    made = attention(name)
+    with pytest.raises(ValueError, match=r"--mha-heads-to-keep: .* reads its own part of the input"):
+        made.keep_heads([1])
+    assert made.num_heads == HEADS
 
 
 def test_heads_with_an_r_of_their_own_are_not_pruned():

@@ -69,7 +69,9 @@ def test_attention_weights_are_dropped_in_training(build):
 
 
 def test_other_attention_has_no_such_form():
-    with pytest.raises(ValueError, match="no shared query projection: measure neuralqkv"):
+    with pytest.raises(ValueError, match="no shared projections: measure neuralqkv"):
         replace_attention(build_model("transformer_pairwise_tiny"))
+    with pytest.raises(ValueError, match="linear maps and their networks: measure neuralqkv"):
+        replace_attention(build_model("transformer_nonlinearquery_tiny"))
     with pytest.raises(ValueError, match="TransformerModel has none of our attention"):
         replace_attention(build_model("transformer"))

@@ -83,6 +83,12 @@ def translate(tmp_path_factory):
     return run
 
 
+@pytest.mark.parametrize("variant", ["nonlinearquery", "identityquery", "sharedkv", "sharedqkv"])
+def test_what_cannot_copy_is_said(variant, tmp_path):
+    with pytest.raises(GateError, match="measure a trained one with --checkpoint FILE --data DIR"):
+        write_workload(str(tmp_path), SIZES["tiny"], [variant], sentences=1)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_hypotheses_of_random_models_end_as_natural_ones_do(variant, translate):
     """Most are the source, and so of as many lengths; no word is so sure that scores mean nothing."""

@@ -10,7 +10,16 @@ import torch
 
 from fairseq_plugins.attention import AttentionConfig, StagedMultiheadAttention
 
-#: prefix -> how its parameters are called there, and which choices they are
+NONLINEAR_QUERY = {
+    "c_attn": ("k_proj", "v_proj"),
+    "c_proj": "out_proj",
+    "residual_rmsnorm_input": "q_proj.norm_in",
+    "residual_in": "q_proj.linear_in",
+    "residual_out": "q_proj.linear_out",
+    "residual_layernorm_output": "q_proj.norm_out",
+}
+#: prefix -> how its parameters are called there, which choices they are, and whether its linear maps have biases;
+#: one name may hold the parameters of several projections, one below the other
 AUTHORS: dict[str, dict[str, Any]] = {
     "marian_neural": {
         "names": {"q_proj": "q_proj", "k_proj": "k_proj", "v_proj": "v_proj", "out_proj": "out_proj"},
@@ -33,6 +42,28 @@ AUTHORS: dict[str, dict[str, Any]] = {
         },
         "choices": {"attention_compatibility": "pairwise"},
     },
+    "nonlinear_query": {
+        "names": NONLINEAR_QUERY,
+        "choices": {"attention_projection": "nonlinear-query", "nonlinear_query_no_bias": True},
+        "biases": False,
+    },
+    "nonlinear_query_bias": {"names": NONLINEAR_QUERY, "choices": {"attention_projection": "nonlinear-query"}},
+    "identity_query": {
+        "names": {"c_attn": ("k_proj", "v_proj"), "c_proj": "out_proj"},
+        "choices": {"attention_projection": "identity-query"},
+    },
+    "shared_key_value": {
+        "names": {"c_q": "q_proj", "c_k": "k_proj", "c_proj": "out_proj"},
+        "choices": {"attention_projection": "shared-key-value"},
+    },
+    "shared_query_key": {
+        "names": {"c_kv": ("q_proj", "v_proj"), "c_proj": "out_proj"},
+        "choices": {"attention_compatibility": "symmetric"},
+    },
+    "shared_all": {
+        "names": {"c_k": "q_proj", "c_proj": "out_proj"},
+        "choices": {"attention_projection": "shared"},
+    },
 }
 
 
@@ -44,8 +75,7 @@ def load_authors_attention(
     Args:
         arrays: name -> array; the parameters stand under ``prefix.`` with the authors' names (``q_proj.0.weight``,
             ``query.2.bias``, ``output.dense.weight``, ...); other names are ignored.
-        prefix: ``marian_neural`` or ``roberta_neural`` (github.com/ocislyjrti/NeuralAttention: Marian translation model
-            and RoBERTa), ``bert_symmetric`` or ``bert_pairwise`` (github.com/mcrts/ACL2024-SymmetricAttentionBert).
+        prefix: one of :data:`AUTHORS`; ``tests/vectors/README.md`` says whose modules they are.
         num_heads: which the parameters do not tell; the reference vectors have 4.
 
     Returns:
@@ -64,16 +94,20 @@ def load_authors_attention(
         for theirs, ours in authors["names"].items():
             start = f"{prefix}.{theirs}"
             if name == start or name.startswith(f"{start}."):
-                parameters[ours + name[len(start) :]] = torch.from_numpy(np.array(array))
-    biases = sorted(name for name in parameters if name.startswith("v_proj.") and name.endswith("bias"))
-    if not biases:
-        raise KeyError(f"no parameters of a value projection under {prefix}.")
-    output_bias = parameters[biases[-1]]  # the last layer's, where the projection is a network
+                places = (ours,) if isinstance(ours, str) else ours
+                parts = torch.from_numpy(np.array(array)).chunk(len(places))
+                parameters.update({place + name[len(start) :]: part for place, part in zip(places, parts)})
+    weights = sorted(name for name in parameters if name.startswith("out_proj.") and parameters[name].dim() == 2)
+    if not weights:
+        raise KeyError(f"no parameters of an output projection under {prefix}.")
+    last = parameters[weights[-1]]  # of its layers, where the projection is a network
 
-    module = AttentionConfig(**authors["choices"]).build("encoder", output_bias.numel(), num_heads)
+    module = AttentionConfig(**authors["choices"]).build("encoder", last.size(0), num_heads).to(last.dtype)
     missing = set(module.state_dict()) - set(parameters)
+    if not authors.get("biases", True):
+        parameters.update({name: torch.zeros_like(module.state_dict()[name]) for name in missing if "bias" in name})
+        missing -= set(parameters)
     if missing:
         raise KeyError(f"missing under {prefix}.: {', '.join(sorted(missing))}")
-    module = module.to(output_bias.dtype)
     module.load_state_dict(parameters)
     return module.eval()

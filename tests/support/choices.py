@@ -4,13 +4,15 @@ from argparse import Namespace
 
 from fairseq_plugins.attention import AttentionConfig
 from fairseq_plugins.attention.config import DEFAULTS
-from fairseq_plugins.attention.stages import COMPATIBILITY, KERNEL, MIXING, STAGES
+from fairseq_plugins.attention.stages import COMPATIBILITY, KERNEL, MIXING, PROJECTION, STAGES
 
 KERNELS = list(KERNEL.choices)
 #: mixings of at most r keys
 SPARSE = [name for name, choice in MIXING.choices.items() if hasattr(choice.Options, "attention_r")]
 #: compatibilities whose keys are made by the query projection
 SHARED = [name for name, choice in COMPATIBILITY.choices.items() if choice.shares_query_projection]
+#: projections whose values are the keys
+SHARED_VALUES = [name for name, choice in PROJECTION.choices.items() if "v" in choice.shares]
 
 
 def with_r(options, r):

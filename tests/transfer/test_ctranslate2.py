@@ -36,6 +36,9 @@ SHAPES = {
     "symmetric": ("transformer_symmetric_tiny", {}),
     "pairwise": ("transformer_pairwise_tiny", {}),
     "mixed": ("transformer_pairwise_tiny", {"attention_compatibility": "cross=pairwise,decoder=symmetric"}),
+    "no query projection": ("transformer_identityquery_tiny", {}),
+    "shared keys and values": ("transformer_sharedkv_tiny", {}),
+    "all shared": ("transformer_sharedqkv_tiny", {"attention_compatibility": "decoder=pairwise"}),
     "matched": ("transformer_matched_tiny", {}),
     "matched pairwise": ("transformer_pairwise_tiny", {"match_parameters_of": "neuralqkv"}),
     "pre-norm encoder": ("transformer_pairwise_tiny", {"encoder_normalize_before": True}),
@@ -375,6 +378,7 @@ def refused(capsys, command, *arguments):
     ("arch", "options", "sentence"),
     [
         ("transformer_neuralqkv_tiny", {}, "the q, k, out projections of encoder.layers.0.self_attn are networks"),
+        ("transformer_nonlinearquery_tiny", {}, "the q projection of encoder.layers.0.self_attn is a network"),
         (
             "transformer_baseline_tiny",
             {"attention_kernel": "cross=elu1"},

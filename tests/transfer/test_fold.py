@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 import torch
-from builders import batch, build, dictionary, run
+from builders import batch, build, dictionary, run, save
 from fairseq import checkpoint_utils
 from fairseq.sequence_generator import SequenceGenerator
 from running import forked
@@ -18,9 +18,20 @@ from fairseq_plugins.checkpoints import CheckpointError, safe_load
 from fairseq_plugins.transfer.fold import fold_checkpoint, fold_weights
 
 EVERYWHERE = "--attention-compatibility pairwise"
+#: compatibility and projection
 FOLDABLE = {
-    "transformer": ["symmetric", "pairwise", "encoder=symmetric,decoder=pairwise", "cross=pairwise,decoder=symmetric"],
-    "roberta": ["symmetric", "pairwise"],
+    "transformer": [
+        ("symmetric", "linear"),
+        ("pairwise", "linear"),
+        ("encoder=symmetric,decoder=pairwise", "linear"),
+        ("cross=pairwise,decoder=symmetric", "linear"),
+        ("dot", "identity-query"),
+        ("dot", "shared-key-value"),
+        ("dot", "shared"),
+        ("pairwise", "shared"),
+        ("cross=pairwise", "encoder=shared,decoder=identity-query,cross=shared-key-value"),
+    ],
+    "roberta": [("symmetric", "linear"), ("pairwise", "linear"), ("pairwise", "shared-key-value")],
 }
 CASES = [(family, choice) for family, choices in FOLDABLE.items() for choice in choices]
 
@@ -35,7 +46,9 @@ def perturbed(model):
 
 def pair(family, choice, plain, dtype=torch.float32):
     """A model, and a plain one (an architecture's name) with its folded weights."""
-    model = perturbed(build(f"{family}_pairwise_tiny", attention_compatibility=choice)).to(dtype)
+    compatibility, projection = choice
+    options = {"attention_compatibility": compatibility, "attention_projection": projection}
+    model = perturbed(build(f"{family}_pairwise_tiny", **options)).to(dtype)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     assert fold_weights(weights)
     folded = build(plain).to(dtype)
@@ -64,7 +77,7 @@ def test_beam_search_finds_the_same_hypotheses():
     """Incremental decoding with reordered caches, pairwise at every site, in our baseline and in stock fairseq."""
     src, lengths, _ = batch()
     found = []
-    model, stock = pair("transformer", "pairwise", "transformer")
+    model, stock = pair("transformer", ("pairwise", "linear"), "transformer")
     for searched in (model, stock):
         generator = SequenceGenerator([searched], dictionary(), beam_size=3, max_len_b=12)
         sample = {"net_input": {"src_tokens": src, "src_lengths": lengths}}
@@ -189,6 +202,7 @@ def test_a_matched_width_becomes_the_stock_option(train, corpus, tmp_path):
 
 def test_what_cannot_be_folded_is_said(train, translation, tmp_path, capsys):
     neural = train(TRANSLATION, "pairwise", "--attention-projection decoder=neural")
+    save(nonlinear := tmp_path / "nonlinear.pt", "roberta_nonlinearquery_tiny")
     stock = rewritten(
         translation,
         tmp_path / "other.pt",
@@ -197,6 +211,7 @@ def test_what_cannot_be_folded_is_said(train, translation, tmp_path, capsys):
     target = tmp_path / "out.pt"
     for source, sentence in (
         (neural, "the q, k, out projections of decoder.layers.0.self_attn are networks"),
+        (nonlinear, "the q projection of encoder.sentence_encoder.layers.0.self_attn is a network"),
         (stock, "its architecture fconv is none of this plugin's"),
         (tmp_path / "missing.pt", "missing.pt"),
         (__file__, "test_fold.py"),

@@ -80,7 +80,10 @@ def theirs(folder, kind=None, **options):
     return kind.from_pretrained(folder, **options).eval()
 
 
-ARCHITECTURES = ["roberta", "roberta_baseline_tiny", "roberta_symmetric_tiny", "roberta_pairwise_tiny"]
+ARCHITECTURES = [
+    "roberta",
+    *(f"roberta_{variant}_tiny" for variant in ("baseline", "symmetric", "pairwise", "identityquery", "sharedqkv")),
+]
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -341,7 +344,7 @@ def test_a_tokenizer_without_a_dictionary_gives_one(bpe, tmp_path):
 
 
 @pytest.mark.parametrize(("arch", "options", "sentence"), [
-    ("roberta_neuralqkv_tiny", {}, "are networks (--attention-projection neural)"),
+    ("roberta_neuralqkv_tiny", {}, "are networks (by --attention-projection)"),
     ("roberta", {"encoder_normalize_before": True}, "trained with --encoder-normalize-before True"),
     ("roberta", {"activation_fn": "relu"}, "trained with --activation-fn relu: Hugging Face's RoBERTa has gelu only"),
 ])  # fmt: skip

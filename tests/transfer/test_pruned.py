@@ -41,6 +41,9 @@ def pruned(path, arch):
         ("transformer_pairwise_tiny", "fold-checkpoint", []),
         ("roberta_symmetric_tiny", "fold-checkpoint", []),
         ("transformer_lm_pairwise_tiny", "fold-checkpoint", []),
+        ("transformer_identityquery_tiny", "fold-checkpoint", []),
+        ("transformer_lm_sharedkv_tiny", "fold-checkpoint", []),
+        ("roberta_sharedqkv_tiny", "fold-checkpoint", []),
         ("transformer_lm_baseline_tiny", "convert-checkpoint", ["--to", "stock"]),
     ],
 )

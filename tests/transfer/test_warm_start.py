@@ -54,7 +54,7 @@ def by_action(result, action):
 
 @pytest.mark.parametrize("family", ["transformer", "roberta", "transformer_lm"])
 @pytest.mark.parametrize("after", VARIANTS)
-@pytest.mark.parametrize("before", ["stock", "baseline", "pairwise", "neuralqkv"])
+@pytest.mark.parametrize("before", ["stock", "baseline", "pairwise", "neuralqkv", "identityquery", "sharedqkv"])
 def test_every_parameter_is_accounted_for(before, after, family):
     """Whatever starts from whatever: each new parameter once, copies are equal, nothing old is lost unsaid."""
     # our tiny language model is pre-norm, as fairseq's language models of any size but the unnamed one are
@@ -217,6 +217,11 @@ def test_networks_that_cannot_begin_as_projections_are_refused(options, reason):
     ("transformer_symmetric_tiny", "transformer_pairwise_tiny", {}),
     ("roberta_pairwise_tiny", "roberta_baseline_tiny", {}),
     ("roberta_symmetric_tiny", "roberta_pairwise_tiny", {}),
+    ("transformer_identityquery_tiny", "transformer_baseline_tiny", {}),
+    ("transformer_sharedkv_tiny", "transformer_baseline_tiny", {}),
+    ("transformer_sharedqkv_tiny", "transformer_sharedkv_tiny", {}),
+    ("transformer_sharedqkv_tiny", "transformer_baseline_tiny", {"attention_compatibility": "cross=pairwise"}),
+    ("roberta_sharedqkv_tiny", "roberta_neuralqkv_tiny", {}),
     ("roberta_pairwise_tiny", "roberta_neuralqkv_tiny", {}),
     ("roberta_symmetric_tiny", "roberta_neuralqkv_tiny", {"attention_projection": "neural", **ROBERTA_SHAPE}),
 ])  # fmt: skip
@@ -288,6 +293,32 @@ def test_the_inputs_of_attention_are_those_of_the_norm_before_it(family, norm_fi
     first = {"encoder.layers.0.self_attn", "decoder.layers.0.self_attn"}  # after embeddings without a norm
     expected = {name for name in read if name.endswith("self_attn")} - (set() if norm_first else first)
     assert known == expected
+
+
+@pytest.mark.parametrize("variant", ["identityquery", "sharedqkv"])
+def test_scores_are_fitted_to_whatever_made_them(variant):
+    """Pairwise attention is the same, by its factors, as attention of a shared projection; nearly as an identity's."""
+    state = pretrained(f"roberta_{variant}_tiny", torch.float64)
+    result = started(state, "roberta_pairwise_tiny")
+    errors = torch.tensor([attention.score_errors for attention in result.attention.values()])
+    assert (errors < (1e-9 if variant == "sharedqkv" else 1)).all()
+    folded = dict(state["model"])
+    fold_weights(folded)
+    of_values = {name: tensor for name, tensor in folded.items() if ".v_proj." in name}
+    assert of_values
+    for name, tensor in of_values.items():
+        torch.testing.assert_close(result.model.get_parameter(name), tensor)
+
+
+def test_a_nonlinear_query_keeps_its_start_and_all_else_is_copied():
+    state = pretrained("transformer_baseline_tiny")
+    result = started(state, "transformer_nonlinearquery_tiny")
+    drawn = by_action(result, "initialised")
+    assert {outcome.how for outcome in drawn.values()} == {"a network that can begin as no linear map"}
+    queries = {name for name in dict(result.model.named_parameters()) if ".q_proj." in name}
+    assert set(drawn) == queries
+    assert set(by_action(result, "copied")) == set(dict(result.model.named_parameters())) - queries
+    assert all(".q_proj." in name for name in by_action(result, "dropped"))
 
 
 def test_a_pairwise_network_begins_as_the_fit():

@@ -22,6 +22,8 @@ NOT_REORDERED = {*ROOM.values(), "hypotheses"}
 class KeyValueCache:
     """Grows the keys and values of one attention module by a step, or returns the ones that never change.
 
+    Values that are the keys, one tensor, are kept once: the buffer then has no ``prev_value``.
+
     On a CPU, where nothing is differentiated, a step is written into room that was made ahead, and a reordering moves
     only what hypotheses do not have in common: new memory for copies of the whole past would be most of a step's time.
     Whoever wants to go on twice from one buffer copies it deeply.
@@ -31,23 +33,23 @@ class KeyValueCache:
         self, buffer: Buffer, k: Tensor, v: Tensor, key_padding: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Append k, v (B, H, S', D) and their padding (B, S') to the buffer; returns all of the past with them."""
-        past_k, past_v = buffer.get("prev_key"), buffer.get("prev_value")
-        if past_k is not None and past_v is not None:
-            past_padding = buffer.get("prev_key_padding_mask")
+        past = self.load(buffer)
+        if past is not None:
+            past_k, past_v, past_padding = past
             if past_padding is not None or key_padding is not None:
                 parts = ((past_padding, past_k.size(2)), (key_padding, k.size(2)))
                 key_padding = torch.cat([_padding_of(part, k.size(0), steps, k.device) for part, steps in parts], dim=1)
-            if k.device.type == "cpu" and not torch.is_grad_enabled():
-                k, v = self._append(buffer, "prev_key", k), self._append(buffer, "prev_value", v)
-            else:
-                k, v = torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2)
+            one = v is k and past_v is past_k
+            k = self._append(buffer, "prev_key", past_k, k)
+            v = k if one else self._append(buffer, "prev_value", past_v, v)
         self.store(buffer, k, v, key_padding)
         return k, v, key_padding
 
-    def _append(self, buffer: Buffer, name: str, new: Tensor) -> Tensor:
-        """The past of that name with ``new`` behind it, written into its room."""
-        past, room = buffer[name], room_of(buffer, name)
-        assert past is not None
+    def _append(self, buffer: Buffer, name: str, past: Tensor, new: Tensor) -> Tensor:
+        """The past of that name with ``new`` behind it, written into its room if it is to have one."""
+        if new.device.type != "cpu" or torch.is_grad_enabled():
+            return torch.cat([past, new], dim=2)
+        room = room_of(buffer, name)
         rows, heads, steps, width = past.shape
         total = steps + new.size(2)
         if room is None or room.size(2) < total:
@@ -60,13 +62,18 @@ class KeyValueCache:
     def store(self, buffer: Buffer, k: Tensor, v: Tensor, key_padding: Tensor | None, hypotheses: int = 1) -> None:
         """Keep k, v (B, H, S, D) and padding (B, S) as the whole past; each row serves so many rows of the batch."""
         buffer["prev_key"], buffer["prev_value"], buffer["prev_key_padding_mask"] = k, v, key_padding
+        if v is k:
+            del buffer["prev_value"]
         if hypotheses > 1:
             buffer["hypotheses"] = torch.tensor(hypotheses)
 
     def load(self, buffer: Buffer) -> tuple[Tensor, Tensor, Tensor | None] | None:
         """The past, or None before the first step."""
-        k, v = buffer.get("prev_key"), buffer.get("prev_value")
-        return None if k is None or v is None else (k, v, buffer.get("prev_key_padding_mask"))
+        k = buffer.get("prev_key")
+        if k is None:
+            return None
+        v = buffer.get("prev_value")
+        return k, k if v is None else v, buffer.get("prev_key_padding_mask")
 
     def reorder(self, buffer: Buffer, reordering: Reordering) -> None:
         """Follow beam search; a buffer whose rows are shared follows its sentences."""

@@ -1,3 +1,3 @@
 """Stage 1, project: queries, keys, values and the output from their inputs. A new choice is one file, imported here."""
 
-from . import linear, neural  # noqa: F401  each registers its choice
+from . import identity_query, linear, neural, nonlinear_query, shared, shared_key_value  # noqa: F401  each registers its choice
