@@ -35,7 +35,7 @@ COMMANDS = {
         "convert_checkpoint",
         "turn a stock transformer checkpoint into transformer_baseline or back",
     ),
-    "fold-checkpoint": ("fold_checkpoint", "turn a symmetric or pairwise model into a stock one of equal outputs"),
+    "fold-checkpoint": ("fold_checkpoint", "turn shared or missing projections into a stock model of equal outputs"),
     "warm-start": ("warm_start", "start a model from the trained weights of one with other attention"),
     "export-huggingface": ("export_huggingface", "write a RoBERTa as a folder for Hugging Face's transformers"),
     "export-ctranslate2": ("export_ctranslate2", "write a translation model as a folder for CTranslate2"),

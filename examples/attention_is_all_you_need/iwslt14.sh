@@ -3,8 +3,8 @@
 #
 #   examples/attention_is_all_you_need/iwslt14.sh [--variant V] [--seed N] [OPTION]... [-- FAIRSEQ_TRAIN_OPTION...]
 #
-#   --variant V          baseline (default: the paper's model), neuralqkv, symmetric, pairwise, valueaware or matched (the
-#                        baseline, as many parameters as neuralqkv)
+#   --variant V          a variant of docs/attention.md (default baseline: the paper's model), such as pairwise, or matched
+#                        (the baseline, as many parameters as neuralqkv)
 #   --from DIR           archive or folder as scripts/prepare_iwslt14.sh takes it; without it the release is downloaded
 #   --data-dir DIR       where the prepared data lies or goes (default data/iwslt14-de-en)
 #   --runs DIR           where the runs go (default runs/iwslt14-de-en); this one is DIR/VARIANT-seedN

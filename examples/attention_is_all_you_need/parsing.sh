@@ -5,8 +5,8 @@
 #
 #   --size S             paper (default): the paper's 4-layer model, for the whole treebank; sample: a small one, for the
 #                        3,914 trees that NLTK offers, on a CPU
-#   --variant V          baseline (default), neuralqkv, symmetric, pairwise, valueaware, or matched (the baseline, as many
-#                        parameters as neuralqkv)
+#   --variant V          a variant of docs/attention.md (default baseline), such as pairwise, or matched (the baseline, as
+#                        many parameters as neuralqkv)
 #   --from PATH          the treebank, as scripts/prepare_treebank.sh takes it; not needed where --data-dir holds it
 #                        already
 #   --data-dir DIR       where the prepared data lies or goes (default data/treebank-SIZE)

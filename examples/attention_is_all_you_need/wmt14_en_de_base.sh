@@ -3,8 +3,8 @@
 #
 #   examples/attention_is_all_you_need/wmt14_en_de_base.sh [--variant V] [--seed N] [OPTION]... [-- FAIRSEQ_TRAIN_OPTION...]
 #
-#   --variant V          baseline (default: the paper's model), neuralqkv, symmetric, pairwise, valueaware or matched (the
-#                        baseline, as many parameters as neuralqkv)
+#   --variant V          a variant of docs/attention.md (default baseline: the paper's model), such as pairwise, or matched
+#                        (the baseline, as many parameters as neuralqkv)
 #   --from DIR           folder with the archives or files that scripts/prepare_wmt14.sh names; without it they are downloaded
 #   --data-dir DIR       where the prepared data lies or goes (default data/wmt14-en-de)
 #   --runs DIR           where the runs go (default runs/wmt14-en-de-base); this one is DIR/VARIANT-seedN

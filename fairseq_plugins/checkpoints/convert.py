@@ -87,7 +87,7 @@ def _counterpart(name: str, to: str, source: str) -> str:
         family, variant, _ = place
         raise CheckpointError(
             f"{source}: its architecture {name} is of the variant {variant}, which stock fairseq does not have; only "
-            f"{family}_baseline* has a stock counterpart (fold-checkpoint makes one of symmetric and pairwise models)"
+            f"{family}_baseline* has a stock counterpart (fold-checkpoint makes one of models with linear projections)"
         )
     raise CheckpointError(f"{source}: its architecture {name} has no counterpart; known: {', '.join(sorted(pairs))}")
 

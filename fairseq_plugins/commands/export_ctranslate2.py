@@ -1,9 +1,9 @@
 """Write a translation model as a folder for CTranslate2, with the same translations.
 
-Checkpoints of fairseq's transformer and of this plugin's transformer_* are exported; symmetric and pairwise attention
-is folded into plain attention with identical outputs. Networks (neuralqkv), other kernels and sparse mixings are
-nothing that CTranslate2 has. The dictionaries are those of the training, the second one only if there are two. OUTDIR
-appears complete or not at all. Needs pip install 'fairseq_plugins[ctranslate2]'.
+Checkpoints of fairseq's transformer and of this plugin's transformer_* are exported; shared and missing projections are
+folded into plain attention with identical outputs, as by fold-checkpoint. Networks (neuralqkv, nonlinearquery), other
+kernels and sparse mixings are nothing that CTranslate2 has. The dictionaries are those of the training, the second one
+only if there are two. OUTDIR appears complete or not at all. Needs pip install 'fairseq_plugins[ctranslate2]'.
 
 translate-ctranslate2 translates with it as fairseq-generate does. int8 makes the folder a third to a quarter as large
 and translation faster, with some other words; float16 and bfloat16 are for GPUs.

@@ -1,8 +1,8 @@
 """Write a RoBERTa checkpoint as a folder that Hugging Face's transformers loads without this package.
 
-Stock RoBERTa and roberta_{baseline,symmetric,pairwise,matched} are exported; symmetric and pairwise attention is
-folded into plain attention with identical outputs, networks (neuralqkv) cannot be. A checkpoint with a classification
-head becomes a RobertaForSequenceClassification, any other a RobertaForMaskedLM. With the BPE's folder the tokenizer is
+Stock RoBERTa and roberta_* are exported; shared and missing projections are folded into plain attention with identical
+outputs, as by fold-checkpoint, networks (neuralqkv, nonlinearquery) cannot be. A checkpoint with a classification head
+becomes a RobertaForSequenceClassification, any other a RobertaForMaskedLM. With the BPE's folder the tokenizer is
 written too: its ids are the rows of fairseq's dictionary. OUTDIR appears complete or not at all. Needs the extra
 packages of pip install 'fairseq_plugins[huggingface]'.
 

@@ -61,7 +61,7 @@ def export_ctranslate2(
 
     Args:
         source: a checkpoint of fairseq's ``transformer`` or of this plugin's, with linear projections, the exponential
-            kernel and dense mixing; symmetric and pairwise attention is folded.
+            kernel and dense mixing; what shares or lacks projections is folded.
         target: the folder to write; it appears complete or not at all.
         dictionary: the source language's ``dict.txt``.
         target_dictionary: the target language's; by default the source's.
