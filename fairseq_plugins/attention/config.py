@@ -43,6 +43,13 @@ class StageOptions:
             "choices": INITS,
         },
     )
+    attention_kv_heads: str | None = field(
+        default=None,
+        metadata={
+            "help": "heads of keys and values, each of which a group of the attention heads shares: N for every site, "
+            "or SITE=N,... (default: as many as attention heads)"
+        },
+    )
 
 
 DEFAULTS = {stage.name: getattr(StageOptions(), f"attention_{stage.name}") for stage in STAGES}
@@ -55,18 +62,43 @@ def parse_sites(stage: Stage, text: str) -> dict[str, str]:
         ValueError: an unknown site or choice; the message names the option and what is known.
     """
     option = f"--attention-{stage.name}"
-    chosen = {}
-    for part in str(text).split(","):
-        site, equals, choice = part.strip().rpartition("=")
-        if equals and site not in SITES:
-            raise ValueError(f"{option} {text}: unknown site {site!r}; known: {', '.join(SITES)}")
+    chosen = by_site(option, text)
+    for choice in chosen.values():
         if choice not in stage.choices:
             raise ValueError(f"{option} {text}: unknown choice {choice!r}; known: {', '.join(stage.choices)}")
+    return {site: chosen.get(site, DEFAULTS[stage.name]) for site in SITES}
+
+
+def parse_kv_heads(text: str | None) -> dict[str, int | None]:
+    """``"2"`` or ``"decoder=2,cross=1"`` -> the heads of keys and values at each site; None is as many as queries have.
+
+    Raises:
+        ValueError: an unknown site, or no positive number; the message names the option.
+    """
+    option = "--attention-kv-heads"
+    chosen = {} if text is None else by_site(option, text)
+    for number in chosen.values():
+        if not number.isdecimal() or int(number) < 1:
+            raise ValueError(f"{option} {text}: give a number from 1 on, or SITE=N,... with {', '.join(SITES)}")
+    return {site: int(chosen[site]) if site in chosen else None for site in SITES}
+
+
+def by_site(option: str, text: str) -> dict[str, str]:
+    """``"x"`` or ``"encoder=x,cross=y"`` -> what is said of the sites.
+
+    Raises:
+        ValueError: a site is unknown or given twice.
+    """
+    chosen = {}
+    for part in str(text).split(","):
+        site, equals, value = part.strip().rpartition("=")
+        if equals and site not in SITES:
+            raise ValueError(f"{option} {text}: unknown site {site!r}; known: {', '.join(SITES)}")
         for name in [site] if equals else SITES:
             if name in chosen:
                 raise ValueError(f"{option} {text}: site {name} is given twice")
-            chosen[name] = choice
-    return {site: chosen.get(site, DEFAULTS[stage.name]) for site in SITES}
+            chosen[name] = value
+    return chosen
 
 
 class AttentionConfig:
@@ -106,6 +138,7 @@ class AttentionConfig:
     def _read(self, given: Any) -> None:
         own = read_options(StageOptions, given)
         self.init = str(own.attention_init)
+        self.kv_heads = parse_kv_heads(own.attention_kv_heads)
         self.choices = {stage.name: parse_sites(stage, getattr(own, f"attention_{stage.name}")) for stage in STAGES}
         self.options: dict[type, Any] = {
             cls: read_options(cls, given) for cls in option_classes() if cls is not StageOptions
@@ -133,6 +166,7 @@ class AttentionConfig:
             compatibility=compatibility[0](num_heads, embed_dim // num_heads, compatibility[1]),
             kernel=kernel[0](kernel[1]),
             mixing=mixing[0](mixing[1]),
+            kv_heads=self.kv_heads[site],
             **kwargs,
         )
 

@@ -2,7 +2,7 @@
 
 Time comes first and masks are as in fairseq, whichever choices the stages hold; what else fairseq asks of attention
 stands in :mod:`fairseq_plugins.models.attention`, and the face of ``torch.nn.MultiheadAttention`` in :mod:`.multihead`.
-Shapes: T queries, S keys, B batch, C model width, H heads, D = C / H.
+Shapes: T queries, S keys, B batch, C model width, H heads, D = C / H, N heads of keys and values (:mod:`.groups`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from .decode.cache import Buffer, KeyValueCache
 from .decode.reordering import Reordering
+from .groups import for_every_head
 from .masks import CAUSAL, AttentionMask
-from .project.sharing import check_widths, makers_of
+from .project.sharing import check_heads, check_widths, makers_of
 from .pruning import PrunableHeads
 from .stages import Compatibility, Dropout, Kernel, Mixing, Projection, RecurrentForm, dropped_share, scaled_scores
 
@@ -26,6 +27,7 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         embed_dim, num_heads: C and H; C must be a multiple of H.
         projection, compatibility, kernel, mixing: the choice of each stage.
         kdim, vdim: widths of the attended side (default C).
+        kv_heads: N, which must divide H (default H).
         dropout: probability of dropping an attention weight, or a module that drops.
         self_attention, encoder_decoder_attention: what the module is used for, as in fairseq.
         right_padded: the caller promises that under a causal mask all padding stands right of the text; padding then
@@ -53,6 +55,7 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         mixing: Mixing,
         kdim: int | None = None,
         vdim: int | None = None,
+        kv_heads: int | None = None,
         dropout: float | Dropout = 0.0,
         self_attention: bool = False,
         encoder_decoder_attention: bool = False,
@@ -62,6 +65,7 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         if embed_dim % num_heads:
             raise ValueError(f"embed_dim {embed_dim} is no multiple of the {num_heads} attention heads")
         self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
+        self.kv_heads = num_heads if kv_heads is None else kv_heads
         self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
         self.self_attention, self.encoder_decoder_attention = self_attention, encoder_decoder_attention
         self.right_padded = right_padded
@@ -71,17 +75,18 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         self.dropout_module = nn.Dropout(dropout) if isinstance(dropout, (int, float)) else dropout
 
         self.projection, self.makers = projection, makers_of(projection, compatibility)
+        check_heads(self.makers, num_heads, self.kv_heads)
         check_widths(self.makers, {"q": embed_dim, "k": self.kdim, "v": self.vdim})
         # k, v, q, out: fairseq's order of construction, so that a seed gives the same linear model as there
-        self.k_proj = self._own_map("k", self.kdim)
-        self.v_proj = self._own_map("v", self.vdim)
-        self.q_proj = self._own_map("q", embed_dim)
+        self.k_proj = self._own_map("k", self.kdim, self.kv_heads)
+        self.v_proj = self._own_map("v", self.vdim, self.kv_heads)
+        self.q_proj = self._own_map("q", embed_dim, num_heads)
         self.out_proj = projection.build("out", embed_dim, embed_dim)
         self.reset_parameters()
 
-    def _own_map(self, role: str, in_features: int) -> nn.Module | None:
+    def _own_map(self, role: str, in_features: int, heads: int) -> nn.Module | None:
         """What makes a role and has its name; None where the role shares another's."""
-        return self.projection.build(role, in_features, self.embed_dim) if self.makers[role] == role else None
+        return self.projection.build(role, in_features, heads * self.head_dim) if self.makers[role] == role else None
 
     def map_of(self, role: str) -> nn.Module:
         """What makes ``q``, ``k`` or ``v``, whichever role's map it is."""
@@ -138,6 +143,7 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
             recurrent = self._recurrent_form(buffer, needs_keys)
             if recurrent is not None:
                 k, v, padding = self._keys_and_values(query, key, value, key_padding_mask, q)
+                k, v = self._for_stages(k, v)
                 q, k = self.compatibility.fold(q, k)
                 out = recurrent.step(buffer, q, k, v, None if padding is None else padding.bool())
                 return self._project_out(out), None
@@ -161,9 +167,11 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
             q, mask = self._beams_to_queries(q, beam), mask.per_beam(beam)
 
         # compare, normalise, mix
+        k, v = self._for_stages(k, v)
         q, k = self.compatibility.fold(q, k)
         if before_softmax:
-            return self._masked_scores(q, k, mask, beam), v.reshape(-1, keys, self.head_dim)
+            values = for_every_head(v, self.num_heads)
+            return self._masked_scores(q, k, mask, beam), values.reshape(-1, keys, self.head_dim)
         out, weights = self.mixing.attend(
             self.kernel, q, k, v, mask, self.dropout_module, need_weights or need_head_weights
         )
@@ -181,7 +189,7 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
     def _keys_and_values(
         self, query: Tensor, key: Tensor | None, value: Tensor | None, padding: Tensor | None, q: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Projected keys and values (B', H, S, D) and their padding (B', S); q is the projected query."""
+        """Projected keys and values (B', N, S, D) and their padding (B', S); q is the projected query."""
         if self.self_attention:
             key = value = query
         elif self.encoder_decoder_attention:
@@ -196,6 +204,13 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         k = q if self.makers["k"] == "q" and key is query else self._split_heads(self.map_of("k")(key))
         v = k if self.makers["v"] == self.makers["k"] and value is key else self._split_heads(self.map_of("v")(value))
         return k, v, padding
+
+    def _for_stages(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, N, S, D), with H heads where a stage wants as many as queries have."""
+        if all(stage.takes_groups for stage in (self.compatibility, self.kernel, self.mixing)):
+            return k, v
+        every = for_every_head(k, self.num_heads)
+        return every, every if v is k else for_every_head(v, self.num_heads)
 
     def _recurrent_form(self, buffer: Buffer, needs_keys: bool) -> RecurrentForm | None:
         """What this step of decoding reads instead of the past's keys, or None if it needs them or they are kept."""
@@ -221,8 +236,8 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         return scores.reshape(-1, *scores.shape[2:])
 
     def _split_heads(self, x: Tensor) -> Tensor:
-        """(T, B, C) -> (B, H, T, D)."""
-        return x.view(x.size(0), x.size(1), self.num_heads, self.head_dim).permute(1, 2, 0, 3)
+        """(T, B, H * D) -> (B, H, T, D), and N heads likewise."""
+        return x.view(x.size(0), x.size(1), -1, self.head_dim).permute(1, 2, 0, 3)
 
     def _beams_to_queries(self, q: Tensor, beam: int) -> Tensor:
         """(B, H, T, D) -> (B / beam, H, beam * T, D)."""

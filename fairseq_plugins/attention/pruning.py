@@ -23,6 +23,7 @@ class PrunableHeads:
 
     if TYPE_CHECKING:  # torch.jit.trace reads annotations of modules, and not these
         num_heads: int
+        kv_heads: int
         head_dim: int
         embed_dim: int
         q_proj: nn.Module | None
@@ -34,11 +35,17 @@ class PrunableHeads:
         mixing: Mixing
 
     def head_sizes(self) -> Tensor:
-        """(H,), the sum of the absolute values of each head's own parameters: what makes its q, k and v, and S."""
-        owned: list[Tensor] = list(self.compatibility.parameters())
+        """(H,), the sum of the absolute values of each head's parameters: what makes its q, k and v, and S.
+
+        Keys and values that heads share are counted for each of them.
+        """
+        owned = [(parameter, self.num_heads) for parameter in self.compatibility.parameters()]
         for linear in self._head_maps():
-            owned += linear.parameters()
-        sums = [parameter.reshape(self.num_heads, -1).abs().sum(dim=1) for parameter in owned]
+            owned += [(parameter, linear.out_features // self.head_dim) for parameter in linear.parameters()]
+        sums = [
+            parameter.reshape(heads, -1).abs().sum(dim=1).repeat_interleave(self.num_heads // heads)
+            for parameter, heads in owned
+        ]
         return torch.stack(sums).sum(dim=0)
 
     def keep_heads(self, heads: list[int]) -> None:
@@ -56,7 +63,8 @@ class PrunableHeads:
             out.weight, out.in_features = _taken(out.weight, rows, 1), len(rows)
         for name, parameter in list(self.compatibility.named_parameters()):
             setattr(self.compatibility, name, _taken(parameter, torch.tensor(heads), 0))
-        self.num_heads, self.embed_dim = len(heads), len(rows)
+        self.num_heads = self.kv_heads = len(heads)
+        self.embed_dim = len(rows)
 
     def check_heads_alike(self) -> None:
         """Whether heads may be pruned.
@@ -67,6 +75,8 @@ class PrunableHeads:
         reason = ""
         if not self.mixing.treats_heads_alike():
             reason = "--attention-r gives each head its own r: give one for all heads"
+        elif self.kv_heads != self.num_heads:
+            reason = "by --attention-kv-heads they share keys and values: leave one of the options out"
         elif self.projection.query_holds_input:
             reason = "with this --attention-projection a head reads its own part of the input: choose another"
         if reason:

@@ -1,6 +1,7 @@
 """The four stages of attention: what a choice of each must offer, and the registries that hold the choices.
 
-Shapes, here and in every choice: B batch, H heads, T queries, S keys, D width of a head, C = H * D.
+Shapes, here and in every choice: B batch, H heads, T queries, S keys, D width of a head, C = H * D. Keys and values
+have H heads too, but for choices with ``takes_groups``: those get them with the N <= H heads of :mod:`.groups`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .decode.cache import Buffer
+from .groups import grouped_product
 from .largest import largest, renormalised
 from .masks import AttentionMask
 
@@ -60,6 +62,8 @@ class Compatibility(nn.Module):
     Options: type | None = None
     #: keys are made by the query projection of the attended side, and no key projection exists
     shares_query_projection = False
+    #: k may have fewer heads than q: no parameter is a key head's own
+    takes_groups = False
 
     def __init__(self, num_heads: int, head_dim: int, options: Any) -> None:
         super().__init__()
@@ -102,6 +106,8 @@ class Kernel(nn.Module):
     Options: type | None = None
     #: an allowed key may have weight 0, as a rule and not by rounding
     ignores_keys = False
+    #: k and v may have fewer heads than q, in every method and in the recurrent form
+    takes_groups = False
 
     def __init__(self, options: Any) -> None:
         super().__init__()
@@ -163,6 +169,8 @@ class Mixing(nn.Module):
     Options: type | None = None
     #: every key takes part, with the kernel's own weights: the kernel's recurrent form may be used
     uses_all_keys = False
+    #: k and v may have fewer heads than q
+    takes_groups = False
     #: how far it has to compute depends on the values: no one graph of ``torch.compile`` or ``torch.jit`` holds it
     searches = False
 
@@ -254,12 +262,12 @@ def scaled_score(q: Tensor, k: Tensor) -> Tensor:
 
 
 def scaled_scores(q: Tensor, k: Tensor, bias: Tensor | None = None) -> Tensor:
-    """<q, k> / sqrt(D) of q (B, H, T, D) and k (B, H, S, D), plus bias (B, H, 1, S) where there is one: (B, H, T, S).
+    """<q, k> / sqrt(D) of q (B, H, T, D) and k (B, N, S, D), whose heads may be groups: (B, H, T, S).
 
-    A bias takes no second matrix of scores.
+    A bias (B, H, 1, S), with which N = H, is added; it takes no second matrix of scores.
     """
     q, k = q * q.size(-1) ** -0.5, k.transpose(-2, -1)
     if bias is None:
-        return torch.matmul(q, k)
+        return grouped_product(q, k)
     scores = torch.baddbmm(bias.to(q.dtype).flatten(0, 1), q.flatten(0, 1), k.flatten(0, 1))
     return scores.view(*q.shape[:2], *scores.shape[1:])

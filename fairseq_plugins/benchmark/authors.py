@@ -44,7 +44,7 @@ class AuthorsAttention(nn.Module):
 
     def __init__(self, ours: StagedMultiheadAttention, masks: AdditiveMasks) -> None:
         super().__init__()
-        if any(maker != role for role, maker in ours.makers.items()):
+        if any(maker != role for role, maker in ours.makers.items()) or ours.kv_heads != ours.num_heads:
             raise ValueError("the authors of neural QKV have no shared projections: measure neuralqkv+authors")
         maps = [ours.map_of("k"), ours.map_of("v"), ours.map_of("q"), ours.out_proj]
         if any(isinstance(module, ResidualNetwork) for module in maps):

@@ -66,7 +66,8 @@ def make_copying(model: Any) -> None:
 def check_maps(attention: Any) -> None:
     """Whether queries, keys and values can be made as different as copying needs; fairseq's own attention can."""
     makers = getattr(attention, "makers", {})
-    if any(maker != role for role, maker in makers.items()) or (makers and attention.projection.query_holds_input):
+    shared = any(maker != role for role, maker in makers.items())
+    if makers and (shared or attention.kv_heads != attention.num_heads or attention.projection.query_holds_input):
         raise GateError(
             "a random model whose queries, keys and values have no maps of their own cannot be made to copy, and so to "
             "end its hypotheses: measure a trained one with --checkpoint FILE --data DIR"

@@ -24,8 +24,10 @@ def not_stock(checkpoint: Checkpoint) -> list[str]:
 
 
 def _not_stock(options: Namespace) -> list[str]:
-    chosen, vanilla = AttentionConfig.from_options(options).choices, AttentionConfig().choices
-    names = [f"attention_{stage}" for stage in vanilla if chosen[stage] != vanilla[stage]]
+    attention, vanilla = AttentionConfig.from_options(options), AttentionConfig()
+    names = [f"attention_{stage}" for stage in vanilla.choices if attention.choices[stage] != vanilla.choices[stage]]
+    if attention.kv_heads != vanilla.kv_heads:
+        names.append("attention_kv_heads")
     if getattr(options, "match_parameters_of", None):
         names.append("match_parameters_of")
     conventions = convention_defaults().items()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from fairseq_plugins.attention import AttentionConfig
+
 ROLES = ("q", "k", "v", "out")
 
 
@@ -23,6 +25,12 @@ def networks(weights: Mapping[str, object], attention: str) -> list[str]:
 def missing(weights: Mapping[str, object], attention: str) -> list[str]:
     """The roles without a projection of their own: k and v share one, and without any q is the input."""
     return [role for role in ROLES if not any(name.startswith(f"{attention}.{role}_proj.") for name in weights)]
+
+
+def kv_heads(options: object, attention: str) -> int | None:
+    """How many heads of keys and values a model's options give to a module; None: as many as queries have."""
+    site = "cross" if attention.endswith("encoder_attn") else attention.partition(".")[0]
+    return AttentionConfig.from_options(options).kv_heads[site]
 
 
 def factors_name(attention: str) -> str:

@@ -136,7 +136,31 @@ class _Start:
         if isinstance(module, Input):
             width, like = self.old.embed_dim, next(self.old.parameters())
             return LinearMap(torch.eye(width).to(like), torch.zeros(width).to(like), "the identity: exact", ())
-        return OldProjection(module, maker, "" if maker == role else "copy of the shared projection: exact")
+        old = OldProjection(module, maker, "" if maker == role else "copy of the shared projection: exact")
+        linear, heads = self._linear(old), getattr(self.old, "kv_heads", self.old.num_heads)
+        if role not in ("k", "v") or linear is None or heads == self.new.kv_heads:
+            return old
+        return self._with_heads(linear, heads)
+
+    def _with_heads(self, linear: LinearMap, heads: int) -> LinearMap:
+        """A map of keys or values with so many heads, with as many as the new module has of them.
+
+        Each new head is the mean of the old ones that its group of queries read (Ainslie et al. 2023, section 2.1).
+        """
+        every, wanted = self.new.num_heads, self.new.kv_heads
+        exact = wanted % heads == 0
+        weight, bias = (
+            tensor.double()
+            .view(heads, 1, self.new.head_dim, -1)
+            .expand(-1, every // heads, -1, -1)
+            .reshape(wanted, every // wanted, self.new.head_dim, -1)
+            .mean(dim=1)
+            .reshape(-1, *tensor.shape[1:])
+            .to(tensor.dtype)
+            for tensor in (linear.weight, linear.bias)
+        )
+        how = "heads repeated for their groups: exact" if exact else "mean of the heads of each group"
+        return LinearMap(weight, bias, "; ".join(filter(None, (linear.how.removesuffix(": exact"), how))), linear.used)
 
     def _linear(self, origin: Origin) -> LinearMap | None:
         """An origin as a linear map, if it is one."""

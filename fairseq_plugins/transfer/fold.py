@@ -2,7 +2,8 @@
 
 Courtois et al. 2024 (arXiv 2406.06366): ``score = q(x) S q(y)^T / sqrt(D)`` per head. With the queries ``q(x) S`` and
 the keys ``q(y)`` that is the plain dot product, so a trained model becomes one that every runtime can load. A shared
-projection becomes as many as share it, and queries that are the input get a projection by the identity.
+projection becomes as many as share it, queries that are the input get a projection by the identity, and heads of keys
+and values that several heads share are repeated.
 """
 
 from __future__ import annotations
@@ -18,11 +19,16 @@ from fairseq_plugins.checkpoints.stock import forget_plugin, not_stock
 from fairseq_plugins.lines import PathLike
 from fairseq_plugins.models.grid import grid_place, stock_name
 
-from .attention_names import attention_names, factors_name, missing
+from .attention_names import ROLES, attention_names, factors_name, kv_heads, missing
 from .obstacles import rounded, with_networks
 
 #: options of a folded model
-FOLDED = {"attention_compatibility": "dot", "attention_projection": "linear", "match_parameters_of": None}
+FOLDED = {
+    "attention_compatibility": "dot",
+    "attention_projection": "linear",
+    "attention_kv_heads": None,
+    "match_parameters_of": None,
+}
 
 
 def fold_checkpoint(source: PathLike, target: PathLike) -> list[str]:
@@ -57,9 +63,9 @@ def fold(checkpoint: Checkpoint) -> list[str]:
         )
     checkpoint.refuse([*rounded(checkpoint), *fold_obstacles(checkpoint)])
     old, (family, _, size) = checkpoint.architecture, place
-    folded = fold_weights(checkpoint.weights)
+    folded = fold_weights(checkpoint.weights, checkpoint.options)
     for weights in checkpoint.averages:
-        fold_weights(weights)
+        fold_weights(weights, checkpoint.options)
 
     checkpoint.set_options(**FOLDED)
     # a matched or pruned model's feed-forward width is in no option
@@ -83,21 +89,33 @@ def fold_obstacles(checkpoint: Checkpoint) -> list[str]:
     return [*networks, *not_stock(plain)]
 
 
-def fold_weights(weights: Weights) -> list[str]:
-    """Give every attention a query, a key and a value projection, in place.
+def fold_weights(weights: Weights, options: object = None) -> list[str]:
+    """Give every attention a query, a key and a value projection, in place, with as many heads each.
 
     A missing key projection is the query's, a missing value projection the key's, a missing query projection the
     identity. With pairwise factors, per head in row vectors: ``W_q' = S^T W_q``, ``b_q' = S^T b_q``, ``W_k' = W_q``,
     ``b_k' = b_q``; computed in float64, kept in the weights' own precision.
 
+    Args:
+        weights: of a model with linear projections.
+        options: of the model, which say how many heads keys and values have (default: as many as queries).
+
     Returns:
         The names of the attention modules that were changed.
     """
-    changed = {attention: roles for attention in attention_names(weights) if (roles := missing(weights, attention))}
-    for attention, roles in changed.items():
-        q, k, v = (f"{attention}.{role}_proj" for role in "qkv")
+    changed = []
+    for attention in attention_names(weights):
+        q, k, v, out = (f"{attention}.{role}_proj" for role in ROLES)
+        roles, width = missing(weights, attention), weights[f"{out}.weight"].size(1)
+        groups = kv_heads(options, attention)
+        if not roles and groups is None:
+            continue
+        changed.append(attention)
         factors = weights.pop(factors_name(attention), None)
         for name in ("weight", "bias"):
+            for owned in (k, v):
+                if groups is not None and f"{owned}.{name}" in weights:
+                    weights[f"{owned}.{name}"] = repeat_heads(weights[f"{owned}.{name}"], groups, width)
             if "q" in roles:
                 weights[f"{q}.{name}"] = _identity(weights[f"{k}.{name}"])
             if "k" in roles:
@@ -106,7 +124,13 @@ def fold_weights(weights: Weights) -> list[str]:
                 weights[f"{v}.{name}"] = weights[f"{k}.{name}"].clone()
             if factors is not None:
                 weights[f"{q}.{name}"] = fold_queries(weights[f"{q}.{name}"], factors)
-    return list(changed)
+    return changed
+
+
+def repeat_heads(parameter: Tensor, groups: int, width: int) -> Tensor:
+    """The weight (N * D, C) or bias (N * D) of N groups' heads for every head: (width, C) or (width)."""
+    of_groups = parameter.reshape(groups, 1, parameter.size(0) // groups, -1)
+    return of_groups.expand(-1, width // parameter.size(0), -1, -1).reshape(width, *parameter.shape[1:]).contiguous()
 
 
 def _identity(like: Tensor) -> Tensor:

@@ -67,6 +67,13 @@ def test_causal_outputs_and_input_gradients(file, prefix, need_weights):
     torch.testing.assert_close(x.grad, to_time_first(vectors[f"{prefix}.input_gradient"]), rtol=0, atol=1e-10)
 
 
+def test_every_vector_is_used():
+    """Each prefix of the files is one of :data:`AUTHORS`, and the reverse."""
+    files = ("authors_modules.npz", "query_modules.npz", "sharing_modules.npz")
+    named = {array.partition(".")[0] for file in files for array in arrays(file) if "." in array}
+    assert named == set(AUTHORS)
+
+
 def test_dense_triangle_equals_causal(vectors):
     module = load_authors_attention(vectors, "marian_neural")
     x = to_time_first(vectors["x"])

@@ -195,9 +195,9 @@ def test_sdpa_is_reached(name, monkeypatch, kind, causal, masked):
     calls = []
     fused = F.scaled_dot_product_attention
 
-    def spy(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False):
+    def spy(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, **groups):
         calls.append((is_causal, attn_mask is not None))
-        return fused(q, k, v, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal)
+        return fused(q, k, v, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, **groups)
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
     cross = kind == "cross"

@@ -18,6 +18,7 @@ NONLINEAR_QUERY = {
     "residual_out": "q_proj.linear_out",
     "residual_layernorm_output": "q_proj.norm_out",
 }
+GROUPED = {"c_q": "q_proj", "c_kv": ("k_proj", "v_proj"), "c_proj": "out_proj"}
 #: prefix -> how its parameters are called there, which choices they are, and whether its linear maps have biases;
 #: one name may hold the parameters of several projections, one below the other
 AUTHORS: dict[str, dict[str, Any]] = {
@@ -63,6 +64,16 @@ AUTHORS: dict[str, dict[str, Any]] = {
     "shared_all": {
         "names": {"c_k": "q_proj", "c_proj": "out_proj"},
         "choices": {"attention_projection": "shared"},
+    },
+    "grouped": {"names": GROUPED, "choices": {"attention_kv_heads": 2}},
+    "multi_query": {"names": GROUPED, "choices": {"attention_kv_heads": 1}},
+    "grouped_shared_key_value": {
+        "names": {"c_q": "q_proj", "c_k": "k_proj", "c_proj": "out_proj"},
+        "choices": {"attention_projection": "shared-key-value", "attention_kv_heads": 2},
+    },
+    "multi_query_shared_key_value": {
+        "names": {"c_q": "q_proj", "c_kv": "k_proj", "c_proj": "out_proj"},
+        "choices": {"attention_projection": "shared-key-value", "attention_kv_heads": 1},
     },
 }
 

@@ -56,6 +56,16 @@ CASES = {
         "attention_mixing": "top-r-shifted",
         "attention_r": "2",
     },
+    "transformer_grouped": {
+        "arch": "transformer_baseline_tiny",
+        "attention_kv_heads": "encoder=2,decoder=1,cross=2",
+    },
+    "roberta_grouped_relu": {
+        "arch": "roberta_nonlinearquery_tiny",
+        "attention_kv_heads": "2",
+        "attention_kernel": "relu",
+    },
+    "transformer_lm_multi_query": {"arch": "transformer_lm_sharedkv_tiny", "attention_kv_heads": "1"},
     "transformer_lm_elu1": {"arch": "transformer_lm_baseline_tiny", "attention_kernel": "elu1"},
     "transformer_lm_poly_neural": {
         "arch": "transformer_lm_neuralqkv_tiny",

@@ -21,6 +21,13 @@ CHOICES = {
     },
     "pairwise_neural": {"attention_compatibility": "pairwise", "attention_projection": "neural"},
     "value_aware_by_head": {"attention_mixing": "value-aware-r", "attention_r": "2:6", "attention_kernel": "poly"},
+    "grouped": {"attention_kv_heads": 1},
+    "grouped_shared_values_elu1": {
+        "attention_kv_heads": 1,
+        "attention_projection": "shared-key-value",
+        "attention_kernel": "elu1",
+    },
+    "grouped_top_r": {"attention_kv_heads": 1, "attention_mixing": "top-r", "attention_r": "2:3"},
     "elu1_pairwise": {"attention_kernel": "elu1", "attention_compatibility": "pairwise"},
 }
 #: what reaches torch's fused attention

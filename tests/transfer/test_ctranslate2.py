@@ -39,6 +39,7 @@ SHAPES = {
     "no query projection": ("transformer_identityquery_tiny", {}),
     "shared keys and values": ("transformer_sharedkv_tiny", {}),
     "all shared": ("transformer_sharedqkv_tiny", {"attention_compatibility": "decoder=pairwise"}),
+    "fewer key and value heads": ("transformer_baseline_tiny", {"attention_kv_heads": "encoder=2,decoder=1,cross=2"}),
     "matched": ("transformer_matched_tiny", {}),
     "matched pairwise": ("transformer_pairwise_tiny", {"match_parameters_of": "neuralqkv"}),
     "pre-norm encoder": ("transformer_pairwise_tiny", {"encoder_normalize_before": True}),

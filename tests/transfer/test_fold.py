@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from argparse import Namespace
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from fairseq_plugins.checkpoints import CheckpointError, safe_load
 from fairseq_plugins.transfer.fold import fold_checkpoint, fold_weights
 
 EVERYWHERE = "--attention-compatibility pairwise"
-#: compatibility and projection
+#: compatibility, projection, and heads of keys and values
 FOLDABLE = {
     "transformer": [
         ("symmetric", "linear"),
@@ -30,8 +31,15 @@ FOLDABLE = {
         ("dot", "shared"),
         ("pairwise", "shared"),
         ("cross=pairwise", "encoder=shared,decoder=identity-query,cross=shared-key-value"),
+        ("dot", "linear", "1"),
+        ("encoder=pairwise", "decoder=identity-query,cross=shared-key-value", "decoder=1,cross=2"),
     ],
-    "roberta": [("symmetric", "linear"), ("pairwise", "linear"), ("pairwise", "shared-key-value")],
+    "roberta": [
+        ("symmetric", "linear"),
+        ("pairwise", "linear"),
+        ("pairwise", "shared-key-value"),
+        ("dot", "linear", "2"),
+    ],
 }
 CASES = [(family, choice) for family, choices in FOLDABLE.items() for choice in choices]
 
@@ -46,11 +54,11 @@ def perturbed(model):
 
 def pair(family, choice, plain, dtype=torch.float32):
     """A model, and a plain one (an architecture's name) with its folded weights."""
-    compatibility, projection = choice
-    options = {"attention_compatibility": compatibility, "attention_projection": projection}
+    names = ("attention_compatibility", "attention_projection", "attention_kv_heads")
+    options = dict(zip(names, choice))
     model = perturbed(build(f"{family}_pairwise_tiny", **options)).to(dtype)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    assert fold_weights(weights)
+    assert fold_weights(weights, Namespace(**options))
     folded = build(plain).to(dtype)
     folded.load_state_dict(weights)
     return model, folded.eval()

@@ -86,9 +86,12 @@ ARCHITECTURES = [
 ]
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_an_exported_masked_language_model_has_the_same_logits(arch, tmp_path, capsys):
-    model = checkpoint(tmp_path / "model.pt", arch)
+@pytest.mark.parametrize(
+    ("arch", "options"),
+    [*((arch, {}) for arch in ARCHITECTURES), ("roberta_sharedkv_tiny", {"attention_kv_heads": "2"})],
+)
+def test_an_exported_masked_language_model_has_the_same_logits(arch, options, tmp_path, capsys):
+    model = checkpoint(tmp_path / "model.pt", arch, **options)
     run("export-huggingface", tmp_path / "model.pt", tmp_path / "out")
     assert "wrote no tokenizer" in capsys.readouterr().err
     files = sorted((tmp_path / "out").iterdir())

@@ -310,6 +310,47 @@ def test_scores_are_fitted_to_whatever_made_them(variant):
         torch.testing.assert_close(result.model.get_parameter(name), tensor)
 
 
+GROUPED = {"attention_kv_heads": "2"}
+
+
+def test_heads_of_a_group_begin_as_their_mean():
+    """Ainslie et al. 2023; the table says so. Heads 0 and 1 of four read the first group."""
+    state = pretrained("transformer_baseline_tiny")
+    result = started(state, "transformer_baseline_tiny", **GROUPED)
+    made = by_action(result, "constructed")
+    assert {outcome.how for outcome in made.values()} == {"mean of the heads of each group"}
+    parameters = dict(result.model.named_parameters())
+    assert set(made) == {name for name in parameters if re.search(r"_attn\.[kv]_proj", name)}
+    assert set(by_action(result, "copied")) == set(parameters) - set(made)
+    assert not by_action(result, "dropped")
+    for name in made:
+        heads = state["model"][name].split(state["model"][name].size(0) // 4)
+        expected = torch.cat([(heads[0] + heads[1]) / 2, (heads[2] + heads[3]) / 2])
+        torch.testing.assert_close(parameters[name], expected)
+
+
+@pytest.mark.parametrize(("before", "after", "exact"), [
+    ("1", "2", True), ("2", None, True), ("1", "4", True), ("2", "2", True), ("4", None, True), ("2", "1", False),
+])  # fmt: skip
+def test_more_heads_of_keys_and_values_change_nothing(before, after, exact):
+    state = pretrained("transformer_sharedkv_tiny", torch.float64, activation_fn="relu", attention_kv_heads=before)
+    result = started(state, "transformer_sharedkv_tiny", attention_kv_heads=after)
+    assert (result.change["logit"] < 1e-10) == exact
+    plain = started(state, "transformer_baseline_tiny", attention_kv_heads=after)
+    assert (plain.change["logit"] < 1e-10) == exact
+
+
+def test_scores_of_fewer_key_heads_are_fitted_too():
+    """As those of the folded model."""
+    state = pretrained("roberta_baseline_tiny", torch.float64, **GROUPED)
+    folded = {**state, "model": dict(state["model"]), "cfg": {"model": Namespace(**vars(state["cfg"]["model"]))}}
+    fold_weights(folded["model"], folded["cfg"]["model"])
+    folded["cfg"]["model"].attention_kv_heads = None
+    results = [started(given, "roberta_pairwise_tiny", attention_kv_heads=None) for given in (state, folded)]
+    for ours, theirs in zip(*(result.model.parameters() for result in results)):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_a_nonlinear_query_keeps_its_start_and_all_else_is_copied():
     state = pretrained("transformer_baseline_tiny")
     result = started(state, "transformer_nonlinearquery_tiny")

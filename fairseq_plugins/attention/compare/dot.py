@@ -11,5 +11,7 @@ from ..stages import COMPATIBILITY, Compatibility
 class DotProduct(Compatibility):
     """``score = <q, k> / sqrt(D)``."""
 
+    takes_groups = True
+
     def fold(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         return q, k

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
+from ..groups import grouped_product
 from ..masks import AttentionMask
 from ..stages import MIXING, Dropout, DropoutMasks, Kernel, Mixing, dropped_share
 
@@ -16,6 +16,7 @@ class DenseMixing(Mixing):
     """``o = sum_i alpha_i v_i``."""
 
     uses_all_keys = True
+    takes_groups = True
 
     def attend(
         self, kernel: Kernel, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout: Dropout, need_weights: bool
@@ -33,7 +34,7 @@ class DenseMixing(Mixing):
     def mix(
         self, weights: Tensor, v: Tensor, mask: AttentionMask, dropout: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
-        return torch.matmul(dropout(weights.to(v.dtype)), v), weights
+        return grouped_product(dropout(weights.to(v.dtype)), v), weights
 
 
 def dropout_masks(dropout: Dropout, q: Tensor, k: Tensor) -> DropoutMasks | None:

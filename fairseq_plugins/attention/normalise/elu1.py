@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..decode.cache import Buffer
+from ..groups import for_every_head, grouped_product
 from ..masks import AttentionMask
 from ..stages import KERNEL, Kernel, RecurrentForm
 from .weights import at_least_float32, full_precision, normalise
@@ -27,6 +28,8 @@ class Elu1Kernel(Kernel):
         ValueError: a mask adds to the scores: this kernel has none to add to.
     """
 
+    takes_groups = True
+
     def kappa(self, q: Tensor, k: Tensor) -> Tensor:
         return ((F.elu(q) + 1) * (F.elu(k) + 1)).sum()
 
@@ -34,7 +37,7 @@ class Elu1Kernel(Kernel):
         if mask.adds_to_scores():
             raise ValueError("--attention-kernel elu1 has no scores that an additive attn_mask could change")
         with full_precision(q):
-            kappa = torch.matmul(query_features(q), key_features(k).transpose(-2, -1))
+            kappa = grouped_product(query_features(q), key_features(k).transpose(-2, -1))
         return normalise(kappa, mask.allowed(q.size(2), q.device))
 
     def fused(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout_p: float) -> Tensor | None:
@@ -49,7 +52,7 @@ class Elu1Kernel(Kernel):
 
 
 class Elu1State(RecurrentForm):
-    """All keys' features with their values, summed: one (B, H, D + 1, D + 1), see :func:`key_sums`."""
+    """All keys' features with their values, summed: one (B, N, D + 1, D + 1), see :func:`key_sums`."""
 
     def step(self, buffer: Buffer, q: Tensor, k: Tensor, v: Tensor, key_padding: Tensor | None) -> Tensor:
         with full_precision(q):
@@ -65,7 +68,7 @@ def linear_attention(
     """``o_t = sum_i kappa(q_t, k_i) v_i / sum_i kappa(q_t, k_i)`` in time linear in the number of keys.
 
     Args:
-        q, k, v: (B, H, T, D), (B, H, S, D), (B, H, S, D).
+        q, k, v: (B, H, T, D), (B, N, S, D), (B, N, S, D), N heads or groups of heads (:mod:`..groups`).
         causal: query t sees the keys 0..t (needs T == S).
         key_padding: (B, S) bool, True = pad.
         chunk: under ``causal``, as many queries look at each other's keys one by one; earlier keys reach them as a sum.
@@ -77,6 +80,7 @@ def linear_attention(
     if not causal:
         return from_sums(queries, key_sums(keys, values)).to(v.dtype)
 
+    keys, values = for_every_head(keys, q.size(1)), for_every_head(values, q.size(1))
     time = q.size(2)
     chunks = -(-time // chunk)
     behind = chunks * chunk - time
@@ -110,7 +114,7 @@ def values_and_one(v: Tensor, key_padding: Tensor | None) -> Tensor:
 
 
 def key_sums(features: Tensor, values: Tensor) -> Tensor:
-    """features (B, H, S, D), values (B, H, S, D + 1) -> (B, H, D + 1, D + 1).
+    """features (B, N, S, D), values (B, N, S, D + 1) -> (B, N, D + 1, D + 1).
 
     Row d sums the values weighted by feature d, the last row sums them with equal weights.
     """
@@ -119,7 +123,7 @@ def key_sums(features: Tensor, values: Tensor) -> Tensor:
 
 def from_sums(features: Tensor, sums: Tensor) -> Tensor:
     """What queries with these features (B, H, T, D) read from :func:`key_sums`: (B, H, T, D)."""
-    return divided(torch.matmul(features, sums[:, :, :-1]), sums[:, :, -1:])
+    return divided(grouped_product(features, sums[:, :, :-1]), for_every_head(sums[:, :, -1:], features.size(1)))
 
 
 def divided(mixed: Tensor, uniform: Tensor) -> Tensor:

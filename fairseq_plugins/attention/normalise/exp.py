@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..groups import for_every_head
 from ..masks import AttentionMask
 from ..stages import KERNEL, DropoutMasks, Kernel, scaled_score, scaled_scores
 from .blockwise import blockwise_attention
@@ -19,6 +22,8 @@ FEW_QUERIES, MANY_HEADS = 8, 64
 @KERNEL.register("exp")
 class ExpKernel(Kernel):
     """``kappa(q, k) = exp(<q, k> / sqrt(D))``."""
+
+    takes_groups = True
 
     def kappa(self, q: Tensor, k: Tensor) -> Tensor:
         return scaled_score(q, k).exp()
@@ -41,13 +46,14 @@ class ExpKernel(Kernel):
     def fused(self, q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout_p: float) -> Tensor | None:
         if q.device.type == "cpu" and (dropout_p > 0 or _few_queries(q)):
             return None  # with dropout, torch's CPU attention takes its unfused path
+        groups: dict[str, Any] = {"enable_gqa": True} if k.size(1) < q.size(1) else {}
         if mask.causal and mask.key_padding is None and mask.bias is None:
-            return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, is_causal=True)
+            return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, is_causal=True, **groups)
         allowed, dead = mask.opened(q.size(2), q.device)
         bias = mask.finite_bias(q.dtype)
         if bias is not None and allowed is not None:
             allowed = bias.masked_fill(~allowed, float("-inf"))
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout_p)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout_p, **groups)
         return out if dead is None else out.masked_fill(dead, 0.0)
 
     def fused_with_dropout(
@@ -55,7 +61,7 @@ class ExpKernel(Kernel):
     ) -> Tensor | None:
         if mask.bias is not None and mask.bias.requires_grad:
             return None
-        return blockwise_attention(q, k, v, mask, keep)
+        return blockwise_attention(q, for_every_head(k, q.size(1)), for_every_head(v, q.size(1)), mask, keep)
 
 
 def _few_queries(q: Tensor) -> bool:

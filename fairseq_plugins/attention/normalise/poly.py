@@ -30,6 +30,7 @@ class PolyKernel(Kernel):
     """
 
     Options = PolyOptions
+    takes_groups = True
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)

@@ -18,6 +18,7 @@ class ReluKernel(Kernel):
     """
 
     ignores_keys = True
+    takes_groups = True
 
     def kappa(self, q: Tensor, k: Tensor) -> Tensor:
         return scaled_score(q, k).clamp(min=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..groups import check_groups
 from ..stages import Compatibility, Projection
 
 ROLES = ("q", "k", "v")
@@ -28,6 +29,20 @@ def makers_of(projection: Projection, compatibility: Compatibility) -> dict[str,
         while makers[role] in shares:
             makers[role] = shares[makers[role]]
     return makers
+
+
+def check_heads(makers: Mapping[str, str], heads: int, kv_heads: int) -> None:
+    """Whether keys and values may have so many heads.
+
+    Raises:
+        ValueError: the query projection makes them, and has more.
+    """
+    check_groups(heads, kv_heads)
+    if "q" in (makers["k"], makers["v"]) and kv_heads != heads:
+        raise ValueError(
+            f"--attention-kv-heads {kv_heads}: the query projection makes keys here, with its {heads} heads; leave the "
+            "option out, or choose another --attention-projection or --attention-compatibility"
+        )
 
 
 def check_widths(makers: Mapping[str, str], widths: Mapping[str, int]) -> None:

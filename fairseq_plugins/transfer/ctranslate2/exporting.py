@@ -129,13 +129,13 @@ class CTranslate2Exporter:
         found += _other_attention(model)
         if found:
             return found
-        fold_weights(weights)
+        fold_weights(weights, self.checkpoint.options)
         return without_place(model, weights)
 
     def write(self, folder: Path) -> list[str]:
         model = building.load(self.checkpoint)
         weights = model.state_dict()
-        folded = fold_weights(weights)
+        folded = fold_weights(weights, self.checkpoint.options)
         rows = [weights[f"{side}.embed_tokens.weight"].size(0) for side in SIDES]
         source, target = (
             _symbols(path, rows, side, self.checkpoint.name) for path, rows, side in zip(self.dictionaries, rows, SIDES)
