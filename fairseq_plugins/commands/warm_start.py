@@ -13,6 +13,9 @@ fairseq-train --arch ARCH) say which attention the new model has; sizes and all 
 symmetric, pairwise from plain attention: the shared projection (and pairwise factors) whose scores are nearest to the
 pretrained ones, with the error that is left for each head. From pairwise or symmetric to plain attention is exact.
 
+sharedkv, sharedqkv: the shared projection is the pretrained one of its name, k or q. --attention-kv-heads: each head of
+keys and values is the mean of those of its group (Ainslie et al. 2023). Back to plain attention both are exact.
+
 neural from linear projections: --neural-start preserve gives networks of the roberta shape that compute the same as
 the projections did; their hidden units are then pairs of opposite sign, and --neural-noise breaks that tie at a small
 change that is measured. --neural-start reinit is the paper's protocol: networks from N(0, 0.02^2), all else

@@ -164,6 +164,20 @@ def test_torchs_attention_gets_the_groups(monkeypatch):
     assert seen == [(2, 2, True)] * 2 + [(HEADS, HEADS, False)] * 2
 
 
+@pytest.mark.parametrize("padded", [False, True])
+def test_masks_on_a_gpu_are_for_heads_without_groups(padded, monkeypatch):
+    """Where torch has no fused kernel for groups with a mask, heads are repeated; without one they are not."""
+    seen = []
+    monkeypatch.setattr(
+        F, "scaled_dot_product_attention", lambda q, k, v, **given: seen.append((k.size(1), given)) or q
+    )
+    q, k = (torch.empty(2, heads, 5, 3, device="meta") for heads in (HEADS, 2))  # a device that is no CPU
+    padding = torch.zeros(2, 5, dtype=torch.bool, device="meta") if padded else None
+    KERNEL["exp"](None).fused(q, k, k, AttentionMask(key_padding=padding), 0.0)
+    ((heads, given),) = seen
+    assert (heads, given.get("enable_gqa", False)) == ((HEADS, False) if padded else (2, True))
+
+
 def test_parameter_counts():
     def size(module):
         return sum(parameter.numel() for parameter in module.parameters())

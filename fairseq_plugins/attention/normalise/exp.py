@@ -53,6 +53,9 @@ class ExpKernel(Kernel):
         bias = mask.finite_bias(q.dtype)
         if bias is not None and allowed is not None:
             allowed = bias.masked_fill(~allowed, float("-inf"))
+        if groups and allowed is not None and q.device.type != "cpu":
+            # torch's GPU kernels that take a mask take no groups: it would make the whole matrix of weights instead
+            k, v, groups = for_every_head(k, q.size(1)), for_every_head(v, q.size(1)), {}
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout_p, **groups)
         return out if dead is None else out.masked_fill(dead, 0.0)
 
