@@ -27,11 +27,11 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         embed_dim, num_heads: C and H; C must be a multiple of H.
         projection, compatibility, kernel, mixing: the choice of each stage.
         kdim, vdim: widths of the attended side (default C).
-        kv_heads: N, which must divide H (default H).
         dropout: probability of dropping an attention weight, or a module that drops.
         self_attention, encoder_decoder_attention: what the module is used for, as in fairseq.
         right_padded: the caller promises that under a causal mask all padding stands right of the text; padding then
             cannot reach a text position, and the key padding mask is left out of causal self-attention.
+        kv_heads: N, which must divide H (default H).
 
     Raises:
         ValueError: the sizes, or the choices of projection and compatibility, do not fit together.
@@ -55,11 +55,11 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         mixing: Mixing,
         kdim: int | None = None,
         vdim: int | None = None,
-        kv_heads: int | None = None,
         dropout: float | Dropout = 0.0,
         self_attention: bool = False,
         encoder_decoder_attention: bool = False,
         right_padded: bool = False,
+        kv_heads: int | None = None,
     ) -> None:
         super().__init__()
         if embed_dim % num_heads:
