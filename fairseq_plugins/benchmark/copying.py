@@ -106,6 +106,8 @@ def set_map(module: nn.Module, matrix: Tensor, gain: float = 1.0) -> None:
     for name, parameter in module.named_parameters():
         if name.endswith("bias"):
             parameter.zero_()
+        elif parameter.dim() == 1:  # a norm's gain
+            parameter.fill_(1.0)
     found = matrices(module)
     if len(found) == 1:
         found[0].copy_(gain * matrix)
