@@ -79,7 +79,7 @@ def test_every_variant_writes_the_text_of_generate(case, record, collect, tmp_pa
     expected = (tmp_path / "hyp.detok.en").read_text().split("\n")[:-1]
     found = translator(record, path, words=[*LIMITS, "--beam", "3"]).answer(pieces(record), seed=1)
     assert [best.text for (best,) in found] == expected
-    assert len(set(expected)) > 3
+    assert len(set(expected)) > 1
 
 
 def test_columns_of_interactive(record, tmp_path):

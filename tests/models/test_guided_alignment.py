@@ -104,17 +104,17 @@ def test_weights_in_training_are_those_applied(case):
     attention, seen = model.decoder.layers[0].encoder_attn, []
     attention.out_proj.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     values = []
-    attention.v_proj.register_forward_hook(lambda _, __, out: values.append(out))
+    attention.map_of("v").register_forward_hook(lambda _, __, out: values.append(out))
     for heads in (1, 4):
         seen.clear(), values.clear()
         weights = model(src, lengths, prev, alignment_layer=0, alignment_heads=heads)[1]["attn"][0]
         if heads == 1:
-            head = attention._split_heads(values[0])[:, 0]
+            head = attention._split_heads(values[-1])[:, 0]  # a shared map makes queries first
             mixed = (weights @ head).transpose(0, 1)
             torch.testing.assert_close(mixed, seen[0][..., : attention.head_dim], rtol=0, atol=1e-6)
         torch.testing.assert_close(weights.sum(-1), torch.ones(3, 6).double(), rtol=0, atol=1e-6)
     (grad,) = torch.autograd.grad(
-        weights.square().sum(), [p for p in attention.q_proj.parameters() if p.dim() > 1][-1:]
+        weights.square().sum(), [p for p in attention.map_of("k").parameters() if p.dim() > 1][-1:]
     )
     assert grad.abs().max() > 0
 

@@ -1,5 +1,6 @@
 """Trainings in several processes, which make the updates of one."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -57,7 +58,10 @@ def undisturbed(words):
 
 
 def assert_equal_parameters(first, second, tolerance=0.0):
+    """Of two runs; by a tolerance without the biases of keys, which softmax does not see: they follow rounding."""
     expected, found = (parameters(folder / "checkpoint_last.pt") for folder in (first, second))
     assert expected.keys() == found.keys()
     for name, value in expected.items():
+        if tolerance and re.search(r"\.k_proj\.(3\.)?bias$", name):
+            continue
         torch.testing.assert_close(found[name], value, rtol=0, atol=tolerance, msg=name)
