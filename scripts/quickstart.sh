@@ -15,9 +15,10 @@
 #   --resume             accepted; the quickstart always goes on where it stopped
 #
 # Sets the environment up (scripts/setup.sh; an active environment that has everything is used as it is), prepares
-# the corpus, trains transformer_baseline_tiny and transformer_neuralqkv_tiny (in the shape without a norm, whose networks
-# begin as the baseline's projections) one after the other, translates the test set with both, prints samples and scores, and writes a page about the two. After installation: under 5 minutes on two
-# CPU cores with the toy corpus, about 10 minutes a model with multi30k.
+# the corpus, trains transformer_baseline_tiny and transformer_neuralqkv_tiny (in the shape without a norm, whose
+# networks begin as the baseline's projections) one after the other, translates the test set with both, prints samples
+# and scores, and writes a page about the two. After installation: under 5 minutes on two CPU cores with the toy corpus,
+# about 10 minutes a model with multi30k.
 # Each finished stage is kept: call it again after an interruption. To start over, remove the runs folder.
 #
 # Examples:
