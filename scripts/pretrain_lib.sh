@@ -93,9 +93,7 @@ pretrain_run() {
     if [[ "$GPUS" -gt 0 && "$PRESET" != fast-bf16 ]] && ! given --bf16 ${EXTRA[@]+"${EXTRA[@]}"}; then
         options+=(${GPU_TRAINING[@]+"${GPU_TRAINING[@]}"})
     fi
-    pretrained_stage "$DATA/dict.txt" q,k,v
-    [[ -z "$WARM_START" ]] || START_WITH=(--finetune-from-model "$WARM_START")
-    options+=(${START_WITH[@]+"${START_WITH[@]}"})
+    [[ -z "$WARM_START" ]] || options+=(--finetune-from-model "$WARM_START")
     if [[ "$SMOKE" == 1 && "$TASK" == masked_lm ]]; then
         smoke_sizes encoder
         options+=(--tokens-per-sample 48 --max-positions 48 "${SIZES[@]}")

@@ -19,7 +19,7 @@ TABLE=0
 # What a recipe may set besides; see recipe_run.
 DATA_NAME="" BATCH_TOKENS="" BELOW="" SAVE_UPDATES="" TOKEN_BLEU="" REFERENCE="test"
 SOURCE_LANG=de TARGET_LANG=en
-KIND="" RUN_NAME="" UNTIL="" SUBSET="test" GEN="" OWN_LENPEN="" PRETRAINED=""
+KIND="" RUN_NAME="" UNTIL="" SUBSET="test" GEN="" OWN_LENPEN="" PRETRAINED="" REINIT=""
 PREPARE_OPTIONS=() SMOKE_PREPARE=() GENERATION=()
 
 SHARED_OPTIONS+=(
@@ -38,15 +38,16 @@ PASSES_ON=fairseq-train
 recipe_options() {
     read_options "$@"
     if [[ -n "$PRETRAINED" ]]; then
-        VARIANTS+=("${VARIANTS[@]/%/-reinit}")
         [[ -f "$PRETRAINED" || "$DRY_RUN" == 1 ]] || die "no checkpoint $PRETRAINED; give one with --pretrained FILE"
+        [[ "$VARIANT" != *-reinit ]] || REINIT=-reinit
+        VARIANT="${VARIANT%-reinit}"
     fi
     [[ -n "$VARIANT" ]] || VARIANT="${VARIANTS[0]}"
     [[ " ${VARIANTS[*]} " == *" $VARIANT "* ]] || die "--variant $VARIANT: choose one of ${VARIANTS[*]}" 2
 }
 
 # run_folder: where this run goes.
-run_folder() { printf '%s' "$RUNS/${RUN_NAME:-$VARIANT}-seed$SEED"; }
+run_folder() { printf '%s' "$RUNS/${RUN_NAME:-$VARIANT$REINIT}-seed$SEED"; }
 
 # ends_after STAGE: whether no more than that was asked for.
 ends_after() { [[ "$UNTIL" == "$1" ]]; }
@@ -102,8 +103,7 @@ recipe_run() {
     run_stage "$PREPARE" "${prepare[@]}"
     ! ends_after prepare || return 0
 
-    pretrained_stage "$data/dict.$TARGET_LANG.txt" q,k,out
-    train_stage "$data" "$save_dir" -- "${TRAINING[@]}" ${saves[@]+"${saves[@]}"} ${START_WITH[@]+"${START_WITH[@]}"}
+    train_stage "$data" "$save_dir" -- "${TRAINING[@]}" ${saves[@]+"${saves[@]}"}
     ! ends_after train || return 0
     average_stage "$save_dir"
     [[ "$SUBSET" == test ]] || REFERENCE="$SUBSET"
@@ -122,6 +122,10 @@ train_stage() {
     [[ -z "${BATCH_TOKENS:-}" ]] || options+=(--batch-tokens "$BATCH_TOKENS")
     [[ -z "${MAX_UPDATE:-}" ]] || options+=(--max-update "$MAX_UPDATE")
     [[ -z "${PROCESSES:-}" ]] || options+=(--processes "$PROCESSES")
+    if [[ -n "$PRETRAINED" ]]; then
+        pretrained_start "$1"
+        set -- "$@" --finetune-from-model "$START"
+    fi
     run_stage "$ROOT/scripts/train.sh" "${options[@]}" "${COMMON_FLAGS[@]}" "${@:3}" ${EXTRA[@]+"${EXTRA[@]}"}
 }
 
@@ -175,7 +179,7 @@ random_model() {
 # start_variant PRETRAINED DICT [OPTION]...: START, the checkpoint that the training of ARCH begins with: what warm-start
 # makes of PRETRAINED. A training that has begun does not read it again.
 start_variant() {
-    START="$RUNS/starts/${RUN_NAME:-$VARIANT}-seed$SEED.pt"
+    START="$RUNS/starts/$(basename "$(run_folder)").pt"
     if [[ -f "$START" && -f "$(run_folder)/command.sh" ]]; then
         note "$START is there already"
         return
@@ -184,18 +188,18 @@ start_variant() {
         --training ${EXTRA[@]+"${EXTRA[@]}"}
 }
 
-# lost_projections PROJECTIONS: LOST, the options of start_variant by which they are drawn anew.
+# lost_projections: LOST, the options of start_variant by which those are drawn anew that neuralqkv replaces.
 lost_projections() {
-    LOST=(--reinit "$1")
-    [[ "$VARIANT" != neuralqkv* ]] || LOST=(--neural-start reinit)
+    local replaced=q,k,out # the paper's shapes
+    [[ "$ARCH" != roberta* ]] || replaced=q,k,v
+    LOST=(--reinit "$replaced")
+    [[ "$VARIANT" != neuralqkv ]] || LOST=(--neural-start reinit)
 }
 
-# pretrained_stage DICT PROJECTIONS: START_WITH, how the training begins with what --pretrained becomes in this variant.
-pretrained_stage() {
-    START_WITH=() LOST=()
-    [[ -n "$PRETRAINED" ]] || return 0
+# pretrained_start DATA: START, what --pretrained becomes in this variant.
+pretrained_start() {
+    local LOST=() dictionaries=("$1"/dict*.txt)
     use_python
-    [[ "$VARIANT" != *-reinit ]] || lost_projections "$2"
-    start_variant "$PRETRAINED" "$1" ${LOST[@]+"${LOST[@]}"}
-    START_WITH=(--finetune-from-model "$START")
+    [[ -z "$REINIT" ]] || lost_projections
+    start_variant "$PRETRAINED" "${dictionaries[0]}" ${LOST[@]+"${LOST[@]}"}
 }

@@ -45,7 +45,7 @@ KIND=parsing
 # shellcheck disable=SC2034
 case "$SIZE" in
     paper)
-        ARCH="transformer_${VARIANT%-reinit}_wmt_en_de"
+        ARCH="transformer_${VARIANT}_wmt_en_de"
         WORDS=(--vocab 16000)
         VOCABULARY=16100 TRAIN_TOKENS=2480000 DISK_GB=1
         MAX_TOKENS=4096
@@ -60,7 +60,7 @@ case "$SIZE" in
         AVERAGE=5 # epochs, as Transformer base
         ;;
     sample)
-        ARCH="transformer_${VARIANT%-reinit}"
+        ARCH="transformer_${VARIANT}"
         WORDS=(--vocab 4000)
         VOCABULARY=4070 TRAIN_TOKENS=195000 DISK_GB=1
         MAX_TOKENS=1536

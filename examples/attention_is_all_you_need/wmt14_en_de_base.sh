@@ -31,7 +31,7 @@ MAX_UPDATE=100000
 recipe_options "$@"
 
 # Sections 5.1 to 5.4 and table 3. The peak of the learning rate is 512^-0.5 * 4000^-0.5.
-ARCH="transformer_${VARIANT%-reinit}_wmt_en_de" # 6+6 layers of 512, feed-forward 2048, 8 heads
+ARCH="transformer_${VARIANT}_wmt_en_de" # 6+6 layers of 512, feed-forward 2048, 8 heads
 BPE=37000                               # joint merges, one dictionary
 MAX_TOKENS=4096
 DROPOUT=0.1

@@ -32,7 +32,7 @@ recipe_options "$@"
 
 # Sections 5.1 to 5.4 and table 3. The peak of the learning rate is 1024^-0.5 * 4000^-0.5. fairseq's vaswani_ shape has
 # no dropout on attention weights, as the paper; that of wmt_en_de_big has 0.1.
-ARCH="transformer_${VARIANT%-reinit}_vaswani_wmt_en_de_big" # 6+6 layers of 1024, feed-forward 4096, 16 heads
+ARCH="transformer_${VARIANT}_vaswani_wmt_en_de_big" # 6+6 layers of 1024, feed-forward 4096, 16 heads
 BPE=37000                                           # joint merges, one dictionary
 MAX_TOKENS=3584
 DROPOUT=0.3

@@ -31,7 +31,7 @@ recipe_options "$@"
 
 # Sections 5.1 to 5.4 and table 3; dropout 0.1, not 0.3, for French (section 6.1). The peak of the learning rate is
 # 1024^-0.5 * 4000^-0.5. Neither fairseq's vaswani_ shape nor the paper has dropout on attention weights.
-ARCH="transformer_${VARIANT%-reinit}_vaswani_wmt_en_fr_big" # 6+6 layers of 1024, feed-forward 4096, 16 heads
+ARCH="transformer_${VARIANT}_vaswani_wmt_en_fr_big" # 6+6 layers of 1024, feed-forward 4096, 16 heads
 BPE=32000                                           # joint merges for the paper's 32,000 word pieces, one dictionary
 MAX_TOKENS=3584
 DROPOUT=0.1

@@ -32,7 +32,7 @@ MAX_UPDATE=1000
 recipe_options "$@"
 
 # The measured setting. Everything else is fairseq's iwslt_de_en.
-ARCH="transformer_${VARIANT%-reinit}_iwslt_de_en"
+ARCH="transformer_${VARIANT}_iwslt_de_en"
 BPE=4000 # joint merges, one dictionary
 MAX_TOKENS=4096
 BATCH_TOKENS=4096

@@ -130,7 +130,7 @@ else
     ARCH="transformer_${VARIANT%-reinit}"
     START="$DATA_DIR/model/model.pt"
     if [[ "$VARIANT" != baseline ]]; then
-        lost_projections q,k,out
+        lost_projections
         start_variant "$DATA_DIR/model/model.pt" "$DATA_DIR/model/dict.txt" "${LOST[@]}"
     fi
     set_updates

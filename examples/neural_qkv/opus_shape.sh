@@ -30,7 +30,7 @@ MAX_UPDATE=50000
 recipe_options "$@"
 
 # opus-mt: 6+6 layers of 512, 8 heads, feed-forward 2048, swish, post-norm, sinusoidal positions, one embedding.
-ARCH="transformer_${VARIANT%-reinit}"
+ARCH="transformer_${VARIANT}"
 BPE=32000 # joint merges, one dictionary
 MAX_TOKENS=4096
 BATCH_TOKENS=16384

@@ -83,7 +83,7 @@ else
     ARCH="roberta_${VARIANT%-reinit}_base"
     START="$GPT2_BPE/model.pt"
     if [[ "$VARIANT" != baseline ]]; then
-        lost_projections q,k,v
+        lost_projections
         start_variant "$GPT2_BPE/model.pt" "$GPT2_BPE/dict.txt" "${LOST[@]}"
     fi
     WARM_START="$START"

@@ -35,7 +35,7 @@ source "$ROOT/scripts/settings/roberta_neural_qkv.sh"
 VARIANTS=(neuralqkv baseline matched)
 pretrain_options "$@"
 
-ARCH="roberta_${VARIANT%-reinit}_base"
+ARCH="roberta_${VARIANT}_base"
 
 # For --plan: entries of the dictionary, about how many target tokens an epoch has, gigabytes that the data take.
 # shellcheck disable=SC2034

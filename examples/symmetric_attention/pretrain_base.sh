@@ -32,6 +32,6 @@ NAME=wikitext-103-base
 # shellcheck source=scripts/settings/symmetric_pretraining.sh
 source "$ROOT/scripts/settings/symmetric_pretraining.sh"
 pretrain_options "$@"
-ARCH="roberta_${VARIANT%-reinit}_base"
+ARCH="roberta_${VARIANT}_base"
 MAX_TOKENS=16384
 pretrain

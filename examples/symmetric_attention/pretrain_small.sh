@@ -32,6 +32,6 @@ NAME=wikitext-103-small
 # shellcheck source=scripts/settings/symmetric_pretraining.sh
 source "$ROOT/scripts/settings/symmetric_pretraining.sh"
 pretrain_options "$@"
-ARCH="roberta_${VARIANT%-reinit}_small"
+ARCH="roberta_${VARIANT}_small"
 MAX_TOKENS=32768
 pretrain

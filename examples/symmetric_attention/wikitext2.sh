@@ -38,7 +38,7 @@ pretrain_options "$@"
 
 # The measured setting. Sequences are short because positions are what a masked language model learns last: at length 128
 # a model of twice the layers did not leave the early plateau within these updates.
-ARCH="roberta_${VARIANT%-reinit}_tiny"
+ARCH="roberta_${VARIANT}_tiny"
 BPE=4096
 LENGTH=32
 MAX_TOKENS=2048

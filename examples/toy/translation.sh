@@ -32,7 +32,7 @@ source "$ROOT/scripts/settings/quickstart.sh"
 MAX_UPDATE="$UPDATES"
 recipe_options "$@"
 
-ARCH="${ARCH/VARIANT/${VARIANT%-reinit}}"
+ARCH="${ARCH/VARIANT/$VARIANT}"
 AVERAGE=0 # checkpoint_best, by validation loss
 BEAM=5
 LENPEN=1
