@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fairseq_plugins.attention.project.identity_query import Input
-from fairseq_plugins.attention.project.network import NETWORKS, ResidualNetwork
+from fairseq_plugins.attention.project.network import NETWORKS, ResidualNetwork, add_noise
 from fairseq_plugins.attention.stages import init_normal
 from fairseq_plugins.checkpoints import CheckpointError
 
@@ -268,7 +268,7 @@ class _Start:
         how = f"{start}: exact"
         if self.settings.neural_noise:
             generator = torch.Generator().manual_seed(stable_seed(self.settings.seed, self.name, role))
-            self.result.noise[role] = module.add_noise(self.settings.neural_noise, generator)
+            self.result.noise[role] = add_noise(module, self.settings.neural_noise, generator)
             how = f"{start} with {self.settings.neural_noise:g} relative noise"
         self._record_all(prefix, module, CONSTRUCTED, "; ".join(filter(None, (linear.how, how))))
 

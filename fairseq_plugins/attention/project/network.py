@@ -16,9 +16,6 @@ from torch import Tensor, nn
 
 from ..activations import ACTIVATIONS
 
-#: width of the hidden layer, in units of the output's, from which a network can begin as any linear map
-LINEAR_FROM = 2
-
 
 class Activation(nn.Module):
     """One of fairseq's activation functions as a module, which may write over its input: its caller keeps none."""
@@ -68,7 +65,7 @@ class ProjectionNetwork(nn.Sequential):
     def why_not_linear(self) -> str:
         """Why it cannot begin as a linear map, not even as one whose output its norm scales; empty if it can."""
         first, last = self.linears()
-        if first.out_features < LINEAR_FROM * last.out_features:
+        if first.out_features < 2 * last.out_features:
             return f"its hidden layer has {first.out_features} units, fewer than twice its width {last.out_features}"
         activation = next(layer for layer in self.children() if isinstance(layer, Activation))
         points = torch.linspace(-6, 6, 49, device="cpu")  # whatever the default device is
@@ -104,16 +101,6 @@ class ProjectionNetwork(nn.Sequential):
         if norm is not None:
             norm.weight.copy_(norm_gain * (first.weight.square().sum() / first.out_features).sqrt())
             norm.bias.zero_()
-
-    def add_noise(self, relative: float, generator: torch.Generator) -> float:
-        """Break the antisymmetry of :meth:`begin_as`'s pairs of hidden units, in place.
-
-        Adds N(0, (relative * RMS(W))^2) to each weight of the two matrices.
-
-        Returns:
-            The RMS change of the output on N(0, 1) inputs, as a share of the output's RMS.
-        """
-        return _add_noise(self, relative, generator)
 
 
 class ResidualNetwork(nn.Module):
@@ -159,15 +146,18 @@ class ResidualNetwork(nn.Module):
         last.weight.zero_()
         last.bias.zero_()
 
-    def add_noise(self, relative: float, generator: torch.Generator) -> float:
-        """As :meth:`ProjectionNetwork.add_noise`, though no units are tied here: it lets the network begin to add."""
-        return _add_noise(self, relative, generator)
-
 
 NETWORKS = (ProjectionNetwork, ResidualNetwork)
 
 
-def _add_noise(network: Any, relative: float, generator: torch.Generator) -> float:
+def add_noise(network: Any, relative: float, generator: torch.Generator) -> float:
+    """Break the antisymmetry of the hidden units of a network that begins as a linear map, in place.
+
+    Adds N(0, (relative * RMS(W))^2) to each weight of its matrices; the last one of a residual network, 0, stays 0.
+
+    Returns:
+        The RMS change of the output on N(0, 1) inputs, as a share of the output's RMS.
+    """
     linears = network.linears()
     first = linears[0]
     inputs = torch.randn(256, first.in_features, generator=generator, dtype=torch.float64).to(first.weight.dtype)
@@ -175,7 +165,7 @@ def _add_noise(network: Any, relative: float, generator: torch.Generator) -> flo
         before = network(inputs)
         for linear in linears:
             matrix = linear.weight
-            size = relative * matrix.square().mean().sqrt()
+            size = relative * rms(matrix)
             matrix += size * torch.randn(matrix.shape, generator=generator, dtype=torch.float64).to(matrix.dtype)
         change = network(inputs) - before
     return float(rms(change) / rms(before))

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import skip_init
 
 from ..activations import ACTIVATIONS
 from ..stages import PROJECTION, init_normal
@@ -71,8 +72,8 @@ class NeuralProjection(LinearProjection):
 
     Initialisation: ``linear`` draws the linear map that would stand in a network's place, number by number as a linear
     model of the same seed does, and the network begins as that map (:meth:`.network.ProjectionNetwork.begin_as`); where
-    it cannot, one sentence says so and it is drawn as by ``xavier``. ``paper`` and ``normal`` draw the linears of the
-    networks from N(0, 0.02^2) with zero bias, ``xavier`` from fairseq's attention initialisation.
+    it cannot, one sentence says so, and its linears are drawn as linear projections are. ``paper`` and ``normal`` draw
+    them from N(0, 0.02^2) with zero bias, ``xavier`` from fairseq's attention initialisation.
 
     Raises:
         ValueError: an option has no meaning; the message names it.
@@ -133,8 +134,10 @@ class NeuralProjection(LinearProjection):
     def begin(self, role: str, network: Any, draw: Callable[[nn.Linear], None]) -> None:
         """Let a network begin as the linear map that ``draw`` makes of the one as which it began before."""
         weight, bias = network.begun_as()
-        with aside():
-            linear = nn.Linear(weight.size(1), weight.size(0), dtype=weight.dtype, device=weight.device)
+        rows, columns = weight.shape
+        linear: nn.Linear = skip_init(  # type: ignore[no-untyped-call]
+            nn.Linear, columns, rows, dtype=weight.dtype, device=weight.device
+        )
         with torch.no_grad():
             linear.weight.copy_(weight)
             linear.bias.copy_(bias)
