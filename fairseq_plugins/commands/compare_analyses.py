@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read the analyses, print the table and the answers, write the files."""
-    from fairseq_plugins.report import analyses
+    from fairseq_plugins.report import analyses, costs
     from fairseq_plugins.report.outputs import write_outputs
     from fairseq_plugins.report.runs import baseline_first
 
@@ -42,11 +42,11 @@ def run(args: argparse.Namespace) -> int:
     if r not in rs:
         raise UserError(f"--r {args.r}: the analyses have r = {', '.join(map(str, rs))}")
     baseline = next(iter(groups))
-    print(analyses.as_markdown(groups, baseline, r))
+    print(costs.as_markdown(groups, baseline, r))
     write_outputs(
         args,
-        analyses.as_record(groups, baseline, r),
-        lambda: analyses.as_csv(groups),
-        lambda path: analyses.plot_costs(groups, path),
+        costs.as_record(groups, baseline, r),
+        lambda: costs.as_csv(groups),
+        lambda path: costs.plot_costs(groups, path),
     )
     return 0

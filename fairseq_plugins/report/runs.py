@@ -10,15 +10,15 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.lines import PathLike
 
-SEED_SUFFIX = re.compile(r"[-_.]seed\d+$")
+SEED_SUFFIX = re.compile(r"[-_.]seed(\d+)$")
 PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
 RECORD = re.compile(r"\| INFO \| (?P<tag>[^|]+) \| (?P<stats>\{.*\})\s*$")
 
@@ -59,6 +59,20 @@ class Run:
 
 
 AnyRun = TypeVar("AnyRun", bound=Run)
+
+
+class Seeded(Protocol):
+    """What a folder holds of one model under one seed."""
+
+    @property
+    def folder(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+
+
+AnySeeded = TypeVar("AnySeeded", bound=Seeded)
 
 
 def read_run(folder: PathLike) -> Run:
@@ -113,21 +127,32 @@ def validated(run: AnyRun) -> AnyRun:
     return run
 
 
-def grouped(runs: Sequence[AnyRun]) -> dict[str, list[AnyRun]]:
+def grouped(runs: Iterable[AnyRun]) -> dict[str, list[AnyRun]]:
     """Runs by name, each group in the order of its seeds.
 
     Raises:
         UserError: two runs of a group have one seed, or its models differ in size.
     """
-    groups: dict[str, list[AnyRun]] = {}
-    for run in runs:
-        groups.setdefault(run.name, []).append(run)
+    groups = by_name(runs)
     for name, members in groups.items():
-        members.sort(key=lambda run: run.seed)
+        check_size(name, members)
+    return groups
+
+
+def by_name(seeded: Iterable[AnySeeded]) -> dict[str, list[AnySeeded]]:
+    """What was made under several seeds by its name, each group in the order of its seeds.
+
+    Raises:
+        UserError: two of a group have one seed.
+    """
+    groups: dict[str, list[AnySeeded]] = {}
+    for one in seeded:
+        groups.setdefault(one.name, []).append(one)
+    for name, members in groups.items():
+        members.sort(key=lambda one: one.seed)
         for first, second in itertools.pairwise(members):
             if first.seed == second.seed:
                 raise UserError(f"{first.folder} and {second.folder} are both '{name}' with seed {first.seed}")
-        check_size(name, members)
     return groups
 
 

@@ -141,6 +141,6 @@ def test_what_cannot_be_compared_is_refused(runs, tmp_path, capsys):
     path = runs[0] / "analysis" / "analysis.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "results": content["results"][:-1]}))
-    assert "has other mixings or other r than lm-exp seed 1" in refused(*runs)
+    assert f"{runs[1]} has other mixings or other r than {runs[0]};" in refused(*runs)
     path.write_text(json.dumps({**content, "weights": None}))
     assert "is not complete; call analyse-attention again" in refused(*runs)
