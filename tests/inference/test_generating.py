@@ -38,6 +38,7 @@ def collect():
 
 def model(record, path, case="transformer_baseline_tiny", **overrides):
     """A checkpoint of random weights, whose hypotheses differ widely."""
+    torch.manual_seed(2)
     save(path, case, task_of(record), noise=0.5, **overrides)
     return path
 
@@ -79,7 +80,7 @@ def test_every_variant_writes_the_text_of_generate(case, record, collect, tmp_pa
     expected = (tmp_path / "hyp.detok.en").read_text().split("\n")[:-1]
     found = translator(record, path, words=[*LIMITS, "--beam", "3"]).answer(pieces(record), seed=1)
     assert [best.text for (best,) in found] == expected
-    assert len(set(expected)) > 1
+    assert len(set(expected)) > 3
 
 
 def test_columns_of_interactive(record, tmp_path):
