@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_plugins.attention import CAUSAL, StagedMultiheadAttention
-from fairseq_plugins.attention.project.network import ProjectionNetwork, ResidualNetwork
+from fairseq_plugins.attention.project.network import ProjectionNetwork
 
 
 def replace_attention(model: nn.Module) -> None:
@@ -47,8 +47,6 @@ class AuthorsAttention(nn.Module):
         if any(maker != role for role, maker in ours.makers.items()) or ours.kv_heads != ours.num_heads:
             raise ValueError("the authors of neural QKV have no shared projections: measure neuralqkv+authors")
         maps = [ours.map_of("k"), ours.map_of("v"), ours.map_of("q"), ours.out_proj]
-        if any(isinstance(module, ResidualNetwork) for module in maps):
-            raise ValueError("the authors' networks are without --neural-qkv-residual: measure neuralqkv+authors so")
         if not all(isinstance(module, (nn.Linear, ProjectionNetwork)) for module in maps):
             raise ValueError("the authors of neural QKV have linear maps and their networks: measure neuralqkv+authors")
         self.num_heads, self.head_dim = ours.num_heads, ours.head_dim

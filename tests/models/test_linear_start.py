@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-
-from tests.support.builders import build, run
+from builders import build, run
 
 ROBERTA_SHAPE = {"neural_qkv_shape": "roberta"}
 EXACT = {
