@@ -18,6 +18,7 @@ from fairseq import options as fairseq_options
 
 from fairseq_plugins.checkpoints.building import Vocabularies, build, family_of
 from fairseq_plugins.errors import UserError
+from fairseq_plugins.models.cache_size import CacheSize, cache_size
 
 #: floating-point operations of training per parameter and token: 2 forward, 4 backward
 FLOPS_PER_PARAMETER = 6
@@ -70,6 +71,7 @@ class TrainingPlan:
     seconds: float | None
     checkpoint_size: float
     checkpoints: int
+    cache: CacheSize | None
 
 
 def parse_training(words: Sequence[str]) -> Namespace:
@@ -104,8 +106,9 @@ def plan_training(args: Namespace, sizes: DataSizes, hardware: Hardware) -> Trai
         raise PlanError(str(error)) from error
     parameters = sum(parameter.numel() for parameter in model.parameters())
     half = bool(args.fp16 or args.bf16)
-    activations = None
+    activations = cache = None
     if parameters < TOO_LARGE:
+        cache = None if kind == "roberta" else cache_size(model, sizes.vocabulary)
         activations = tokens * activation_bytes(model, kind, args, sizes.vocabulary, half)
     seconds = None
     if updates:
@@ -126,6 +129,7 @@ def plan_training(args: Namespace, sizes: DataSizes, hardware: Hardware) -> Trai
         seconds=seconds,
         checkpoint_size=parameters * 12.0,
         checkpoints=kept_checkpoints(args),
+        cache=cache,
     )
 
 
@@ -227,6 +231,7 @@ def show(plan: TrainingPlan, sizes: DataSizes, hardware: Hardware) -> list[str]:
         f"Adam; {activations}",
         f"  time         {duration}",
         f"  disk         {data}{checkpoints}",
+        *([f"  decoding     caches in float32 take {plan.cache}"] if plan.cache else []),
     ]
 
 

@@ -9,6 +9,8 @@ import torch
 from fairseq import checkpoint_utils, options, tasks, utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
+from fairseq_plugins.models.cache_size import CacheMeter
+
 from .stepping import Stepping
 from .worker import Memory
 
@@ -103,6 +105,23 @@ class FairseqDecoding(Decoding):
             return super().gate()
         finally:
             ensemble.forward_decoder = forward_decoder
+
+    def profile(self) -> dict[str, Any]:
+        """As above, and how large the caches of another batch became, which is not profiled."""
+        ensemble, meter = self.generator.model, CacheMeter(self.models[0].decoder)
+        forward_decoder, batch = ensemble.forward_decoder, self.batches[0]
+
+        def forward(tokens: torch.Tensor, encoder_outs: Any, incremental_states: Any, *rest: Any) -> Any:
+            found = forward_decoder(tokens, encoder_outs, incremental_states, *rest)
+            meter.watch(incremental_states[0], tokens.size(0), batch["net_input"]["src_tokens"].numel())
+            return found
+
+        ensemble.forward_decoder = forward
+        try:
+            self.translate(batch)
+        finally:
+            ensemble.forward_decoder = forward_decoder
+        return {**super().profile(), "cache": str(meter.size())}
 
     def translate(self, batch: dict[str, Any]) -> list[Hypothesis]:
         found = self.task.inference_step(self.generator, self.models, batch)

@@ -154,6 +154,9 @@ def print_profile(results: Sequence[Measured], number: int) -> None:
         return system, lambda row: f"{row[system] * 1000:,.0f} ms ({100 * row[system] / whole:.0f} %)"
 
     print(markdown(rows, [("operator", lambda row: row["what"]), *(column(system) for system in profiles)]))
+    for system, profiled in profiles.items():
+        if "cache" in profiled:
+            print(f"caches of {system}: {profiled['cache']}")
 
 
 def control_of(results: Sequence[Measured]) -> Measured:

@@ -37,6 +37,9 @@ def test_random_models_side_by_side(benchmark, tmp_path):
         assert float(row["memory"]) > 4e6
     assert "20 of 20 as stock" in shown
     assert "| operator | stock | baseline |\n" in shown
+    token = 2 * 2 * 128 * 4  # keys and values of two layers; stock keeps a sentence's once a hypothesis
+    assert f"caches of stock: {token:,} bytes a token and hypothesis, {5 * token:,} bytes a source token" in shown
+    assert f"caches of baseline: {token:,} bytes a token and hypothesis, {token:,} bytes a source token" in shown
     assert rows["stock"]["tokens"] == rows["baseline"]["tokens"]
 
 

@@ -82,6 +82,7 @@ def test_limits_batches_and_memory():
     assert half.activations_memory < 0.8 * known.activations_memory
     assert plan("transformer_baseline_tiny", "--batch-size", 4).tokens_a_device == 4 * SENTENCE
     assert plan("transformer_baseline_tiny").updates is None
+    assert full.cache.token == 2 * plan("transformer_sharedkv_tiny").cache.token > 0
 
 
 def test_what_is_not_known_is_said(capsys):

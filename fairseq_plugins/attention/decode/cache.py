@@ -108,3 +108,10 @@ def room_of(buffer: Buffer, name: str) -> Tensor | None:
     if past is None or room is None or past.data_ptr() != room.data_ptr() or past.stride() != room.stride():
         return None
     return room
+
+
+def held_bytes(buffer: Buffer) -> int:
+    """Bytes of the keys and values that a buffer holds, or of the state in their place; not of room for more."""
+    apart = {*NOT_REORDERED, "prev_key_padding_mask"}
+    held = [tensor for name, tensor in buffer.items() if tensor is not None and name not in apart]
+    return sum(tensor.numel() * tensor.element_size() for tensor in held)
