@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out what is longer than the model takes; the last line says how much",
     )
     parser.add_argument("--swaps", type=int, default=0, metavar="N", help="--attention-value-aware-swaps (default: 0)")
+    parser.add_argument("--value-norm", default="1", metavar="N", help="--attention-value-norm, 1 or 2 (default: 1)")
     parser.add_argument("--chunk", type=int, default=0, metavar="N", help="--attention-value-aware-chunk (default: 0)")
     parser.add_argument("--bleu", action="store_true", help="translate the split too, and score it")
     parser.add_argument("--beam", type=int, default=5, help="width of the beam for --bleu (default: 5)")
@@ -72,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         "data": os.path.abspath(args.data),
         **{name: getattr(args, name) for name in ("split", "batches", "max_tokens", "tokens_per_sample")},
         **{name: getattr(args, name) for name in ("sites", "swaps", "bleu", "beam", "remove_bpe", "detok")},
+        "value_norm": None if args.value_norm == "1" else args.value_norm,  # as in results from before this option
     }
     sweep = Sweep(args.out, setting)
     content = sweep.run(
@@ -88,7 +90,11 @@ def run(args: argparse.Namespace) -> int:
         sites,
         mixings,
         rs,
-        {"attention_value_aware_swaps": args.swaps, "attention_value_aware_chunk": args.chunk},
+        {
+            "attention_value_aware_swaps": args.swaps,
+            "attention_value_aware_chunk": args.chunk,
+            "attention_value_norm": args.value_norm,
+        },
         Bleu(args.beam, args.remove_bpe, args.detok) if args.bleu else None,
         lambda line: print(f"analyse-attention: {line}", flush=True),
     )

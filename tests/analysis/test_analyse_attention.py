@@ -156,6 +156,7 @@ def test_what_it_writes(checkpoint, tmp_path, capsys):
         (["--sites", "middle"], "--sites middle: 'middle' is unknown; known: encoder, decoder, cross"),
         (["--sites", "cross"], "the model has no attention at cross; it has: encoder"),
         (["--split", "nosuch"], "nosuch"),
+        (["--value-norm", "3"], "--attention-value-norm 3: choose from 1, 2"),
         (["--swaps", "-1"], "--attention-value-aware-swaps -1: must not be negative"),
     ],
 )
