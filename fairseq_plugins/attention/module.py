@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from .decode.cache import Buffer, KeyValueCache
@@ -124,7 +125,9 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
             buffer: the past of incremental decoding, a dictionary that is empty at first: keys and values are appended.
             need_weights: also return the weights, averaged over the heads.
             static_kv: the keys never change: project them once.
-            attn_mask: None, ``CAUSAL``, or (T, S) or (B * H, T, S): see :meth:`AttentionMask.from_fairseq`.
+            attn_mask: None, ``CAUSAL``, or (T, S) or (B * H, T, S): see :meth:`AttentionMask.from_fairseq`. Under
+                ``CAUSAL`` a step of incremental decoding may be of several tokens: each sees the past and those
+                before it.
             before_softmax: return the masked scores (B * H, T, S) and the values (B' * H, S, D) instead.
             need_head_weights: return the weights of each head.
 
@@ -138,7 +141,8 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         # project, cache
         q = self._split_heads(self.map_of("q")(query))
         if incremental:
-            needs_keys = need_weights or need_head_weights or before_softmax or attn_mask is not None
+            masked = attn_mask is not None and attn_mask is not CAUSAL
+            needs_keys = need_weights or need_head_weights or before_softmax or masked
             needs_keys = needs_keys or dropped_share(self.dropout_module) > 0
             recurrent = self._recurrent_form(buffer, needs_keys)
             if recurrent is not None:
@@ -161,6 +165,8 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
         if self.right_padded and attn_mask is CAUSAL:
             padding = None
         sentences, keys = k.size(0), k.size(2)
+        if incremental and attn_mask is CAUSAL and queries < keys:
+            attn_mask = _behind_the_past(queries, keys, k.device)
         beam = batch // sentences
         mask = AttentionMask.from_fairseq(attn_mask, padding, self.num_heads, (sentences, queries, keys))
         if beam > 1:  # the beams of a sentence are more queries to the same keys
@@ -257,3 +263,10 @@ class StagedMultiheadAttention(PrunableHeads, nn.Module):
     def reorder(self, buffer: Buffer, reordering: Reordering) -> None:
         """Follow beam search: row i of the cache becomes the former row ``reordering.rows[i]``."""
         self.cache.reorder(buffer, reordering)
+
+
+def _behind_the_past(queries: int, keys: int, device: torch.device) -> Tensor | None:
+    """(T, S), True = excluded: the last T of S positions are causal among each other; None where T is 1."""
+    if queries == 1:
+        return None
+    return torch.ones(queries, keys, dtype=torch.bool, device=device).triu(keys - queries + 1)

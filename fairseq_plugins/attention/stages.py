@@ -153,11 +153,12 @@ class Kernel(nn.Module):
 
 
 class RecurrentForm:
-    """Causal attention over all keys, one token at a time, from a state whose size the past does not change."""
+    """Causal attention over all keys, some tokens at a time, from a state whose size the past does not change."""
 
     def step(self, buffer: Buffer, q: Tensor, k: Tensor, v: Tensor, key_padding: Tensor | None) -> Tensor:
         """Append k, v (B, H, T, D) and padding (B, T) to the state in ``buffer`` and attend with q: (B, H, T, D).
 
+        Query t sees what was there before and the keys 0..t.
         Every entry of the buffer has the batch first, so that beam search can reorder it.
         """
         raise NotImplementedError

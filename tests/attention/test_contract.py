@@ -129,6 +129,18 @@ def test_incremental_self_attention_with_reordered_beams(options, padded):
         history, history_pad, x, pad = history[:, order], history_pad[order], x[:, order], pad[order]
 
 
+def test_several_tokens_a_step(options):
+    """A prompt, some more tokens and one equal the whole sentence, whose padding is on the left."""
+    module = attention(options, self_attention=True).double()
+    x, pad, state = random(8, 3, WIDTH), torch.zeros(3, 8, dtype=torch.bool), {}
+    pad[1, :2] = True
+    whole, _ = module(x, x, x, pad, attn_mask=CAUSAL, need_weights=False)
+    for part in (slice(0, 4), slice(4, 7), slice(7, 8)):
+        new = x[part]
+        out, _ = module(new, new, new, pad[:, part], state, need_weights=False, attn_mask=CAUSAL)
+        torch.testing.assert_close(out, whole[part], rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("beam", [1, 3])
 def test_incremental_cross_attention_shares_keys_across_beams(options, beam):
     """Cached once a sentence; follows a reordering within sentences, and a batch that shrinks."""

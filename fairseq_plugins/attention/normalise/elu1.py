@@ -56,10 +56,12 @@ class Elu1State(RecurrentForm):
 
     def step(self, buffer: Buffer, q: Tensor, k: Tensor, v: Tensor, key_padding: Tensor | None) -> Tensor:
         with full_precision(q):
-            sums, past = key_sums(key_features(k), values_and_one(v, key_padding)), buffer.get("key_sums")
-            sums = sums if past is None else past + sums
-            buffer["key_sums"] = sums
-            return from_sums(query_features(q), sums).to(v.dtype)
+            queries, keys, values = query_features(q), key_features(k), values_and_one(v, key_padding)
+            sums, past = key_sums(keys, values), buffer.get("key_sums")
+            buffer["key_sums"] = sums if past is None else past + sums
+            if q.size(2) == 1:
+                return from_sums(queries, buffer["key_sums"]).to(v.dtype)
+            return causal_attention(queries, keys, values, past).to(v.dtype)
 
 
 def linear_attention(
@@ -77,21 +79,37 @@ def linear_attention(
         (B, H, T, D); 0 for a query without an allowed key.
     """
     queries, keys, values = query_features(q), key_features(k), values_and_one(v, key_padding)
-    if not causal:
-        return from_sums(queries, key_sums(keys, values)).to(v.dtype)
+    mixed = causal_attention(queries, keys, values, None, chunk) if causal else from_sums(queries, key_sums(keys, values))
+    return mixed.to(v.dtype)
 
-    keys, values = for_every_head(keys, q.size(1)), for_every_head(values, q.size(1))
-    time = q.size(2)
+
+def causal_attention(queries: Tensor, keys: Tensor, values: Tensor, past: Tensor | None, chunk: int = 64) -> Tensor:
+    """What query t reads from the keys 0..t and from the past.
+
+    Args:
+        queries, keys: features (B, H, T, D) and (B, N, T, D).
+        values: (B, N, T, D + 1) of :func:`values_and_one`.
+        past: (B, N, D + 1, D + 1) of :func:`key_sums`, or None.
+        chunk: as many queries look at each other's keys one by one; earlier keys reach them as a sum.
+
+    Returns:
+        (B, H, T, D).
+    """
+    heads, time = queries.size(1), queries.size(2)
+    keys, values = for_every_head(keys, heads), for_every_head(values, heads)
     chunks = -(-time // chunk)
     behind = chunks * chunk - time
     queries, keys, padded = (
         F.pad(x, (0, 0, 0, behind)).view(*x.shape[:2], chunks, chunk, -1) for x in (queries, keys, values)
     )  # (B, H, chunks, chunk, D or D + 1)
     of_chunk = torch.matmul(keys.transpose(-2, -1), padded)
-    earlier = of_chunk.cumsum(dim=2) - of_chunk
+    earlier, uniform = of_chunk.cumsum(dim=2) - of_chunk, values.cumsum(dim=2)
+    if past is not None:
+        past = for_every_head(past, heads)
+        earlier, uniform = earlier + past[:, :, None, :-1], uniform + past[:, :, -1:]
     inside = torch.matmul(queries, keys.transpose(-2, -1)).tril()
     mixed = torch.matmul(queries, earlier) + torch.matmul(inside, padded)
-    return divided(mixed.flatten(2, 3)[:, :, :time], values.cumsum(dim=2)).to(v.dtype)
+    return divided(mixed.flatten(2, 3)[:, :, :time], uniform)
 
 
 def query_features(q: Tensor) -> Tensor:

@@ -1,0 +1,40 @@
+"""Staged attention in ``transformers``: masked, causal and translation models. It needs torch and transformers alone.
+
+Importing this package makes the models known to ``AutoConfig`` and the ``AutoModelFor...`` classes.
+"""
+
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+)
+
+from .configuration import StagedLanguageModelConfig, StagedRobertaConfig, StagedTranslationConfig
+from .language_model import StagedForCausalLM
+from .roberta import StagedRobertaForMaskedLM, StagedRobertaForSequenceClassification
+from .translation import StagedForTranslation
+
+__all__ = [
+    "StagedForCausalLM",
+    "StagedForTranslation",
+    "StagedLanguageModelConfig",
+    "StagedRobertaConfig",
+    "StagedRobertaForMaskedLM",
+    "StagedRobertaForSequenceClassification",
+    "StagedTranslationConfig",
+]
+
+#: Auto class -> the model classes that it finds by their configurations
+AUTO_CLASSES = {
+    AutoModelForMaskedLM: StagedRobertaForMaskedLM,
+    AutoModelForSequenceClassification: StagedRobertaForSequenceClassification,
+    AutoModelForCausalLM: StagedForCausalLM,
+    AutoModelForSeq2SeqLM: StagedForTranslation,
+}
+
+for _config in (StagedRobertaConfig, StagedLanguageModelConfig, StagedTranslationConfig):
+    AutoConfig.register(_config.model_type, _config, exist_ok=True)
+for _auto, _model in AUTO_CLASSES.items():
+    _auto.register(_model.config_class, _model, exist_ok=True)
