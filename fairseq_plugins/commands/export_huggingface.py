@@ -1,14 +1,18 @@
-"""Write a RoBERTa checkpoint as a folder that Hugging Face's transformers loads without this package.
+"""Write a checkpoint as a folder that Hugging Face's transformers loads.
 
-Stock RoBERTa and roberta_* are exported; shared and missing projections are folded into plain attention with identical
-outputs, as by fold-checkpoint, networks (neuralqkv, nonlinearquery) cannot be. A checkpoint with a classification head
-becomes a RobertaForSequenceClassification, any other a RobertaForMaskedLM. With the BPE's folder the tokenizer is
-written too: its ids are the rows of fairseq's dictionary. OUTDIR appears complete or not at all. Needs the extra
-packages of pip install 'fairseq_plugins[huggingface]'.
+RoBERTa, stock or roberta_*, becomes a RoBERTa of transformers: shared and missing projections are folded into plain
+attention with identical outputs, as by fold-checkpoint. What cannot be one (networks, other kernels and mixings), every
+translation model and every causal language model become staged models, whose code stands in the folder: they load by
+trust_remote_code=True without this package, and without that wherever fairseq_plugins.huggingface is imported.
+
+A checkpoint with a classification head becomes a classifier, any other RoBERTa a masked language model. With the BPE's
+folder RoBERTa's tokenizer is written too: its ids are the rows of fairseq's dictionary. OUTDIR appears complete or not
+at all, once it computes what fairseq computes. Needs pip install 'fairseq_plugins[huggingface]'.
 
     fairseq-plugins export-huggingface runs/pairwise/checkpoint_best.pt exported \\
         --dict data-bin/wikitext-103/dict.txt --bpe-dir gpt2_bpe
     python -c 'from transformers import pipeline; print(pipeline("fill-mask", "exported")("A <mask> day."))'
+    fairseq-plugins export-huggingface runs/neuralqkv/checkpoint_best.pt translator
 """
 
 from __future__ import annotations
@@ -25,12 +29,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--head", metavar="NAME", help="which classification head, if there are several")
     choice.add_argument("--masked-lm", action="store_true", help="the masked language model in spite of a head")
+    parser.add_argument("--staged", action="store_true", help="a staged model with its code, RoBERTa too")
 
 
 def run(args: Namespace) -> int:
-    from fairseq_plugins.transfer.huggingface.roberta_export import export_roberta
+    from fairseq_plugins.transfer.huggingface.export import export_huggingface
 
-    notes = export_roberta(args.source, args.target, args.head, args.masked_lm, args.dict, args.bpe_dir)
-    for note in notes:
+    options = (args.head, args.masked_lm, args.dict, args.bpe_dir, args.staged)
+    for note in export_huggingface(args.source, args.target, *options):
         print(f"export-huggingface: {note}", file=sys.stderr)
     return 0

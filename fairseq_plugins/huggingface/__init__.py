@@ -3,6 +3,8 @@
 Importing this package makes the models known to ``AutoConfig`` and the ``AutoModelFor...`` classes.
 """
 
+from typing import Any
+
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -27,7 +29,7 @@ __all__ = [
 ]
 
 #: Auto class -> the model classes that it finds by their configurations
-AUTO_CLASSES = {
+AUTO_CLASSES: dict[Any, Any] = {
     AutoModelForMaskedLM: StagedRobertaForMaskedLM,
     AutoModelForSequenceClassification: StagedRobertaForSequenceClassification,
     AutoModelForCausalLM: StagedForCausalLM,

@@ -216,6 +216,7 @@ class StagedTranslationConfig(StagedConfig):
     }
 
     def __init__(self, **given: Any) -> None:
-        super().__init__(**{"is_encoder_decoder": True, "decoder_start_token_id": SYMBOLS["eos_token_id"], **given})
-        if self.decoder_vocab_size is None:
-            self.decoder_vocab_size = self.vocab_size
+        given = {"is_encoder_decoder": True, "decoder_start_token_id": SYMBOLS["eos_token_id"], **given}
+        if given.get("decoder_vocab_size") is None:
+            given["decoder_vocab_size"] = given.get("vocab_size", self.options["vocab_size"])
+        super().__init__(**given)

@@ -14,7 +14,7 @@ from fairseq_plugins.attention import CAUSAL
 from .cache import StagedCache
 from .configuration import SYMBOLS, Stack
 from .encoder import batch_first
-from .layers import DecoderLayer, left_out
+from .layers import DecoderLayer, left_out, placed
 from .positions import Text, build_positions
 
 
@@ -57,18 +57,14 @@ class Decoder(nn.Module):
         super().__init__()
         width = stack.width
         self.stack, self.starts_with_bos = stack, starts_with_bos
-        self.embed_tokens = nn.Embedding(vocabulary, input_width, 1)
+        self.embed_tokens: nn.Module = nn.Embedding(vocabulary, input_width, 1)
         self.project_in_dim = None if input_width == width else nn.Linear(input_width, width, bias=False)
         self.embed_positions = build_positions(stack)
         self.layernorm_embedding = nn.LayerNorm(width) if stack.layernorm_embedding else None
-        self.layers = nn.ModuleList(DecoderLayer(stack, number) for number in range(stack.layers))
-        for number, layer in enumerate(self.layers):
-            for attention in (layer.self_attn, layer.encoder_attn):
-                if attention is not None:
-                    attention.mixing.place(number, stack.layers)
+        self.layers = placed([DecoderLayer(stack, number) for number in range(stack.layers)])
         self.layer_norm = nn.LayerNorm(width) if stack.final_norm else None
         self.project_out_dim = None if output_width == width else nn.Linear(width, output_width, bias=False)
-        self.output_projection = nn.Linear(output_width, vocabulary, bias=False)
+        self.output_projection: nn.Module = nn.Linear(output_width, vocabulary, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(vocabulary), requires_grad=False) if output_bias else None
 
     def forward(

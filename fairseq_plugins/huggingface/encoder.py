@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
 from .configuration import Stack
-from .layers import EncoderLayer, left_out
+from .layers import EncoderLayer, left_out, placed
 from .positions import Text, build_positions
 
 
@@ -24,12 +24,10 @@ class Encoder(nn.Module):
     def __init__(self, stack: Stack, vocabulary: int) -> None:
         super().__init__()
         self.stack = stack
-        self.embed_tokens = nn.Embedding(vocabulary, stack.width, 1)
+        self.embed_tokens: nn.Module = nn.Embedding(vocabulary, stack.width, 1)
         self.embed_positions = build_positions(stack)
         self.layernorm_embedding = nn.LayerNorm(stack.width) if stack.layernorm_embedding else None
-        self.layers = nn.ModuleList(EncoderLayer(stack) for _ in range(stack.layers))
-        for number, layer in enumerate(self.layers):
-            layer.self_attn.mixing.place(number, stack.layers)
+        self.layers = placed([EncoderLayer(stack) for _ in range(stack.layers)])
         self.layer_norm = nn.LayerNorm(stack.width) if stack.final_norm else None
 
     def forward(

@@ -79,19 +79,16 @@ class StagedForCausalLM(StagedModel, GenerationMixin):
             logits_to_keep: only the logits of so many last positions (0: all).
             Others: as in every model of ``transformers``.
         """
-        config = self.config
-        output_attentions = config.output_attentions if output_attentions is None else output_attentions
-        output_hidden_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        weights, states = self.wanted(output_attentions, output_hidden_states)
         past = self.past_of(cache, past_key_values, use_cache, self.training or labels is not None)
-        decoded = self.decoder(
-            input_ids, attention_mask, inputs_embeds, past=past, weights=bool(output_attentions)
-        )
+        decoded = self.decoder(input_ids, attention_mask, inputs_embeds, past=past, weights=weights)
         logits = self.decoder.logits(decoded.features[:, -logits_to_keep:])
+        kept: dict[str, Any] = {PAST: past}
         found = CausalLMOutputWithPast(
             loss=None if labels is None else token_loss(logits[:, :-1], labels[:, 1:]),
             logits=logits,
-            **{PAST: past},
-            hidden_states=decoded.hidden_states if output_hidden_states else None,
+            **kept,
+            hidden_states=decoded.hidden_states if states else None,
             attentions=decoded.attentions,
         )
         return found if return_dict is not False else found.to_tuple()

@@ -5,6 +5,7 @@ T positions, B batch, C width of the model, S positions of what a decoder attend
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.attention.activations import ACTIVATIONS
 
 from .cache import StagedCache
@@ -32,6 +34,12 @@ class Layer(GradientCheckpointingLayer):
         self.fc1 = nn.Linear(stack.width, stack.ffn_width)
         self.fc2 = nn.Linear(stack.ffn_width, stack.width)
         self.final_layer_norm = nn.LayerNorm(stack.width)
+
+    def place(self, number: int, layers: int) -> None:
+        """Told once it is built: this is layer ``number`` of ``layers``, from 0."""
+        for module in self.modules():
+            if isinstance(module, StagedMultiheadAttention):
+                module.mixing.place(number, layers)
 
     def before(self, x: Tensor, norm: nn.Module) -> Tensor:
         """What a sublayer reads."""
@@ -68,7 +76,8 @@ class DecoderLayer(Layer):
     def __init__(self, stack: Stack, number: int) -> None:
         super().__init__(stack, "decoder")
         self.number = number
-        self.encoder_attn = self.encoder_attn_layer_norm = None
+        self.encoder_attn: Any = None
+        self.encoder_attn_layer_norm: Any = None
         if stack.memory_width:
             self.encoder_attn = stack.attention.build(
                 "cross",
@@ -142,6 +151,13 @@ def activation(name: str) -> Any:
     if name not in known:
         raise ValueError(f"unknown activation {name!r}; known: {', '.join(known)}")
     return known[name]
+
+
+def placed(layers: Sequence[Layer]) -> nn.ModuleList:
+    """The layers of a stack, each of which knows its place."""
+    for number, layer in enumerate(layers):
+        layer.place(number, len(layers))
+    return nn.ModuleList(layers)
 
 
 def left_out(layer: nn.Module, share: float) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ class StagedModel(PreTrainedModel):
     config_class = StagedConfig
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules: ClassVar[list[str]] = ["EncoderLayer", "DecoderLayer"]
+    _no_split_modules = ["EncoderLayer", "DecoderLayer"]  # noqa: RUF012  as transformers declares it
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -40,7 +40,7 @@ class StagedModel(PreTrainedModel):
             if module.padding_idx is not None:
                 nn.init.zeros_(module.weight[module.padding_idx])
         elif isinstance(module, StagedMultiheadAttention) or type(module) in (nn.Linear, nn.LayerNorm):
-            module.reset_parameters()
+            module.reset_parameters()  # type: ignore[operator]
 
     def embedding_std(self, embedding: nn.Embedding) -> float:
         """Of a table of embeddings."""
@@ -71,6 +71,14 @@ class StagedModel(PreTrainedModel):
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
         return False  # it knows keys and values only: forward makes its own
+
+    def wanted(self, attentions: bool | None, hidden_states: bool | None) -> tuple[bool, bool]:
+        """What is to be returned, too, by a call's arguments or by the configuration."""
+        config = self.config
+        return (
+            bool(config.output_attentions if attentions is None else attentions),
+            bool(config.output_hidden_states if hidden_states is None else hidden_states),
+        )
 
     def past_of(self, cache: Any, past_key_values: Any, use_cache: bool | None, training: bool) -> StagedCache | None:
         """The past to go on from and to write to; ``transformers`` called it ``past_key_values`` before 5."""

@@ -43,7 +43,7 @@ class ClassificationHead(nn.Module):
         self.dense = nn.Linear(config.encoder_embed_dim, width)
         self.activation = activation(config.pooler_activation_fn)
         self.dropout = nn.Dropout(config.pooler_dropout)
-        self.out_proj = nn.Linear(width, config.num_labels)
+        self.out_proj = nn.Linear(width, int(config.num_labels or 2))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.activation(self.dense(self.dropout(x[:, 0])))
@@ -90,16 +90,12 @@ class StagedRobertaModel(StagedModel):
             elif isinstance(choice, NeuralProjection) and choice.begins_as_linear(made):
                 choice.begin(role, made, init_normal)
 
-    def encode(self, given: dict[str, Any]) -> Any:
-        """The encoder's output."""
-        return self.encoder.sentence_encoder(**given)
-
 
 class StagedRobertaForMaskedLM(StagedRobertaModel):
     """A masked language model.
 
     Examples:
-        >>> config = StagedRobertaConfig(encoder_layers=1, encoder_embed_dim=16, encoder_attention_heads=2, vocab_size=9)
+        >>> config = StagedRobertaConfig(encoder_layers=1, encoder_embed_dim=16, vocab_size=9)
         >>> model = StagedRobertaForMaskedLM(config)
         >>> model(torch.tensor([[0, 5, 6, 2]])).logits.shape
         torch.Size([1, 4, 9])
@@ -127,7 +123,8 @@ class StagedRobertaForMaskedLM(StagedRobertaModel):
         return_dict: bool | None = None,
     ) -> Any:
         """Logits (B, T, V) of every position, and the mean loss of labels (B, T), where -100 is not counted."""
-        x = self.encode(_given(self, input_ids, attention_mask, inputs_embeds, output_attentions, output_hidden_states))
+        wanted = self.wanted(output_attentions, output_hidden_states)
+        x = self.encoder.sentence_encoder(input_ids, attention_mask, inputs_embeds, *wanted)
         logits = self.get_output_embeddings()(x.last_hidden_state)
         loss = None if labels is None else token_loss(logits, labels)
         found = MaskedLMOutput(loss=loss, logits=logits, hidden_states=x.hidden_states, attentions=x.attentions)
@@ -155,7 +152,8 @@ class StagedRobertaForSequenceClassification(StagedRobertaModel):
         return_dict: bool | None = None,
     ) -> Any:
         """Logits (B, labels) of every sentence, and the mean loss: squared error if there is one label."""
-        x = self.encode(_given(self, input_ids, attention_mask, inputs_embeds, output_attentions, output_hidden_states))
+        wanted = self.wanted(output_attentions, output_hidden_states)
+        x = self.encoder.sentence_encoder(input_ids, attention_mask, inputs_embeds, *wanted)
         logits = self.classifier(x.last_hidden_state)
         loss = None
         if labels is not None and self.config.num_labels == 1:
@@ -165,22 +163,3 @@ class StagedRobertaForSequenceClassification(StagedRobertaModel):
         hidden, weights = x.hidden_states, x.attentions
         found = SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=hidden, attentions=weights)
         return found if return_dict is not False else found.to_tuple()
-
-
-def _given(
-    model: StagedModel,
-    input_ids: Tensor | None,
-    attention_mask: Tensor | None,
-    inputs_embeds: Tensor | None,
-    output_attentions: bool | None,
-    output_hidden_states: bool | None,
-) -> dict[str, Any]:
-    """What an encoder takes, with what the configuration says of it."""
-    config = model.config
-    return {
-        "input_ids": input_ids,
-        "attention_mask": attention_mask,
-        "inputs_embeds": inputs_embeds,
-        "output_attentions": config.output_attentions if output_attentions is None else output_attentions,
-        "output_hidden_states": config.output_hidden_states if output_hidden_states is None else output_hidden_states,
-    }

@@ -114,13 +114,9 @@ class StagedForTranslation(StagedModel, GenerationMixin):
             cache: the past, as an earlier output holds it; ``past_key_values`` in older versions.
             Others: as in every model of ``transformers``.
         """
-        config = self.config
-        output_attentions = config.output_attentions if output_attentions is None else output_attentions
-        output_hidden_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        weights, states = self.wanted(output_attentions, output_hidden_states)
         if encoder_outputs is None:
-            encoder_outputs = self.encoder(
-                input_ids, attention_mask, inputs_embeds, output_attentions, output_hidden_states
-            )
+            encoder_outputs = self.encoder(input_ids, attention_mask, inputs_embeds, weights, states)
         elif not isinstance(encoder_outputs, ModelOutput):
             encoder_outputs = BaseModelOutput(*encoder_outputs)
         memory = encoder_outputs.last_hidden_state
@@ -135,14 +131,15 @@ class StagedForTranslation(StagedModel, GenerationMixin):
             memory=memory,
             memory_padding=source.padding,
             past=past,
-            weights=bool(output_attentions),
+            weights=weights,
         )
         logits = self.decoder.logits(decoded.features)
+        kept: dict[str, Any] = {PAST: past}
         found = Seq2SeqLMOutput(
             loss=None if labels is None else token_loss(logits, labels),
             logits=logits,
-            **{PAST: past},
-            decoder_hidden_states=decoded.hidden_states if output_hidden_states else None,
+            **kept,
+            decoder_hidden_states=decoded.hidden_states if states else None,
             decoder_attentions=decoded.attentions,
             cross_attentions=decoded.cross_attentions,
             encoder_last_hidden_state=memory,

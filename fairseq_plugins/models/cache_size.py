@@ -80,7 +80,8 @@ def cache_size(model: Any, symbols: int) -> CacheSize:
     if hasattr(model, "encoder"):
         encoder_out = {"encoder_out": model.encoder(tokens, torch.tensor([3, 3]))}
         source_tokens = tokens.numel()
-    meter, past = CacheMeter(model.decoder), {}
+    meter = CacheMeter(model.decoder)
+    past: dict[str, Any] = {}
     for steps in (1, 2):
         model.decoder(tokens[:, :steps], incremental_state=past, **encoder_out)
         meter.watch(past, len(tokens), source_tokens)

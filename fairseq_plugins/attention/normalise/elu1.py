@@ -58,9 +58,9 @@ class Elu1State(RecurrentForm):
         with full_precision(q):
             queries, keys, values = query_features(q), key_features(k), values_and_one(v, key_padding)
             sums, past = key_sums(keys, values), buffer.get("key_sums")
-            buffer["key_sums"] = sums if past is None else past + sums
+            buffer["key_sums"] = sums = sums if past is None else past + sums
             if q.size(2) == 1:
-                return from_sums(queries, buffer["key_sums"]).to(v.dtype)
+                return from_sums(queries, sums).to(v.dtype)
             return causal_attention(queries, keys, values, past).to(v.dtype)
 
 
@@ -79,8 +79,9 @@ def linear_attention(
         (B, H, T, D); 0 for a query without an allowed key.
     """
     queries, keys, values = query_features(q), key_features(k), values_and_one(v, key_padding)
-    mixed = causal_attention(queries, keys, values, None, chunk) if causal else from_sums(queries, key_sums(keys, values))
-    return mixed.to(v.dtype)
+    if causal:
+        return causal_attention(queries, keys, values, None, chunk).to(v.dtype)
+    return from_sums(queries, key_sums(keys, values)).to(v.dtype)
 
 
 def causal_attention(queries: Tensor, keys: Tensor, values: Tensor, past: Tensor | None, chunk: int = 64) -> Tensor:

@@ -2,73 +2,40 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fairseq_plugins.checkpoints import Checkpoint, CheckpointError, Weights, building
+from fairseq_plugins.checkpoints import Checkpoint, Weights, building
 from fairseq_plugins.checkpoints.checkpoint import UNUSED
 from fairseq_plugins.checkpoints.probe import LOGITS, Outputs, Probe, Steps, of_head, outputs, steps_of
-from fairseq_plugins.lines import PathLike
 from fairseq_plugins.models.grid import is_ours
-from fairseq_plugins.transfer.exporter import refuse_obstacles, write_checked
 from fairseq_plugins.transfer.fold import fold, fold_obstacles, fold_weights
-from fairseq_plugins.transfer.whole_folder import whole_folder
 
 from .files import CONFIG, write_json, write_weights
 from .roberta_config import to_config, wrong_options
 from .roberta_names import EMBEDDINGS, POSITIONS, TOKEN_TYPES, correspondence
 from .running import CLASSIFIER, MASKED_LM, load, roberta_outputs
-from .tokenizer import read_dictionary, write_tokenizer
-
-
-def export_roberta(
-    source: PathLike,
-    target: PathLike,
-    head: str | None = None,
-    masked_lm: bool = False,
-    dictionary: PathLike | None = None,
-    bpe_dir: PathLike | None = None,
-) -> list[str]:
-    """Write a RoBERTa as ``RobertaForMaskedLM`` or ``RobertaForSequenceClassification``.
-
-    Args:
-        source: a checkpoint of stock RoBERTa or of ``roberta_{baseline,symmetric,pairwise,matched}``; what needs it is
-            folded.
-        target: the folder to write; it appears complete or not at all.
-        head: which classification head, if there are several.
-        masked_lm: write the masked language model although there is a classification head.
-        dictionary: the ``dict.txt`` of the training; by default the one beside the source.
-        bpe_dir: the folder of ``encoder.json`` and ``vocab.bpe``; without it no tokenizer is written.
-
-    Returns:
-        Sentences about what was done.
-
-    Raises:
-        CheckpointError: the source cannot be read, Hugging Face's RoBERTa has no model with its outputs, or
-            ``transformers``, which computes some to compare them, is missing.
-    """
-    checkpoint = Checkpoint.read(source)
-    exporter = RobertaExporter(checkpoint, head, masked_lm, dictionary, bpe_dir)
-    refuse_obstacles(exporter)
-    with whole_folder(target) as folder:
-        return write_checked(exporter, folder)
+from .tokenizer import Tokenizing
 
 
 @dataclass
 class RobertaExporter:
-    """See :class:`~fairseq_plugins.transfer.exporter.Exporter`; the arguments are :func:`export_roberta`'s."""
+    """``RobertaForMaskedLM`` or ``RobertaForSequenceClassification``; what needs it is folded.
+
+    See :class:`~fairseq_plugins.transfer.exporter.Exporter`.
+
+    Args:
+        checkpoint: of stock RoBERTa or of this package.
+        head: the classification head to export; empty for the masked language model.
+        words: the tokenizer to write, if any.
+    """
 
     checkpoint: Checkpoint
-    wanted: str | None
-    masked_lm: bool
-    dictionary: PathLike | None
-    bpe_dir: PathLike | None
-    #: the head to export, empty for none: set by :meth:`obstacles`
-    head: str = field(init=False)
+    head: str
+    words: Tokenizing
     #: what was written: set by :meth:`write`
     exported: Weights = field(init=False)
 
@@ -88,11 +55,8 @@ class RobertaExporter:
     def obstacles(self, model: Any) -> list[str]:
         if building.family_of_class(type(model)) != "roberta":
             return [f"it is a {self.checkpoint.architecture}: only RoBERTa models can be exported"]
-        heads = list(model.classification_heads)
-        self.head = "" if self.masked_lm else self.wanted or (heads[0] if heads else "")
-        found = [] if self.masked_lm else _wrong_head(heads, self.wanted)
         ours = is_ours(self.checkpoint.architecture)
-        found += fold_obstacles(self.checkpoint) if ours else []
+        found = fold_obstacles(self.checkpoint) if ours else []
         # a pruned model's folded form has the width that is left
         found += wrong_options(model.args, besides=["ffn_blocks_to_remove"] if ours else [])
         weights = model.state_dict()
@@ -102,7 +66,7 @@ class RobertaExporter:
         return found
 
     def write(self, folder: Path) -> list[str]:
-        checkpoint, source = self.checkpoint.model_part(), self.checkpoint.name
+        checkpoint = self.checkpoint.model_part()
         notes = _fold(checkpoint)
         model = building.load(checkpoint)
         weights = {name: tensor.to(checkpoint.dtype) for name, tensor in model.state_dict().items()}
@@ -113,20 +77,9 @@ class RobertaExporter:
         tied, dtype = "lm_head.decoder.weight" not in exported, str(checkpoint.dtype).replace("torch.", "")
         config = to_config(model.args, words, positions, classes, tied, dtype)
 
-        found = self.dictionary or Path(source).with_name("dict.txt")
-        given = self.dictionary or (self.bpe_dir and Path(found).is_file())
-        symbols = read_dictionary(found, words) if given else None
-        if self.bpe_dir and symbols is None:
-            raise CheckpointError(f"no {found}: give the dictionary of the training with --dict")
         write_weights(exported, folder)
         write_json(config, folder / CONFIG)
-        if symbols is not None:
-            shutil.copyfile(found, folder / "dict.txt")
-        if self.bpe_dir is not None and symbols is not None:
-            write_tokenizer(folder, self.bpe_dir, symbols, positions - 2)
-            notes.append("wrote the tokenizer")
-        else:
-            notes.append("wrote no tokenizer: give --bpe-dir for one")
+        notes += self.words.write(folder, words, positions - 2)
         head = f", head {self.head}" if self.head else ""
         return [*notes, f"{config['architectures'][0]} of {layers} layers{head}"]
 
@@ -172,11 +125,3 @@ def _fold(checkpoint: Checkpoint) -> list[str]:
     if not is_ours(checkpoint.architecture):
         return []
     return [note for note in fold(checkpoint) if "optimizer" not in note]
-
-
-def _wrong_head(heads: list[str], wanted: str | None) -> list[str]:
-    if wanted is not None and wanted not in heads:
-        return [f"no classification head {wanted}; it has {', '.join(heads) or 'none'}"]
-    if wanted is None and len(heads) > 1:
-        return [f"several classification heads, {', '.join(heads)}: choose one with --head"]
-    return []

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,6 +50,38 @@ def read_dictionary(path: PathLike, rows: int) -> list[str]:
             f"{path}: {len(made)} symbols with <mask>, but the model has {rows} rows; give the dict.txt of its training"
         )
     return list(made.symbols)
+
+
+@dataclass
+class Tokenizing:
+    """The tokenizer of an exported masked language model, and whose it is.
+
+    Args:
+        source: the checkpoint.
+        dictionary: the ``dict.txt`` of its training (default: the one beside it).
+        bpe_dir: the folder of ``encoder.json`` and ``vocab.bpe``; None for no tokenizer.
+    """
+
+    source: PathLike
+    dictionary: PathLike | None = None
+    bpe_dir: PathLike | None = None
+
+    def write(self, folder: Path, rows: int, positions: int) -> list[str]:
+        """Write it for a model of so many rows and positions; returns sentences about what was done.
+
+        Raises:
+            CheckpointError: the files do not belong together, are missing, or tokenizers is not installed.
+        """
+        found = Path(self.dictionary or Path(self.source).with_name("dict.txt"))
+        if self.dictionary or (self.bpe_dir and found.is_file()):
+            symbols = read_dictionary(found, rows)
+            shutil.copyfile(found, folder / "dict.txt")
+        elif self.bpe_dir:
+            raise CheckpointError(f"no {found}: give the dictionary of the training with --dict")
+        if self.bpe_dir is None:
+            return ["wrote no tokenizer: give --bpe-dir for one"]
+        write_tokenizer(folder, self.bpe_dir, symbols, positions)
+        return ["wrote the tokenizer"]
 
 
 def write_tokenizer(folder: Path, bpe_dir: PathLike, symbols: Sequence[str], positions: int) -> None:

@@ -1,0 +1,74 @@
+"""From a checkpoint to a folder for ``transformers``: a model of its own where it has one, or a staged model."""
+
+from __future__ import annotations
+
+from fairseq_plugins.checkpoints import Checkpoint, building
+from fairseq_plugins.lines import PathLike
+from fairseq_plugins.transfer.exporter import Exporter, refuse_obstacles, write_checked
+from fairseq_plugins.transfer.whole_folder import whole_folder
+
+from .roberta_export import RobertaExporter
+from .staged_export import StagedExporter
+from .tokenizer import Tokenizing
+
+
+def export_huggingface(
+    source: PathLike,
+    target: PathLike,
+    head: str | None = None,
+    masked_lm: bool = False,
+    dictionary: PathLike | None = None,
+    bpe_dir: PathLike | None = None,
+    staged: bool = False,
+) -> list[str]:
+    """Write a model of ``transformers`` that computes what a checkpoint computes.
+
+    RoBERTa, stock or folded, becomes a RoBERTa of ``transformers``; whatever that cannot be, and every translation and
+    causal language model, a staged model, whose code stands in the folder.
+
+    Args:
+        source: a checkpoint of any of the three families, stock or of this package.
+        target: the folder to write; it appears complete or not at all.
+        head: of a RoBERTa, which classification head, if there are several.
+        masked_lm: write the masked language model although there is a classification head.
+        dictionary: of a RoBERTa, the ``dict.txt`` of the training; by default the one beside the source.
+        bpe_dir: of a RoBERTa, the folder of ``encoder.json`` and ``vocab.bpe``; without it no tokenizer is written.
+        staged: write a staged model in any case.
+
+    Returns:
+        Sentences about what was done.
+
+    Raises:
+        CheckpointError: the source cannot be read, neither is a model with its outputs, or ``transformers``, which
+            computes some to compare them, is missing.
+    """
+    checkpoint = Checkpoint.read(source)
+    exporter, notes = _exporter(checkpoint, head, masked_lm, Tokenizing(source, dictionary, bpe_dir), staged)
+    refuse_obstacles(exporter)
+    with whole_folder(target) as folder:
+        return [*notes, *write_checked(exporter, folder)]
+
+
+def _exporter(
+    checkpoint: Checkpoint, wanted: str | None, masked_lm: bool, words: Tokenizing, staged: bool
+) -> tuple[Exporter, list[str]]:
+    """What exports a checkpoint, and why it is no RoBERTa of ``transformers`` if it is none."""
+    model = building.load(checkpoint)
+    heads = list(getattr(model, "classification_heads", []))
+    head = "" if masked_lm else wanted or (heads[0] if heads else "")
+    checkpoint.refuse([] if masked_lm else _wrong_head(heads, wanted))
+    if building.family_of_class(type(model)) == "roberta" and not staged:
+        plain = RobertaExporter(checkpoint, head, words)
+        reasons = plain.obstacles(model)
+        if not reasons:
+            return plain, []
+        return StagedExporter(checkpoint, head, words), [f"no RoBERTa of transformers: {reason}" for reason in reasons]
+    return StagedExporter(checkpoint, head, words), []
+
+
+def _wrong_head(heads: list[str], wanted: str | None) -> list[str]:
+    if wanted is not None and wanted not in heads:
+        return [f"no classification head {wanted}; it has {', '.join(heads) or 'none'}"]
+    if wanted is None and len(heads) > 1:
+        return [f"several classification heads, {', '.join(heads)}: choose one with --head"]
+    return []
