@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, ClassVar
 
 from transformers import PretrainedConfig
@@ -47,39 +47,6 @@ _DECODER: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Stack:
-    """What the layers of an encoder or a decoder are.
-
-    Attributes:
-        width, heads, ffn_width: C, H, and the width of the hidden feed-forward layer.
-        final_norm: a norm after the last layer.
-        positions: ``learned``, ``fairseq`` or ``marian`` (sinusoidal), or empty for none.
-        max_positions: rows of learned positions.
-        embed_scale: factor of the token embeddings.
-        attention: its choices at every site.
-        memory_width: of what a decoder attends to; 0: there is no cross-attention.
-    """
-
-    layers: int
-    width: int
-    heads: int
-    ffn_width: int
-    activation: str
-    normalize_before: bool
-    final_norm: bool
-    positions: str
-    max_positions: int
-    embed_scale: float
-    layernorm_embedding: bool
-    dropout: float
-    attention_dropout: float
-    activation_dropout: float
-    layerdrop: float
-    attention: AttentionConfig
-    memory_width: int = 0
-
-
 class StagedConfig(PretrainedConfig):
     """What all staged models have: options by fairseq's names, those of :func:`.attention_options` among them.
 
@@ -99,39 +66,7 @@ class StagedConfig(PretrainedConfig):
         for name, default in {**self.options, **attention}.items():
             setattr(self, name, given.pop(name, default))
         super().__init__(**{**SYMBOLS, "tie_word_embeddings": True, **given})
-        self.attention()
-
-    def attention(self) -> AttentionConfig:
-        """The choice for each stage at each site."""
-        return AttentionConfig.from_options(self)
-
-    def stack(self, side: str, max_positions: int, memory_width: int = 0) -> Stack:
-        """The layers of the ``encoder`` or ``decoder``."""
-        width = self._of(side, "embed_dim")
-        kind = "learned" if self._of(side, "learned_pos") else getattr(self, "sinusoidal_positions", "fairseq")
-        before = self._of(side, "normalize_before")
-        return Stack(
-            layers=self._of(side, "layers"),
-            width=width,
-            heads=self._of(side, "attention_heads"),
-            ffn_width=self._of(side, "ffn_embed_dim"),
-            activation=self.activation_fn,
-            normalize_before=before,
-            final_norm=before and not (side == "decoder" and self.no_decoder_final_norm),
-            positions="" if self.no_token_positional_embeddings else kind,
-            max_positions=max_positions,
-            embed_scale=1.0 if self.no_scale_embedding else width**0.5,
-            layernorm_embedding=self.layernorm_embedding,
-            dropout=self.dropout,
-            attention_dropout=self.attention_dropout,
-            activation_dropout=self.activation_dropout,
-            layerdrop=self._of(side, "layerdrop"),
-            attention=self.attention(),
-            memory_width=memory_width,
-        )
-
-    def _of(self, side: str, name: str) -> Any:
-        return getattr(self, f"{side}_{name}")
+        AttentionConfig.from_options(self)
 
 
 class StagedRobertaConfig(StagedConfig):
@@ -140,6 +75,7 @@ class StagedRobertaConfig(StagedConfig):
     Args:
         max_positions: the longest sequence.
         classifier_width: of the classification head's hidden layer (default: the model's).
+        classification_head: the head's name in fairseq.
         Others: fairseq's ``RobertaModel``.
     """
 
@@ -160,6 +96,7 @@ class StagedRobertaConfig(StagedConfig):
         "pooler_activation_fn": "tanh",
         "pooler_dropout": 0.0,
         "classifier_width": None,
+        "classification_head": "sentence_classification_head",
         "encoder_learned_pos": True,
         "layernorm_embedding": True,
         "no_scale_embedding": True,

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from fairseq_plugins.attention import CAUSAL
 
 from .cache import StagedCache
-from .configuration import SYMBOLS, Stack
+from .configuration import SYMBOLS
 from .encoder import batch_first
 from .layers import DecoderLayer, left_out, placed
 from .positions import Text, build_positions
+from .stack import Stack
 
 
 @dataclass

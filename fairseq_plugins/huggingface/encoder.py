@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
-from .configuration import Stack
 from .layers import EncoderLayer, left_out, placed
 from .positions import Text, build_positions
+from .stack import Stack
+
+
+@dataclass
+class EncoderOutput(BaseModelOutput):
+    """``BaseModelOutput``, and which positions are padding (B, T): a search hands no more than this to the decoder."""
+
+    padding: Tensor | None = None
 
 
 class Encoder(nn.Module):
@@ -20,6 +28,8 @@ class Encoder(nn.Module):
         stack: of the encoder.
         vocabulary: rows of the token embeddings.
     """
+
+    main_input_name = "input_ids"
 
     def __init__(self, stack: Stack, vocabulary: int) -> None:
         super().__init__()
@@ -50,7 +60,7 @@ class Encoder(nn.Module):
             return_dict: False for a tuple.
 
         Returns:
-            ``BaseModelOutput``, whose ``last_hidden_state`` is (B, T, C).
+            :class:`EncoderOutput`, whose ``last_hidden_state`` is (B, T, C).
         """
         x = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         text = Text(input_ids, attention_mask, (x.size(0), x.size(1)), x.device)
@@ -70,10 +80,11 @@ class Encoder(nn.Module):
         if self.layer_norm is not None:
             x = self.layer_norm(x)
         states[-1] = x = x.transpose(0, 1)
-        found = BaseModelOutput(
+        found = EncoderOutput(
             last_hidden_state=x,
             hidden_states=tuple(states) if output_hidden_states else None,
             attentions=batch_first(weights) if output_attentions else None,
+            padding=text.padding,
         )
         return found if return_dict is not False else found.to_tuple()
 

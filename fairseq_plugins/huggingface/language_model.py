@@ -12,6 +12,7 @@ from .cache import StagedCache
 from .configuration import StagedLanguageModelConfig
 from .decoder import Decoder
 from .model import PAST, StagedModel, token_loss
+from .stack import Stack
 
 
 class StagedForCausalLM(StagedModel, GenerationMixin):
@@ -28,7 +29,7 @@ class StagedForCausalLM(StagedModel, GenerationMixin):
 
     def __init__(self, config: StagedLanguageModelConfig) -> None:
         super().__init__(config)
-        stack = config.stack("decoder", config.max_target_positions)
+        stack = Stack.of(config, "decoder", config.max_target_positions)
         self.decoder = Decoder(stack, config.vocab_size, config.decoder_input_dim, config.decoder_output_dim)
         shared = {"decoder.output_projection.weight": "decoder.embed_tokens.weight"}
         self.tie(shared if config.share_decoder_input_output_embed else {})
@@ -46,15 +47,15 @@ class StagedForCausalLM(StagedModel, GenerationMixin):
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
         self.decoder.output_projection = new_embeddings
 
-    def prepare_inputs_for_generation(self, input_ids: Tensor, **given: Any) -> dict[str, Any]:
+    def prepare_inputs_for_generation(self, input_ids: Tensor, **kwargs: Any) -> dict[str, Any]:
         """What the next step reads: only what the past does not hold."""
-        past = given.get("cache") if given.get("cache") is not None else given.get("past_key_values")
+        past = kwargs.get("cache") if kwargs.get("cache") is not None else kwargs.get("past_key_values")
         seen = 0 if past is None else past.get_seq_length()
         return {
             "input_ids": input_ids[:, seen:],
-            "attention_mask": given.get("attention_mask"),
+            "attention_mask": kwargs.get("attention_mask"),
             "cache": past,
-            "use_cache": given.get("use_cache"),
+            "use_cache": kwargs.get("use_cache"),
         }
 
     def forward(

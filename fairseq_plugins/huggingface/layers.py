@@ -17,7 +17,7 @@ from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.attention.activations import ACTIVATIONS
 
 from .cache import StagedCache
-from .configuration import Stack
+from .stack import Stack
 
 
 class Layer(GradientCheckpointingLayer):

@@ -30,16 +30,26 @@ class StagedModel(PreTrainedModel):
     _supports_sdpa = True
     _no_split_modules = ["EncoderLayer", "DecoderLayer"]  # noqa: RUF012  as transformers declares it
 
+    def post_init(self) -> None:
+        """As ``transformers``; but attention begins as its options say."""
+        for module in self.modules():
+            if isinstance(module, StagedMultiheadAttention) and not any(p.is_meta for p in module.parameters()):
+                self.begin(module)
+                for part in module.modules():
+                    part._is_hf_initialized = True  # type: ignore[assignment]
+        super().post_init()
+
+    def begin(self, attention: StagedMultiheadAttention) -> None:
+        """Draw attention's parameters, if what they are built with is not enough."""
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """As fairseq draws them; a checkpoint's parameters stay."""
-        if all(getattr(parameter, "_is_hf_initialized", False) for parameter in module.parameters()):
-            return
+        """As fairseq draws them, where no checkpoint has them."""
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=self.embedding_std(module))
             if module.padding_idx is not None:
                 nn.init.zeros_(module.weight[module.padding_idx])
-        elif isinstance(module, StagedMultiheadAttention) or type(module) in (nn.Linear, nn.LayerNorm):
+        elif type(module) in (nn.Linear, nn.LayerNorm):
             module.reset_parameters()  # type: ignore[operator]
 
     def embedding_std(self, embedding: nn.Embedding) -> float:

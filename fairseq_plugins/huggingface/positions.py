@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .configuration import SYMBOLS, Stack
+from .configuration import SYMBOLS
+from .stack import Stack
 
 PAD = SYMBOLS["pad_token_id"]
 

@@ -17,6 +17,7 @@ from .configuration import StagedRobertaConfig
 from .encoder import Encoder
 from .layers import activation
 from .model import StagedModel, token_loss
+from .stack import Stack
 
 
 class LMHead(nn.Module):
@@ -56,7 +57,7 @@ class RobertaEncoder(nn.Module):
 
     def __init__(self, config: StagedRobertaConfig, head: bool) -> None:
         super().__init__()
-        self.sentence_encoder = Encoder(config.stack("encoder", config.max_positions), config.vocab_size)
+        self.sentence_encoder = Encoder(Stack.of(config, "encoder", config.max_positions), config.vocab_size)
         self.lm_head = LMHead(config) if head else None
 
 
@@ -77,15 +78,18 @@ class StagedRobertaModel(StagedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """BERT's N(0, 0.02^2), and networks begin as ``--attention-init`` says, as linear maps that are drawn so."""
+        """BERT's N(0, 0.02^2)."""
         super()._init_weights(module)
         if type(module) is nn.Linear:
             init_normal(module)
-        if not isinstance(module, StagedMultiheadAttention) or module.projection.init == "xavier":
-            return
+
+    @torch.no_grad()
+    def begin(self, attention: StagedMultiheadAttention) -> None:
+        """N(0, 0.02^2) by default, and networks begin as linear maps that are drawn so, as in fairseq's family."""
+        choice = attention.projection
         for role in ("q", "k", "v", "out"):
-            made, choice = getattr(module, f"{role}_proj"), module.projection
-            if isinstance(made, nn.Linear):
+            made = getattr(attention, f"{role}_proj")
+            if isinstance(made, nn.Linear) and choice.init != "xavier":
                 init_normal(made)
             elif isinstance(choice, NeuralProjection) and choice.begins_as_linear(made):
                 choice.begin(role, made, init_normal)

@@ -6,16 +6,30 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationMixin
-from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
+from transformers import GenerationMixin, LogitsProcessor, LogitsProcessorList
+from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.utils import ModelOutput
 
 from .cache import StagedCache
 from .configuration import SYMBOLS, StagedTranslationConfig
 from .decoder import Decoder
-from .encoder import Encoder
+from .encoder import Encoder, EncoderOutput
 from .model import PAST, StagedModel, token_loss
-from .positions import Text
+from .stack import Stack
+
+
+class LastIsEos(LogitsProcessor):
+    """A hypothesis of the greatest length ends with ``</s>``, which keeps its own probability, as in fairseq."""
+
+    def __init__(self, max_length: int) -> None:
+        self.max_length = max_length
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if input_ids.size(1) < self.max_length - 1:
+            return scores
+        only = torch.full_like(scores, float("-inf"))
+        only[:, SYMBOLS["eos_token_id"]] = scores[:, SYMBOLS["eos_token_id"]]
+        return only
 
 
 class StagedForTranslation(StagedModel, GenerationMixin):
@@ -33,9 +47,9 @@ class StagedForTranslation(StagedModel, GenerationMixin):
 
     def __init__(self, config: StagedTranslationConfig) -> None:
         super().__init__(config)
-        self.encoder = Encoder(config.stack("encoder", config.max_source_positions), config.vocab_size)
+        self.encoder = Encoder(Stack.of(config, "encoder", config.max_source_positions), config.vocab_size)
         self.decoder = Decoder(
-            config.stack("decoder", config.max_target_positions, memory_width=config.encoder_embed_dim),
+            Stack.of(config, "decoder", config.max_target_positions, memory_width=config.encoder_embed_dim),
             config.decoder_vocab_size,
             config.decoder_input_dim,
             config.decoder_output_dim,
@@ -76,17 +90,25 @@ class StagedForTranslation(StagedModel, GenerationMixin):
             torch.cat([torch.zeros_like(start), labels[:, :-1]], dim=1).eq(-100), SYMBOLS["pad_token_id"]
         )
 
-    def prepare_inputs_for_generation(self, decoder_input_ids: Tensor, **given: Any) -> dict[str, Any]:
+    def _get_logits_processor(self, generation_config: Any, *args: Any, **kwargs: Any) -> LogitsProcessorList:
+        found: LogitsProcessorList = super()._get_logits_processor(  # type: ignore[misc]
+            generation_config, *args, **kwargs
+        )
+        if generation_config.max_length is not None:
+            found.append(LastIsEos(generation_config.max_length))
+        return found
+
+    def prepare_inputs_for_generation(self, decoder_input_ids: Tensor, **kwargs: Any) -> dict[str, Any]:
         """What the next step reads: only what the past does not hold."""
-        past = given.get("cache") if given.get("cache") is not None else given.get("past_key_values")
+        past = kwargs.get("cache") if kwargs.get("cache") is not None else kwargs.get("past_key_values")
         seen = 0 if past is None else past.get_seq_length()
         return {
             "decoder_input_ids": decoder_input_ids[:, seen:],
-            "encoder_outputs": given.get("encoder_outputs"),
-            "attention_mask": given.get("attention_mask"),
-            "decoder_attention_mask": given.get("decoder_attention_mask"),
+            "encoder_outputs": kwargs.get("encoder_outputs"),
+            "attention_mask": kwargs.get("attention_mask"),
+            "decoder_attention_mask": kwargs.get("decoder_attention_mask"),
             "cache": past,
-            "use_cache": given.get("use_cache"),
+            "use_cache": kwargs.get("use_cache"),
         }
 
     def forward(
@@ -118,9 +140,9 @@ class StagedForTranslation(StagedModel, GenerationMixin):
         if encoder_outputs is None:
             encoder_outputs = self.encoder(input_ids, attention_mask, inputs_embeds, weights, states)
         elif not isinstance(encoder_outputs, ModelOutput):
-            encoder_outputs = BaseModelOutput(*encoder_outputs)
+            encoder_outputs = EncoderOutput(*encoder_outputs)
         memory = encoder_outputs.last_hidden_state
-        source = Text(input_ids, attention_mask, (memory.size(0), memory.size(1)), memory.device)
+        padding = encoder_outputs.get("padding") if attention_mask is None else ~attention_mask.bool()
         if decoder_input_ids is None and decoder_inputs_embeds is None and labels is not None:
             decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
         past = self.past_of(cache, past_key_values, use_cache, self.training or labels is not None)
@@ -129,7 +151,7 @@ class StagedForTranslation(StagedModel, GenerationMixin):
             decoder_attention_mask,
             decoder_inputs_embeds,
             memory=memory,
-            memory_padding=source.padding,
+            memory_padding=padding,
             past=past,
             weights=weights,
         )

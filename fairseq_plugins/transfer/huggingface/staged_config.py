@@ -56,6 +56,7 @@ def to_options(model: Any, head: str = "") -> dict[str, Any]:
         if head:
             chosen = model.classification_heads[head]
             given |= {"classifier_width": chosen.dense.out_features, "num_labels": chosen.out_proj.out_features}
+            given["classification_head"] = head
         return given
     decoder = model.decoder
     given |= _of_side("decoder", decoder)
@@ -69,9 +70,9 @@ def to_options(model: Any, head: str = "") -> dict[str, Any]:
     }
     if kind == "transformer":
         given |= _of_side("encoder", model.encoder)
-        conventions = ("sinusoidal_positions", "decoder_start_symbol")
-        given |= {name: vars(cfg)[name] for name in conventions if name in vars(cfg)}
         given |= {
+            "sinusoidal_positions": vars(cfg).get("sinusoidal_positions") or "fairseq",
+            "decoder_start_symbol": "bos" if getattr(decoder, "starts_with_bos", False) else "eos",
             "decoder_vocab_size": given["vocab_size"],
             "vocab_size": model.encoder.embed_tokens.num_embeddings,
             "max_source_positions": model.encoder.max_source_positions,

@@ -21,7 +21,6 @@ SEARCH = {
     "early_stopping": True,
     "length_penalty": 1.0,
     "max_new_tokens": 201,
-    "forced_eos_token_id": 2,
     "min_new_tokens": 1,
     "suppress_tokens": [1],
     "decoder_start_token_id": 2,
