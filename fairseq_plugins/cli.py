@@ -37,13 +37,16 @@ COMMANDS = {
     ),
     "fold-checkpoint": ("fold_checkpoint", "turn shared or missing projections into a stock model of equal outputs"),
     "warm-start": ("warm_start", "start a model from the trained weights of one with other attention"),
-    "export-huggingface": ("export_huggingface", "write a RoBERTa as a folder for Hugging Face's transformers"),
+    "export-huggingface": ("export_huggingface", "write a model as a folder for Hugging Face's transformers"),
     "export-ctranslate2": ("export_ctranslate2", "write a translation model as a folder for CTranslate2"),
     "translate-ctranslate2": (
         "translate_ctranslate2",
         "translate with a folder of export-ctranslate2, as fairseq-generate does",
     ),
-    "import-huggingface": ("import_huggingface", "write a RoBERTa or Marian model of transformers as a checkpoint"),
+    "import-huggingface": (
+        "import_huggingface",
+        "write a model of transformers as a checkpoint",
+    ),
     "average-checkpoints": ("average_checkpoints", "one checkpoint with the mean of several's parameters"),
     "glue-prepare": ("glue_prepare", "a task of GLUE as data of fairseq's sentence_prediction"),
     "glue-toy": ("glue_toy", "write two toy tasks in GLUE's layout"),

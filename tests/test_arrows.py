@@ -9,8 +9,10 @@ import pytest
 from pipeline_tools import ROOT
 
 PACKAGE = ROOT / "fairseq_plugins"
-#: what needs torch alone, what --user-dir needs besides, and what people do with it; "" is the package's own file
+#: what needs torch alone, or torch and transformers, what --user-dir needs, and what people do with it; "" is the
+#: package's own file
 ATTENTION = {"attention"}
+BESIDE = {"huggingface"}
 PLUGIN = {"models", "criterions", "optim", "compat", "checkpoints", "runtime", "errors"}
 PLUGIN |= {"", "front_door", "lines", "dictionary", "left_out"}
 WORKBENCH = {"transfer", "report", "study", "text", "glue", "parsing", "analysis", "benchmark", "inference"}
@@ -96,8 +98,8 @@ def circle(graph):
 
 def test_every_room_is_in_one_circle():
     found = {room(name) for name in modules(PACKAGE)}
-    assert found == ATTENTION | PLUGIN | WORKBENCH
-    assert len(found) == len(ATTENTION) + len(PLUGIN) + len(WORKBENCH)
+    assert found == ATTENTION | BESIDE | PLUGIN | WORKBENCH
+    assert len(found) == sum(map(len, (ATTENTION, BESIDE, PLUGIN, WORKBENCH)))
 
 
 def test_modules_do_not_import_one_another_in_a_circle():
@@ -114,6 +116,14 @@ def test_attention_imports_torch_and_numpy_alone():
     full = {found for name, path in inside.items() for found in imported(name, path)}
     others = {name for name in full if not name.startswith("fairseq_plugins.attention.")}
     assert {name.split(".")[0] for name in others} - set(sys.stdlib_module_names) == {"torch", "numpy"}
+
+
+def test_models_for_transformers_import_attention_alone():
+    inside = {name: path for name, path in modules(PACKAGE).items() if room(name) in BESIDE}
+    full = {found for name, path in inside.items() for found in imported(name, path)}
+    ours = {name for name in full if name.startswith("fairseq_plugins.")}
+    assert {room(name) for name in ours} == ATTENTION | BESIDE
+    assert {name.split(".")[0] for name in full - ours} - set(sys.stdlib_module_names) == {"torch", "transformers"}
 
 
 def test_the_plugin_never_imports_the_workbench():

@@ -15,6 +15,7 @@ from transformers import (
 
 from .configuration import StagedLanguageModelConfig, StagedRobertaConfig, StagedTranslationConfig
 from .language_model import StagedForCausalLM
+from .registered import register_with_transformers
 from .roberta import StagedRobertaForMaskedLM, StagedRobertaForSequenceClassification
 from .translation import StagedForTranslation
 
@@ -26,6 +27,7 @@ __all__ = [
     "StagedRobertaForMaskedLM",
     "StagedRobertaForSequenceClassification",
     "StagedTranslationConfig",
+    "register_with_transformers",
 ]
 
 #: Auto class -> the model classes that it finds by their configurations
