@@ -25,7 +25,7 @@ def models():
             transformers.MarianModel,
             transformers.MarianConfig(
                 d_model=24,
-                encoder_layers=1,
+                encoder_layers=2,
                 decoder_layers=2,
                 encoder_attention_heads=4,
                 decoder_attention_heads=4,
@@ -42,6 +42,8 @@ def models():
 
 def build(name, implementation):
     cls, config, causal = models()[name]
+    if name in ("BERT", "RoBERTa") and int(transformers.__version__.split(".")[0]) < 5:
+        pytest.skip(f"transformers {transformers.__version__} offers attention of that name to no {name}")
     config._attn_implementation = implementation
     torch.manual_seed(1)
     return cls(config).double().eval(), causal
