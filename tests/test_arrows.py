@@ -118,11 +118,12 @@ def test_attention_imports_torch_and_numpy_alone():
     assert {name.split(".")[0] for name in others} - set(sys.stdlib_module_names) == {"torch", "numpy"}
 
 
-def test_models_for_transformers_import_attention_alone():
+def test_models_for_transformers_need_neither_fairseq_nor_the_workbench():
+    """But for the text that a tokenizer reads."""
     inside = {name: path for name, path in modules(PACKAGE).items() if room(name) in BESIDE}
     full = {found for name, path in inside.items() for found in imported(name, path)}
     ours = {name for name in full if name.startswith("fairseq_plugins.")}
-    assert {room(name) for name in ours} == ATTENTION | BESIDE
+    assert {room(name) for name in ours} == ATTENTION | BESIDE | {"text"}
     assert {name.split(".")[0] for name in full - ours} - set(sys.stdlib_module_names) == {"torch", "transformers"}
 
 

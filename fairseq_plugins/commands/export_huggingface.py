@@ -6,7 +6,8 @@ translation model and every causal language model become staged models, whose co
 trust_remote_code=True without this package, and without that wherever fairseq_plugins.huggingface is imported.
 
 A checkpoint with a classification head becomes a classifier, any other RoBERTa a masked language model. With the BPE's
-folder RoBERTa's tokenizer is written too: its ids are the rows of fairseq's dictionary. OUTDIR appears complete or not
+folder RoBERTa's tokenizer is written too: its ids are the rows of fairseq's dictionary. The others' tokenizer does what
+the prepare script did, and undoes it. OUTDIR appears complete or not
 at all, once it computes what fairseq computes. Needs pip install 'fairseq_plugins[huggingface]'.
 
     fairseq-plugins export-huggingface runs/pairwise/checkpoint_best.pt exported \\
@@ -26,6 +27,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("target", metavar="OUTDIR", help="folder to write")
     parser.add_argument("--dict", metavar="FILE", help="dict.txt of the training (default: the one beside CKPT)")
     parser.add_argument("--bpe-dir", metavar="DIR", help="folder with encoder.json and vocab.bpe, for the tokenizer")
+    parser.add_argument(
+        "--text",
+        metavar="DIR",
+        help="of a translation or causal language model, for the tokenizer: what a prepare script wrote, with "
+        "text.json (default: text/ beside CKPT, or its data)",
+    )
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--head", metavar="NAME", help="which classification head, if there are several")
     choice.add_argument("--masked-lm", action="store_true", help="the masked language model in spite of a head")
@@ -35,7 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from fairseq_plugins.transfer.huggingface.export import export_huggingface
 
-    options = (args.head, args.masked_lm, args.dict, args.bpe_dir, args.staged)
+    options = (args.head, args.masked_lm, args.dict, args.bpe_dir, args.staged, args.text)
     for note in export_huggingface(args.source, args.target, *options):
         print(f"export-huggingface: {note}", file=sys.stderr)
     return 0

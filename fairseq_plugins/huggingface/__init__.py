@@ -17,9 +17,11 @@ from .configuration import StagedLanguageModelConfig, StagedRobertaConfig, Stage
 from .language_model import StagedForCausalLM
 from .registered import register_with_transformers
 from .roberta import StagedRobertaForMaskedLM, StagedRobertaForSequenceClassification
+from .tokenization import RecordTokenizer
 from .translation import StagedForTranslation
 
 __all__ = [
+    "RecordTokenizer",
     "StagedForCausalLM",
     "StagedForTranslation",
     "StagedLanguageModelConfig",

@@ -100,7 +100,10 @@ class ByteBPE:
     """
 
     def __init__(self, folder: PathLike, unk: bool = False) -> None:
-        from fairseq.data.encoders.gpt2_bpe_utils import get_encoder
+        try:
+            from fairseq.data.encoders.gpt2_bpe_utils import get_encoder
+        except ImportError:
+            raise CorpusError("a byte-level BPE needs fairseq, which is not installed") from None
 
         files = [Path(folder) / name for name in (ENCODER, MERGES)]
         for file in files:
@@ -179,7 +182,10 @@ def dictionary(ids: Iterable[int], counts: Counter[str]) -> bytes:
 
     With them a text that is encoded later, for fine-tuning say, has no unknown words.
     """
-    from fairseq.data import Dictionary
+    try:
+        from fairseq.data import Dictionary
+    except ImportError:
+        raise CorpusError("a dictionary needs fairseq, which is not installed") from None
 
     made = Dictionary()
     for symbol in map(str, ids):

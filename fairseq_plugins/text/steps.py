@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -96,7 +97,10 @@ class Sacremoses:
             raise ValueError(f"sacremoses {' '.join(self.commands)}: only normalize and tokenize are repeated here")
 
     def encoder(self, folder: Path) -> Function:
-        from sacremoses import MosesPunctNormalizer, MosesTokenizer
+        try:
+            from sacremoses import MosesPunctNormalizer, MosesTokenizer
+        except ImportError:
+            raise missing(self.tool) from None
 
         made: dict[str, Function] = {
             "normalize": MosesPunctNormalizer(self.language).normalize,
@@ -112,7 +116,10 @@ class Sacremoses:
         return encode
 
     def decoder(self, folder: Path) -> Function:
-        from sacremoses import MosesDetokenizer
+        try:
+            from sacremoses import MosesDetokenizer
+        except ImportError:
+            raise missing(self.tool) from None
 
         detokenize = MosesDetokenizer(self.language).detokenize
         return lambda line: str(detokenize(line.split()))
@@ -135,7 +142,10 @@ class SubwordNmt(Pieces):
     version: str = field(default_factory=partial(installed, "subword-nmt"))
 
     def encoder(self, folder: Path) -> Function:
-        from subword_nmt.apply_bpe import BPE
+        try:
+            from subword_nmt.apply_bpe import BPE
+        except ImportError:
+            raise missing(self.tool) from None
 
         with open(self.codes.find(folder), encoding="utf-8", newline="\n") as codes:
             function: Function = BPE(codes).process_line
@@ -191,10 +201,24 @@ class ByteBpe(Pieces):
 
 
 def joined(line: str, kind: str | None) -> str:
-    """A line's pieces put together as ``fairseq-generate --remove-bpe KIND`` does it."""
-    from fairseq.data.data_utils import post_process
+    """A line's pieces put together as ``fairseq-generate --remove-bpe KIND`` does it.
 
+    Those of a record need no fairseq.
+    """
+    if kind == "subword_nmt":
+        return f"{line} ".replace("@@ ", "").rstrip()
+    if kind == "sentencepiece":
+        return line.replace(" ", "").replace("\u2581", " ").strip()
+    try:
+        from fairseq.data.data_utils import post_process
+    except ImportError:
+        raise missing("fairseq") from None
     return str(post_process(line, kind))
+
+
+def missing(tool: str) -> UserError:
+    """What to say where a step's package is not there."""
+    return UserError(f"the text went through {tool}, which is not installed; run: pip install {tool}")
 
 
 def word_numbers(line: str, kind: str | None) -> list[int]:
@@ -215,8 +239,12 @@ def warn_of_other_versions(steps: Iterable[Step]) -> None:
     """Say where another version of a tool is installed than the one that the text went through."""
     for step in steps:
         made = getattr(step, "version", None)
-        if made and made != installed(step.tool):
+        try:
+            found = installed(step.tool) if made else None
+        except PackageNotFoundError:  # which the step itself will say
+            continue
+        if made != found:
             logger.warning(
-                f"the text went through {step.tool} {made}, but {installed(step.tool)} is installed: "
+                f"the text went through {step.tool} {made}, but {found} is installed: "
                 "results may differ; install the former to be sure"
             )

@@ -1,6 +1,6 @@
 """The code of staged models as files of a model's folder, where ``transformers`` finds it by ``trust_remote_code``.
 
-It takes modules from one folder, whose names stand in ``from .name import ...`` and nowhere else: a module of this
+It takes modules from one folder, whose names stand in ``from .name import ...``, and nowhere else: a module of this
 package is a file there whose name is its path, and all that it imports of this package comes with it.
 """
 
@@ -49,9 +49,11 @@ def flattened(module: str) -> tuple[str, list[str]]:
         indent, made = " " * node.col_offset, []
         for alias in node.names:
             part = f"{source}.{alias.name}"
-            if _is_module(part):  # which registers its choice
+            if _is_module(part):
                 needed.append(part)
+                # transformers finds a neighbour by the first line alone
                 made.append(f"from .{file_name(part)} import __name__ as _{alias.name}  # noqa: F401")
+                made.append(f"from . import {file_name(part)} as {alias.asname or alias.name}  # noqa: F401")
             else:
                 needed.append(source)
                 named = f" as {alias.asname}" if alias.asname else ""

@@ -7,6 +7,7 @@ from fairseq_plugins.lines import PathLike
 from fairseq_plugins.transfer.exporter import Exporter, refuse_obstacles, write_checked
 from fairseq_plugins.transfer.whole_folder import whole_folder
 
+from .record_tokenizer import RecordTokenizing
 from .roberta_export import RobertaExporter
 from .staged_export import StagedExporter
 from .tokenizer import Tokenizing
@@ -20,6 +21,7 @@ def export_huggingface(
     dictionary: PathLike | None = None,
     bpe_dir: PathLike | None = None,
     staged: bool = False,
+    text: str | None = None,
 ) -> list[str]:
     """Write a model of ``transformers`` that computes what a checkpoint computes.
 
@@ -34,6 +36,8 @@ def export_huggingface(
         dictionary: of a RoBERTa, the ``dict.txt`` of the training; by default the one beside the source.
         bpe_dir: of a RoBERTa, the folder of ``encoder.json`` and ``vocab.bpe``; without it no tokenizer is written.
         staged: write a staged model in any case.
+        text: of a translation or causal language model, the folder of ``text.json``, for the tokenizer; by default the
+            one beside the source, or its data.
 
     Returns:
         Sentences about what was done.
@@ -43,14 +47,20 @@ def export_huggingface(
             computes some to compare them, is missing.
     """
     checkpoint = Checkpoint.read(source)
-    exporter, notes = _exporter(checkpoint, head, masked_lm, Tokenizing(source, dictionary, bpe_dir), staged)
+    words = Tokenizing(source, dictionary, bpe_dir), RecordTokenizing(checkpoint, text)
+    exporter, notes = _exporter(checkpoint, head, masked_lm, *words, staged)
     refuse_obstacles(exporter)
     with whole_folder(target) as folder:
         return [*notes, *write_checked(exporter, folder)]
 
 
 def _exporter(
-    checkpoint: Checkpoint, wanted: str | None, masked_lm: bool, words: Tokenizing, staged: bool
+    checkpoint: Checkpoint,
+    wanted: str | None,
+    masked_lm: bool,
+    words: Tokenizing,
+    text: RecordTokenizing,
+    staged: bool,
 ) -> tuple[Exporter, list[str]]:
     """What exports a checkpoint, and why it is no RoBERTa of ``transformers`` if it is none."""
     model = building.load(checkpoint)
@@ -62,8 +72,9 @@ def _exporter(
         reasons = plain.obstacles(model)
         if not reasons:
             return plain, []
-        return StagedExporter(checkpoint, head, words), [f"no RoBERTa of transformers: {reason}" for reason in reasons]
-    return StagedExporter(checkpoint, head, words), []
+        notes = [f"no RoBERTa of transformers: {reason}" for reason in reasons]
+        return StagedExporter(checkpoint, head, words, text), notes
+    return StagedExporter(checkpoint, head, words, text), []
 
 
 def _wrong_head(heads: list[str], wanted: str | None) -> list[str]:

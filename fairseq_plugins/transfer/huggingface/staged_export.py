@@ -11,6 +11,7 @@ from fairseq_plugins.checkpoints.probe import LOGITS, Outputs, Probe, Steps, of_
 
 from .code import MODELS, file_name, write_code
 from .files import CONFIG, read_json, write_json
+from .record_tokenizer import RecordTokenizing
 from .running import transformers_package
 from .staged_config import to_options, to_weights, wrong_options
 from .tokenizer import Tokenizing
@@ -41,12 +42,13 @@ class StagedExporter:
     Args:
         checkpoint: of any of the families, stock or of this package.
         head: of a roberta, which classification head; empty for the masked language model.
-        words: of a roberta, the tokenizer to write, if any.
+        words, text: the tokenizer to write, if any: of a roberta, and of the others.
     """
 
     checkpoint: Checkpoint
     head: str
     words: Tokenizing
+    text: RecordTokenizing
     exported: Weights = field(init=False)
     kind: str = field(init=False)
 
@@ -102,9 +104,12 @@ class StagedExporter:
         config["auto_map"] = {key: f"{file_name(MODELS)}_{value}" for key, value in names.items()}
         write_json(config, folder / CONFIG)
         write_code(folder, tuple(f"{MODELS}.{part}" for part in ("configuration", module)))
-        notes = []
+        own = made.config
         if module == "roberta":
-            notes = self.words.write(folder, made.config.vocab_size, made.config.max_positions)
+            notes = self.words.write(folder, own.vocab_size, own.max_positions)
+        else:
+            rows = (own.vocab_size, getattr(own, "decoder_vocab_size", own.vocab_size))
+            notes = self.text.write(folder, rows, own.max_position_embeddings)
         return [*notes, f"{cls} with its code: load it with {auto} and trust_remote_code=True"]
 
     def original(self, model: Any, probe: Probe) -> Outputs:

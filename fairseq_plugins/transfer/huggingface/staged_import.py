@@ -14,6 +14,7 @@ from fairseq_plugins.models.grid import VARIANTS, variant_options
 
 from .files import CONFIG, is_pickle, read_json
 from .new_checkpoint import training_config
+from .record_tokenizer import RecordTokenizing
 from .running import transformers_package
 from .staged_export import CLASSES, StagedExporter
 from .tokenizer import Tokenizing
@@ -100,7 +101,7 @@ def _variant(family: str, config: Any) -> str:
 def _check(folder: Path, checkpoint: Checkpoint, head: str) -> None:
     """Check that fairseq computes from the checkpoint what the staged model computes."""
     imported = building.load(checkpoint.called(f"{folder}: the imported model"))
-    exporter = StagedExporter(checkpoint, head, Tokenizing(folder))
+    exporter = StagedExporter(checkpoint, head, Tokenizing(folder), RecordTokenizing(checkpoint))
     checkpoint.refuse(exporter.obstacles(imported))
     probe = probe_of(imported)
     ours = Expected.of(imported, lambda model: outputs(model, probe, str(folder)), steps_of(checkpoint.weights))
