@@ -48,6 +48,7 @@ SLOW = {
     "docs": "readme",
     "examples": "mixing_recipes opus_mt_recipe pretrain_recipes recipes transformer_recipes",
     "glue": "glue_evaluate glue_scripts",
+    "huggingface": "registered tokenization",
     "inference": "generating",
     "models": "compiled fairseq_commands fast_dropout guided_alignment monte_carlo_dropout pruned_roberta roberta "
     "transformer_lm",
@@ -58,7 +59,7 @@ SLOW = {
     "study": "batches budget jobs study",
     "": "front_door",
     "text": "toy_corpus",
-    "transfer": "ctranslate2 fold huggingface marian probe shared_fit warm_start",
+    "transfer": "ctranslate2 fold huggingface marian probe shared_fit staged warm_start",
 }
 
 

@@ -1,9 +1,10 @@
 """Write a checkpoint as a folder that Hugging Face's transformers loads.
 
-RoBERTa, stock or roberta_*, becomes a RoBERTa of transformers: shared and missing projections are folded into plain
-attention with identical outputs, as by fold-checkpoint. What cannot be one (networks, other kernels and mixings), every
-translation model and every causal language model become staged models, whose code stands in the folder: they load by
-trust_remote_code=True without this package, and without that wherever fairseq_plugins.huggingface is imported.
+Stock models and ours become what transformers has for them: RoBERTa, FSMT for translation, XGLM for causal language
+models. Shared and missing projections are folded into plain attention with identical outputs, as by fold-checkpoint.
+What these classes do not know (networks, other kernels and mixings, options such as --encoder-normalize-before) becomes
+a staged model, whose code stands in the folder: it loads by trust_remote_code=True without this package, and without
+that wherever fairseq_plugins.huggingface is imported. The reasons are told.
 
 A checkpoint with a classification head becomes a classifier, any other RoBERTa a masked language model. With the BPE's
 folder RoBERTa's tokenizer is written too: its ids are the rows of fairseq's dictionary. The others' tokenizer does what
@@ -36,7 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--head", metavar="NAME", help="which classification head, if there are several")
     choice.add_argument("--masked-lm", action="store_true", help="the masked language model in spite of a head")
-    parser.add_argument("--staged", action="store_true", help="a staged model with its code, RoBERTa too")
+    parser.add_argument("--staged", action="store_true", help="a staged model with its code in any case")
 
 
 def run(args: Namespace) -> int:

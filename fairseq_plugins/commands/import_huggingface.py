@@ -1,4 +1,4 @@
-"""Write a RoBERTa, Marian or staged model of Hugging Face's transformers as a fairseq checkpoint.
+"""Write a RoBERTa, Marian, FSMT, XGLM or staged model of Hugging Face's transformers as a fairseq checkpoint.
 
 DIR is a folder with config.json, whose model_type says which of them it is, and model.safetensors or
 pytorch_model.bin. dict.txt is written beside OUT, but over no other. Needs pip install 'fairseq_plugins[huggingface]':
@@ -10,7 +10,7 @@ for --bpe gpt2, also beside OUT. A classifier becomes the classification head se
 Marian (opus-mt): vocab.json becomes dict.txt, and source.spm and target.spm are copied for apply-sentencepiece. The
 checkpoint is a transformer_baseline with Marian's positions, start symbol and output bias.
 
-Staged models (export-huggingface): the checkpoint has the same weights, bit by bit.
+FSMT, XGLM and staged models, which export-huggingface writes: the checkpoint has the same weights, bit by bit.
 
     fairseq-plugins import-huggingface roberta-base roberta/model.pt
     fairseq-plugins warm-start roberta/model.pt start.pt --arch roberta_pairwise
@@ -52,14 +52,14 @@ def import_folder(args: Namespace) -> list[str]:
     from fairseq_plugins.checkpoints import CheckpointError
     from fairseq_plugins.transfer.huggingface.files import CONFIG, read_json
     from fairseq_plugins.transfer.huggingface.marian_import import import_marian
+    from fairseq_plugins.transfer.huggingface.ported_import import READERS, import_ported
     from fairseq_plugins.transfer.huggingface.roberta_import import import_roberta
-    from fairseq_plugins.transfer.huggingface.staged_import import FAMILIES, import_staged
 
     kind = read_json(Path(args.source) / CONFIG).get("model_type")
-    if kind in FAMILIES and args.to != "stock":
-        return import_staged(args.source, args.target, args.seed)
-    if kind in FAMILIES:
-        raise CheckpointError(f"{args.source} is a staged model: leave --to out, and fold the checkpoint")
+    if kind in READERS and args.to != "stock":
+        return import_ported(args.source, args.target, args.seed)
+    if kind in READERS:
+        raise CheckpointError(f"{args.source} is no RoBERTa: leave --to out; fold-checkpoint makes stock models")
     if kind != "marian":
         return import_roberta(args.source, args.target, args.to, args.seed)
     if args.to == "stock":

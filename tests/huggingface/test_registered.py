@@ -3,11 +3,15 @@
 import pytest
 import torch
 
-transformers = pytest.importorskip("transformers")
-
-from fairseq_plugins.huggingface import register_with_transformers  # noqa: E402
-
 SMALL = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 20, "vocab_size": 50}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported():
+    """Not by the file itself, which every worker collects: that takes seconds."""
+    global huggingface, transformers
+    transformers = pytest.importorskip("transformers")
+    huggingface = pytest.importorskip("fairseq_plugins.huggingface")
 
 
 def models():
@@ -60,7 +64,7 @@ def states(model, tokens, mask):
 
 @pytest.fixture(scope="module")
 def names():
-    return [*register_with_transformers(), *register_with_transformers("softmax", kernel="exp")]
+    return [*huggingface.register_with_transformers(), *huggingface.register_with_transformers("softmax", kernel="exp")]
 
 
 def implementations():
@@ -105,7 +109,7 @@ def test_softmax_over_all_keys_is_the_models_own(model, names):
 def test_r_keys_are_what_is_kept(names):
     """All keys are softmax's; fewer, and another kernel, are something else."""
     tokens, mask = torch.randint(4, 50, (1, 6)), torch.ones(1, 6, dtype=torch.long)
-    register_with_transformers("top-2", mixing="top-r", r=2)
+    huggingface.register_with_transformers("top-2", mixing="top-r", r=2)
     own = states(build("GPT-2", "softmax")[0], tokens, mask)
     found = {name: states(build("GPT-2", name)[0], tokens, mask) for name in ("top-r", "top-2", "elu1")}
     torch.testing.assert_close(found["top-r"], own, rtol=0, atol=1e-10)
@@ -116,8 +120,8 @@ def test_r_keys_are_what_is_kept(names):
 
 def test_what_has_no_meaning_is_refused():
     with pytest.raises(ValueError, match="leave projection out"):
-        register_with_transformers("x", projection="neural")
+        huggingface.register_with_transformers("x", projection="neural")
     with pytest.raises(TypeError, match="attention has no option 'kernal'"):
-        register_with_transformers("x", kernal="elu1")
+        huggingface.register_with_transformers("x", kernal="elu1")
     with pytest.raises(TypeError, match="give a name for r"):
-        register_with_transformers(r=4)
+        huggingface.register_with_transformers(r=4)

@@ -2,22 +2,26 @@
 
 import pytest
 import torch
-
-pytest.importorskip("transformers")
-
 from builders import CASES, batch, dictionary, family_of, run
 from fairseq.sequence_generator import SequenceGenerator
 from staged_models import forward, pair
 
-from fairseq_plugins import huggingface
-from fairseq_plugins.huggingface.positions import PAD
 from fairseq_plugins.transfer.huggingface.staged_export import SEARCH
 
+PAD = 1
 #: one of each way in which a past is kept
 PASTS = {
     "transformer": ["transformer_neuralqkv_tiny", "transformer_sharedkv_tiny", "transformer_grouped"],
     "transformer_lm": ["transformer_lm_baseline_tiny", "transformer_lm_elu1", "transformer_lm_multi_query"],
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported():
+    """Not by the file itself, which every worker collects: that takes seconds."""
+    global huggingface
+    pytest.importorskip("transformers")
+    huggingface = pytest.importorskip("fairseq_plugins.huggingface")
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -6,17 +6,22 @@ import sys
 
 import pytest
 import torch
-
-pytest.importorskip("transformers")
-
 from builders import save
 from recorded_text import ENGLISH, FRENCH, task_of, write_record
 
-from fairseq_plugins import cli, huggingface
+from fairseq_plugins import cli
 from fairseq_plugins.inference.engine import Settings
 from fairseq_plugins.inference.generating import Translator
 
 HOSTILE = ["", "  Deux\tmots  ", "<s> </s> <unk> & <b>", "🙂 東京 naïve", "l' l@@ a"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported():
+    """Not by the file itself, which every worker collects: that takes seconds."""
+    global huggingface
+    pytest.importorskip("transformers")
+    huggingface = pytest.importorskip("fairseq_plugins.huggingface")
 
 
 @pytest.fixture(scope="module", params=["subword-nmt", "sentencepiece"])

@@ -6,14 +6,10 @@ import sys
 
 import pytest
 import torch
-
-pytest.importorskip("transformers")
-pytest.importorskip("safetensors")
-
 from builders import batch, family_of, masked_lm_task, save
 from staged_models import forward
 
-from fairseq_plugins import cli, huggingface
+from fairseq_plugins import cli
 from fairseq_plugins.checkpoints import Checkpoint
 from fairseq_plugins.checkpoints.checkpoint import UNUSED
 from fairseq_plugins.transfer.huggingface.code import flattened
@@ -23,6 +19,14 @@ CASES = {
     "transformer_grouped": "StagedForTranslation",
     "transformer_lm_elu1": "StagedForCausalLM",
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported():
+    """Not by the file itself, which every worker collects: that takes seconds."""
+    global huggingface, transformers
+    transformers = pytest.importorskip("transformers")
+    huggingface = pytest.importorskip("fairseq_plugins.huggingface")
 
 
 def command(name, *words, status=0):
@@ -36,7 +40,7 @@ def exported(tmp_path_factory):
     for case in CASES:
         folder = tmp_path_factory.mktemp(case)
         save(folder / "model.pt", case)
-        command("export-huggingface", folder / "model.pt", folder / "out")
+        command("export-huggingface", folder / "model.pt", folder / "out", "--staged")
         made[case] = folder / "model.pt", folder / "out"
     return made
 
@@ -105,7 +109,7 @@ print("done")
 def test_a_classifier_keeps_its_head(tmp_path, capsys):
     model = save(tmp_path / "model.pt", "roberta_nonlinearquery_tiny", masked_lm_task(), heads={"mnli": 3})
     command("export-huggingface", tmp_path / "model.pt", tmp_path / "out")
-    assert "no RoBERTa of transformers: " in capsys.readouterr().err
+    assert "not the RobertaForSequenceClassification of transformers: " in capsys.readouterr().err
     src, _, _ = batch()
     staged = huggingface.StagedRobertaForSequenceClassification.from_pretrained(tmp_path / "out").eval()
     with torch.no_grad():
@@ -119,19 +123,49 @@ def test_a_classifier_keeps_its_head(tmp_path, capsys):
     )
 
 
-def test_stock_models_and_roberta_by_wish(tmp_path):
-    save(tmp_path / "stock.pt", "transformer_tiny")
-    command("export-huggingface", tmp_path / "stock.pt", tmp_path / "stock")
-    assert json.loads((tmp_path / "stock" / "config.json").read_text())["model_type"] == "staged_transformer"
+@pytest.mark.parametrize(
+    ("case", "options", "kind"),
+    [
+        ("transformer_tiny", {}, "fsmt"),
+        ("transformer_pairwise_tiny", {"share_all_embeddings": True, "activation_fn": "gelu"}, "fsmt"),
+        ("transformer_sharedkv_tiny", {"attention_kv_heads": "2", "share_decoder_input_output_embed": True}, "fsmt"),
+        ("transformer_lm_baseline_tiny", {"share_decoder_input_output_embed": True}, "xglm"),
+        ("transformer_lm_identityquery_tiny", {"no_scale_embedding": True}, "xglm"),
+        ("transformer_baseline_tiny", {"encoder_normalize_before": True}, "staged_transformer"),
+        ("transformer_lm_baseline_tiny", {"decoder_learned_pos": True}, "staged_transformer_lm"),
+        ("roberta_baseline_tiny", {}, "roberta"),
+    ],
+)
+def test_what_transformers_has_itself_is_taken(case, options, kind, tmp_path, capsys):
+    """Its outputs are compared by the export; here, that it loads by the Auto class without any code of the folder."""
+    save(tmp_path / "model.pt", case, **options)
+    command("export-huggingface", tmp_path / "model.pt", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["model_type"] == kind
+    told = capsys.readouterr().err
+    if kind.startswith("staged"):
+        name = next(iter(options)).removeprefix("encoder_").removeprefix("decoder_")
+        assert f"{name} is True" in told
+    else:
+        assert not list((tmp_path / "out").glob("*.py"))
+    if kind in ("fsmt", "xglm"):
+        command("import-huggingface", tmp_path / "out", tmp_path / "back.pt")
+        assert Checkpoint.read(tmp_path / "back.pt").architecture == f"{family_of(case)}_baseline"
+    if kind == "fsmt":
+        model = transformers.AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "out").eval()
+        assert model.generation_config.num_beams == 5
+        src, _, _ = batch()
+        assert len(model.generate(src, attention_mask=src.ne(1).long(), max_new_tokens=3)) == 3
+
+
+def test_a_staged_model_by_wish(tmp_path):
     save(tmp_path / "roberta.pt", "roberta_baseline_tiny")
-    for words, kind in (([], "roberta"), (["--staged"], "staged_roberta")):
-        command("export-huggingface", tmp_path / "roberta.pt", tmp_path / kind, *words)
-        assert json.loads((tmp_path / kind / "config.json").read_text())["model_type"] == kind
+    command("export-huggingface", tmp_path / "roberta.pt", tmp_path / "out", "--staged")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["model_type"] == "staged_roberta"
 
 
 def test_half_precision_is_kept(tmp_path):
     save(tmp_path / "model.pt", "transformer_lm_sharedkv_tiny", dtype=torch.float16)
-    command("export-huggingface", tmp_path / "model.pt", tmp_path / "out")
+    command("export-huggingface", tmp_path / "model.pt", tmp_path / "out", "--staged")
     assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "float16"
     command("import-huggingface", tmp_path / "out", tmp_path / "back.pt")
     assert Checkpoint.read(tmp_path / "back.pt").dtype == torch.float16

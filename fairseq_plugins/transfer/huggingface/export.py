@@ -7,6 +7,7 @@ from fairseq_plugins.lines import PathLike
 from fairseq_plugins.transfer.exporter import Exporter, refuse_obstacles, write_checked
 from fairseq_plugins.transfer.whole_folder import whole_folder
 
+from .plain_export import PlainExporter
 from .record_tokenizer import RecordTokenizing
 from .roberta_export import RobertaExporter
 from .staged_export import StagedExporter
@@ -25,8 +26,8 @@ def export_huggingface(
 ) -> list[str]:
     """Write a model of ``transformers`` that computes what a checkpoint computes.
 
-    RoBERTa, stock or folded, becomes a RoBERTa of ``transformers``; whatever that cannot be, and every translation and
-    causal language model, a staged model, whose code stands in the folder.
+    Stock models, and those that can be folded, become what ``transformers`` has for them: a RoBERTa, FSMT or XGLM.
+    Whatever that cannot be becomes a staged model, whose code stands in the folder.
 
     Args:
         source: a checkpoint of any of the three families, stock or of this package.
@@ -62,19 +63,21 @@ def _exporter(
     text: RecordTokenizing,
     staged: bool,
 ) -> tuple[Exporter, list[str]]:
-    """What exports a checkpoint, and why it is no RoBERTa of ``transformers`` if it is none."""
+    """What exports a checkpoint, and why ``transformers`` has no class for it if it has none."""
     model = building.load(checkpoint)
     heads = list(getattr(model, "classification_heads", []))
     head = "" if masked_lm else wanted or (heads[0] if heads else "")
     checkpoint.refuse([] if masked_lm else _wrong_head(heads, wanted))
-    if building.family_of_class(type(model)) == "roberta" and not staged:
-        plain = RobertaExporter(checkpoint, head, words)
-        reasons = plain.obstacles(model)
-        if not reasons:
-            return plain, []
-        notes = [f"no RoBERTa of transformers: {reason}" for reason in reasons]
-        return StagedExporter(checkpoint, head, words, text), notes
-    return StagedExporter(checkpoint, head, words, text), []
+    family = building.family_of_class(type(model))
+    if staged or not family:
+        return StagedExporter(checkpoint, head, words, text), []
+    roberta = family == "roberta"
+    plain = RobertaExporter(checkpoint, head, words) if roberta else PlainExporter(checkpoint, text)
+    reasons = plain.obstacles(model)
+    if not reasons:
+        return plain, []
+    notes = [f"not {plain.result}: {reason}" for reason in reasons]
+    return StagedExporter(checkpoint, head, words, text), notes
 
 
 def _wrong_head(heads: list[str], wanted: str | None) -> list[str]:
