@@ -5,6 +5,7 @@ A folder's configuration and its model may come from two copies of this code: a 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,7 @@ class Stack:
             final_norm=own("normalize_before") and not (side == "decoder" and config.no_decoder_final_norm),
             positions="" if config.no_token_positional_embeddings else kind,
             max_positions=max_positions,
-            embed_scale=1.0 if config.no_scale_embedding else own("embed_dim") ** 0.5,
+            embed_scale=1.0 if config.no_scale_embedding else math.sqrt(own("embed_dim")),
             layernorm_embedding=config.layernorm_embedding,
             dropout=config.dropout,
             attention_dropout=config.attention_dropout,

@@ -120,7 +120,7 @@ def _staged(folder: Path) -> Read:
     rows = (config.vocab_size, getattr(config, "decoder_vocab_size", config.vocab_size))
     read = Read(family, options, weights, rows)
     if family == "roberta":
-        options["untie_weights_roberta"] = not config.tie_word_embeddings
+        options["untie_weights_roberta"] = "encoder.lm_head.weight" in weights and not config.tie_word_embeddings
     if "classifier.dense.weight" in weights:
         read.head, read.classes, read.width = config.classification_head, config.num_labels, config.classifier_width
         place = f"classification_heads.{read.head}."
