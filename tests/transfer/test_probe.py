@@ -114,12 +114,7 @@ NOISE = {"quant_noise_pq": 0.1, "quant_noise_pq_block_size": 4}
 UNKNOWN = {
     "roberta_pairwise_tiny": {
         "no place for the parameter encoder.sentence_encoder.quant_noise.weight": NOISE,
-        "trained with --no-token-positional-embeddings True": {"no_token_positional_embeddings": True},
-        "trained with --layernorm-embedding False": {"layernorm_embedding": False},
-        "trained with --no-scale-embedding False": {"no_scale_embedding": False},
-        "trained with --encoder-learned-pos False": {"encoder_learned_pos": False},
-        "trained with --pooler-activation-fn relu": {"pooler_activation_fn": "relu"},
-        "trained with --spectral-norm-classification-head True": {"spectral_norm_classification_head": True},
+        "trained with --spectral-norm-classification-head": {"spectral_norm_classification_head": True},
     },
     "transformer_pairwise_tiny": {
         "no place for the parameter encoder.quant_noise.weight": NOISE,

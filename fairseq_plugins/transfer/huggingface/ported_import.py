@@ -89,8 +89,11 @@ def import_ported(source: PathLike, target: PathLike, seed: int = 1) -> list[str
     strange = [name for name, tensor in read.weights.items() if name not in built or built[name].shape != tensor.shape]
     if strange:
         raise CheckpointError(f"{folder}: fairseq's model has no place for {', '.join(strange[:3])}")
+    state = {**built, **read.weights}
+    if read.head and not options.untie_weights_roberta:
+        state["encoder.lm_head.weight"] = state["encoder.sentence_encoder.embed_tokens.weight"]
     checkpoint = Checkpoint(str(folder), {"args": None, "cfg": cfg, "model": {}})
-    checkpoint.begin_training(options, {**built, **read.weights})
+    checkpoint.begin_training(options, state)
     _check(folder, checkpoint, read)
     checkpoint.write(target)
     initialised = ["the masked-LM head is initialised: the folder has none"] if read.head else []
