@@ -157,6 +157,21 @@ def test_what_transformers_has_itself_is_taken(case, options, kind, tmp_path, ca
         assert len(model.generate(src, attention_mask=src.ne(1).long(), max_new_tokens=3)) == 3
 
 
+def test_a_card_says_what_the_model_is(tmp_path):
+    """With the scores of the run's translations, and the licence left open."""
+    (tmp_path / "gen.test").mkdir()
+    metric = {"name": "BLEU", "score": 29.9, "signature": "nrefs:1|version:2"}
+    score = {"sentences": 1000, "metrics": {"BLEU": metric}}
+    (tmp_path / "gen.test" / "score.json").write_text(json.dumps(score))
+    save(tmp_path / "model.pt", "transformer_kernel-elu1")
+    command("export-huggingface", tmp_path / "model.pt", tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert card.startswith("---\n# license: yours to say\nlibrary_name: transformers\npipeline_tag: translation\n---\n")
+    assert "| attention | attention_kernel elu1 |" in card
+    assert "| test | 1000 | BLEU | 29.9 | `nrefs:1|version:2` |" in card
+    assert 'AutoModelForSeq2SeqLM.from_pretrained("FOLDER", trust_remote_code=True)' in card
+
+
 def test_a_staged_model_by_wish(tmp_path):
     save(tmp_path / "roberta.pt", "roberta_baseline_tiny")
     command("export-huggingface", tmp_path / "roberta.pt", tmp_path / "out", "--staged")

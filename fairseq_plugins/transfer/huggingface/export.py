@@ -7,6 +7,7 @@ from fairseq_plugins.lines import PathLike
 from fairseq_plugins.transfer.exporter import Exporter, refuse_obstacles, write_checked
 from fairseq_plugins.transfer.whole_folder import whole_folder
 
+from .card import write_card
 from .plain_export import PlainExporter
 from .record_tokenizer import RecordTokenizing
 from .roberta_export import RobertaExporter
@@ -52,7 +53,9 @@ def export_huggingface(
     exporter, notes = _exporter(checkpoint, head, masked_lm, *words, staged)
     refuse_obstacles(exporter)
     with whole_folder(target) as folder:
-        return [*notes, *write_checked(exporter, folder)]
+        notes += write_checked(exporter, folder)
+        write_card(folder, checkpoint)
+    return notes
 
 
 def _exporter(
