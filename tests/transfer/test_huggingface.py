@@ -316,7 +316,7 @@ def test_there_and_back_and_there_again(bpe, tmp_path):
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == sorted(path.name for path in (tmp_path / "two").iterdir())
     assert {"tokenizer.json", "vocab.json", "merges.txt", "dict.txt", "config.json"} < set(names)
-    for name in names:
+    for name in set(names) - {"README.md"}:  # which tells the architecture, and that is another one after folding
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
     hub = RobertaModel.from_pretrained(
         str(tmp_path / "back"),
