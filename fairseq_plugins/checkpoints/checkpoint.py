@@ -91,6 +91,12 @@ class Checkpoint:
         found = get_option(config, "_name") if config is not None and not isinstance(config, str) else config
         return str(found or getattr(self.state.get("args"), "task", None) or "")
 
+    @property
+    def task_options(self) -> Any:
+        """The options of the task that the model was trained for, for :func:`.options.get_option`."""
+        cfg = self.state.get("cfg")
+        return get_option(cfg, "task") if cfg is not None else self.state.get("args")
+
     def refuse(self, obstacles: Sequence[str]) -> None:
         """Stop with all sentences about why it cannot be used, if there are any.
 

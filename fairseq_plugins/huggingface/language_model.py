@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .cache import StagedCache
 from .configuration import StagedLanguageModelConfig
 from .decoder import Decoder
-from .model import PAST, StagedModel, token_loss
+from .model import PAST, GeneratingModel, token_loss
 from .stack import Stack
 
 
-class StagedForCausalLM(StagedModel, GenerationMixin):
+class StagedForCausalLM(GeneratingModel):
     """A causal language model.
 
     Examples:
@@ -41,16 +40,9 @@ class StagedForCausalLM(StagedModel, GenerationMixin):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.decoder.embed_tokens = value
 
-    def get_output_embeddings(self) -> nn.Module:
-        return self.decoder.output_projection
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        self.decoder.output_projection = new_embeddings
-
     def prepare_inputs_for_generation(self, input_ids: Tensor, **kwargs: Any) -> dict[str, Any]:
         """What the next step reads: only what the past does not hold."""
-        past = kwargs.get("cache") if kwargs.get("cache") is not None else kwargs.get("past_key_values")
-        seen = 0 if past is None else past.get_seq_length()
+        past, seen = self.seen_by(kwargs)
         return {
             "input_ids": input_ids[:, seen:],
             "attention_mask": kwargs.get("attention_mask"),

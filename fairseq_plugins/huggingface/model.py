@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from fairseq_plugins.attention import StagedMultiheadAttention
 
 from .cache import StagedCache
 from .configuration import StagedConfig
+from .decoder import Decoder
 
 #: what outputs call the past: older versions of transformers have another name for it
 PAST = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
@@ -78,10 +79,6 @@ class StagedModel(PreTrainedModel):
             owner, _, attribute = name.rpartition(".")
             setattr(self.get_submodule(owner), attribute, self.get_parameter(source))
 
-    @classmethod
-    def _supports_default_dynamic_cache(cls) -> bool:
-        return False  # it knows keys and values only: forward makes its own
-
     def wanted(self, attentions: bool | None, hidden_states: bool | None) -> tuple[bool, bool]:
         """What is to be returned, too, by a call's arguments or by the configuration."""
         config = self.config
@@ -89,6 +86,27 @@ class StagedModel(PreTrainedModel):
             bool(config.output_attentions if attentions is None else attentions),
             bool(config.output_hidden_states if hidden_states is None else hidden_states),
         )
+
+
+class GeneratingModel(StagedModel, GenerationMixin):
+    """Base of the models with a decoder."""
+
+    decoder: Decoder
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.decoder.output_projection
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.decoder.output_projection = new_embeddings
+
+    def seen_by(self, kwargs: dict[str, Any]) -> tuple[StagedCache | None, int]:
+        """The past among the arguments of a step of generation, and how many positions it holds."""
+        past = kwargs.get("cache") if kwargs.get("cache") is not None else kwargs.get("past_key_values")
+        return past, 0 if past is None else past.get_seq_length()
+
+    @classmethod
+    def _supports_default_dynamic_cache(cls) -> bool:
+        return False  # it knows keys and values only: forward makes its own
 
     def past_of(self, cache: Any, past_key_values: Any, use_cache: bool | None, training: bool) -> StagedCache | None:
         """The past to go on from and to write to; ``transformers`` called it ``past_key_values`` before 5."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationMixin, LogitsProcessor, LogitsProcessorList
+from transformers import LogitsProcessor, LogitsProcessorList
 from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.utils import ModelOutput
 
@@ -14,7 +14,7 @@ from .cache import StagedCache
 from .configuration import SYMBOLS, StagedTranslationConfig
 from .decoder import Decoder
 from .encoder import Encoder, EncoderOutput
-from .model import PAST, StagedModel, token_loss
+from .model import PAST, GeneratingModel, token_loss
 from .stack import Stack
 
 
@@ -32,7 +32,7 @@ class LastIsEos(LogitsProcessor):
         return only
 
 
-class StagedForTranslation(StagedModel, GenerationMixin):
+class StagedForTranslation(GeneratingModel):
     """A translation model.
 
     Examples:
@@ -77,18 +77,11 @@ class StagedForTranslation(StagedModel, GenerationMixin):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.encoder.embed_tokens = value
 
-    def get_output_embeddings(self) -> nn.Module:
-        return self.decoder.output_projection
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        self.decoder.output_projection = new_embeddings
-
     def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
         """Labels (B, T) one to the right, behind the start symbol."""
         start = torch.full_like(labels[:, :1], self.config.decoder_start_token_id)
-        return torch.cat([start, labels[:, :-1]], dim=1).masked_fill(
-            torch.cat([torch.zeros_like(start), labels[:, :-1]], dim=1).eq(-100), SYMBOLS["pad_token_id"]
-        )
+        shifted = torch.cat([start, labels[:, :-1]], dim=1)
+        return shifted.masked_fill(shifted.eq(-100), SYMBOLS["pad_token_id"])
 
     def _get_logits_processor(self, generation_config: Any, *args: Any, **kwargs: Any) -> LogitsProcessorList:
         found: LogitsProcessorList = super()._get_logits_processor(  # type: ignore[misc]
@@ -100,8 +93,7 @@ class StagedForTranslation(StagedModel, GenerationMixin):
 
     def prepare_inputs_for_generation(self, decoder_input_ids: Tensor, **kwargs: Any) -> dict[str, Any]:
         """What the next step reads: only what the past does not hold."""
-        past = kwargs.get("cache") if kwargs.get("cache") is not None else kwargs.get("past_key_values")
-        seen = 0 if past is None else past.get_seq_length()
+        past, seen = self.seen_by(kwargs)
         return {
             "decoder_input_ids": decoder_input_ids[:, seen:],
             "encoder_outputs": kwargs.get("encoder_outputs"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from fairseq_plugins.attention.config import StageOptions
 from fairseq_plugins.checkpoints import Checkpoint, Weights
@@ -71,9 +70,7 @@ def _parameters(weights: Weights) -> int:
 
 def _data(checkpoint: Checkpoint) -> str:
     """The name of the folder that holds the data."""
-    cfg = checkpoint.state.get("cfg")
-    task: Any = get_option(cfg, "task") if cfg is not None else checkpoint.state.get("args")
-    path = Path(str(get_option(task, "data") or ""))
+    path = Path(str(get_option(checkpoint.task_options, "data") or ""))
     return (path.parent.name if path.name == "bin" else path.name) or "not known"
 
 

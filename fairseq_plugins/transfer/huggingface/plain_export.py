@@ -116,8 +116,7 @@ class PlainExporter:
         return [*notes, *self.text.write(folder, rows, options["max_target_positions"]), self.kind]
 
     def _fsmt(self, options: dict[str, Any]) -> dict[str, Any]:
-        cfg = self.checkpoint.state.get("cfg")
-        task: Any = get_option(cfg, "task") if cfg is not None else self.checkpoint.state.get("args")
+        task = self.checkpoint.task_options
         languages = [get_option(task, side) or side for side in ("source_lang", "target_lang")]
         sides = {
             f"{side}_{theirs}": options[f"{side}_{ours}"]

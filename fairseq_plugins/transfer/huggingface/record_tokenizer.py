@@ -66,8 +66,7 @@ class RecordTokenizing:
 
     def _direction(self, record: TextRecord) -> tuple[str, str]:
         """The languages that the model reads and writes: those of its training, else of the record."""
-        cfg = self.checkpoint.state.get("cfg")
-        task: Any = get_option(cfg, "task") if cfg is not None else self.checkpoint.state.get("args")
+        task = self.checkpoint.task_options
         trained = (get_option(task, "source_lang"), get_option(task, "target_lang"))
         return trained if set(trained) == {record.source, record.target} else (record.source, record.target)
 
