@@ -87,15 +87,20 @@ class Checkpoint:
     @property
     def task(self) -> str:
         """The name of the task that the model was trained for; empty if the state has none."""
-        config = get_option(self.state["cfg"], "task") if self.state.get("cfg") is not None else None
-        found = get_option(config, "_name") if config is not None and not isinstance(config, str) else config
+        config = self._task_config()
+        found = config if isinstance(config, str) else get_option(config, "_name") if config is not None else None
         return str(found or getattr(self.state.get("args"), "task", None) or "")
 
     @property
     def task_options(self) -> Any:
-        """The options of the task that the model was trained for, for :func:`.options.get_option`."""
+        """The options of its task, for :func:`.options.get_option`: those of ``cfg``, else ``args``, else none."""
+        config = self._task_config()
+        named = config is None or isinstance(config, str)
+        return (self.state.get("args") or Namespace()) if named else config
+
+    def _task_config(self) -> Any:
         cfg = self.state.get("cfg")
-        return get_option(cfg, "task") if cfg is not None else self.state.get("args")
+        return get_option(cfg, "task") if cfg is not None else None
 
     def refuse(self, obstacles: Sequence[str]) -> None:
         """Stop with all sentences about why it cannot be used, if there are any.
