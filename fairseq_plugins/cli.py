@@ -58,6 +58,7 @@ COMMANDS = {
     "parse-score": ("parse_score", "labelled bracketing F1 of a parser's output, by EVALB's conventions"),
     "parse-table": ("parse_table", "table of trained parsers: F1, precision, recall, repairs, test against a baseline"),
     "analyse-attention": ("analyse_attention", "error and loss of a trained model under every sparse mixing"),
+    "attention-page": ("attention_page", "see the attention of a trained model, on a page that is one file"),
     "apply-preset": ("apply_preset", "what train.sh --preset makes of a training's command"),
     "count-sequences": ("count_sequences", "how many sequences of a length a binarised text makes"),
     "lowercase": ("lowercase", "text in lower case, from standard input to standard output"),

@@ -15,7 +15,18 @@ ATTENTION = {"attention"}
 BESIDE = {"huggingface"}
 PLUGIN = {"models", "criterions", "optim", "compat", "checkpoints", "runtime", "errors"}
 PLUGIN |= {"", "front_door", "lines", "dictionary", "left_out"}
-WORKBENCH = {"transfer", "report", "study", "text", "glue", "parsing", "analysis", "benchmark", "inference"}
+WORKBENCH = {
+    "transfer",
+    "report",
+    "study",
+    "text",
+    "glue",
+    "parsing",
+    "analysis",
+    "benchmark",
+    "inference",
+    "attention_page",
+}
 WORKBENCH |= {"training_plan", "commands", "cli"}
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)

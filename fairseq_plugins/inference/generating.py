@@ -7,11 +7,11 @@ from typing import Any
 
 from fairseq import utils
 
-from fairseq_plugins.checkpoints.options import get_option, set_option
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.text.steps import joined, word_numbers
 
 from .engine import Engine, Hypothesis, Settings
+from .records import SIDES, settle_direction
 
 
 class Generating(Engine):
@@ -71,23 +71,13 @@ class Translator(Generating):
         self.detokenise = self.record.decoder(languages[1], of_words=True)
 
     def settle(self, task: Any, settings: Settings) -> None:
-        record, sides = settings.record, ("source_lang", "target_lang")
-        # a training that was not told the direction took that of its data
-        of_model = [get_option(task, side) for side in sides]
-        direction = of_model if all(of_model) else [record.source, record.target]
-        if set(direction) != {record.source, record.target}:
-            raise UserError(
-                f"{settings.paths[0]} translates {'-'.join(direction)}, but the text of {record.folder} is "
-                f"{record.source}-{record.target}; give --text with the folder of the model's corpus"
-            )
-        asked = [getattr(self.cfg.task, side, None) for side in sides]
+        direction = settle_direction(task, settings.record, settings.paths[0])
+        asked = [getattr(self.cfg.task, side, None) for side in SIDES]
         if any(wanted not in (None, language) for wanted, language in zip(asked, direction)):
             raise UserError(
                 f"{settings.paths[0]} translates {'-'.join(direction)}, not {'-'.join(map(str, asked))}; "
                 "give a model of that direction"
             )
-        for side, language in zip(sides, direction):
-            set_option(task, side, language)
 
     def hypothesis(self, found: dict[str, Any], line: str) -> Hypothesis:
         tokens, dictionary = found["tokens"].int().cpu(), self.task.target_dictionary

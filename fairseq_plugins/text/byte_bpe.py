@@ -142,6 +142,15 @@ class ByteBPE:
         text = str(self._bpe.decode(words))
         return text.removeprefix(" ") if words and isinstance(words[0], str) else text
 
+    def symbol(self, number: str) -> str:
+        """The symbol of an id; what is no id is one itself."""
+        return str(self._bpe.decoder.get(int(number), number)) if number.isdecimal() else number
+
+    @property
+    def byte_of(self) -> dict[str, int]:
+        """Letter of a symbol -> the byte that it stands for."""
+        return dict(self._bpe.byte_decoder)
+
     def _word(self, word: str) -> str:
         known = self._words.get(word)
         if known is None:

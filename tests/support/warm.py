@@ -1,5 +1,6 @@
 """A process that is going to fork fairseq's commands imports and computes first what each would for itself."""
 
+import copy
 import functools
 import gc
 import warnings
@@ -16,6 +17,7 @@ def warm_up():
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
+    remember_overrides()
     torch.set_num_threads(1)
     tqdm.tqdm.monitor_interval = 0  # its thread could hold a lock when a command is forked
     parameter = torch.nn.Parameter(torch.ones(1))
@@ -26,3 +28,17 @@ def warm_up():
         convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), translation))
     gc.collect()
     gc.freeze()  # forks then share all this
+
+
+def remember_overrides():
+    """hydra's grammar takes a part of a training's start for 250 options, of which few differ from those before."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parse, known = OverridesParser.parse_rule, {}
+
+    def remembered(self, text, rule):
+        if (text, rule) not in known:
+            known[text, rule] = parse(self, text, rule)
+        return copy.copy(known[text, rule])
+
+    OverridesParser.parse_rule = remembered

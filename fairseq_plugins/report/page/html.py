@@ -43,6 +43,7 @@ def as_html(results: Mapping[str, Any], times: Mapping[str, Any] | None) -> str:
         light=LIGHT,
         dark=DARK,
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+        theme=Markup((HERE / "theme.js").read_text(encoding="utf-8")),
         script=Markup((HERE / "script.js").read_text(encoding="utf-8")),
         interval=numerals.interval,
         pieces=pieces,
