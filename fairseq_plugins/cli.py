@@ -38,6 +38,7 @@ COMMANDS = {
     "fold-checkpoint": ("fold_checkpoint", "turn shared or missing projections into a stock model of equal outputs"),
     "warm-start": ("warm_start", "start a model from the trained weights of one with other attention"),
     "export-huggingface": ("export_huggingface", "write a model as a folder for Hugging Face's transformers"),
+    "export-onnx": ("export_onnx", "write a model as graphs of ONNX"),
     "export-ctranslate2": ("export_ctranslate2", "write a translation model as a folder for CTranslate2"),
     "translate-ctranslate2": (
         "translate_ctranslate2",

@@ -140,6 +140,10 @@ printf 'Translate a sentence of your own with what was trained:\n  echo "%s" | %
     "$(head -n 1 "$DATA_DIR/raw/test.de")" "$(said_path "$ROOT/scripts/translate.sh")" \
     "$(said_path "$RUNS/${VARIANTS[0]}-seed$SEED")"
 printf 'The page of this comparison: %s\n' "$(said_path "$RUNS/page/report.html")"
+printf 'See what their heads look at, on another page:\n'
+printf '  fairseq-plugins attention-page %s %s --split test --beside %s --out attention.html\n' \
+    "$(said_path "$RUNS/${VARIANTS[1]}-seed$SEED/checkpoint_best.pt")" "$(said_path "$DATA_DIR/bin")" \
+    "$(said_path "$RUNS/${VARIANTS[0]}-seed$SEED/checkpoint_best.pt")"
 if [[ "$CORPUS" == toy ]]; then
     printf 'A short training on a toy grammar shows that all works, not which model is better.\n'
     printf 'Next: bash scripts/quickstart.sh --data multi30k, for real text.\n'

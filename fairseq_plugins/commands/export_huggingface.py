@@ -24,6 +24,12 @@ from argparse import ArgumentParser, Namespace
 
 
 def add_arguments(parser: ArgumentParser) -> None:
+    add_model_arguments(parser)
+    parser.add_argument("--staged", action="store_true", help="a staged model with its code in any case")
+
+
+def add_model_arguments(parser: ArgumentParser) -> None:
+    """What every export of a model with its tokenizer takes."""
     parser.add_argument("source", metavar="CKPT", help="checkpoint to read")
     parser.add_argument("target", metavar="OUTDIR", help="folder to write")
     parser.add_argument("--dict", metavar="FILE", help="dict.txt of the training (default: the one beside CKPT)")
@@ -37,7 +43,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--head", metavar="NAME", help="which classification head, if there are several")
     choice.add_argument("--masked-lm", action="store_true", help="the masked language model in spite of a head")
-    parser.add_argument("--staged", action="store_true", help="a staged model with its code in any case")
 
 
 def run(args: Namespace) -> int:

@@ -45,9 +45,7 @@ def find_record(text: str | None, checkpoint: str, option: str = "--text") -> Te
     return record
 
 
-def settle_direction(
-    task: Any, record: TextRecord, checkpoint: str, option: str = "--text"
-) -> tuple[str, str]:
+def settle_direction(task: Any, record: TextRecord, checkpoint: str, option: str = "--text") -> tuple[str, str]:
     """The languages that a translation model reads and writes, which its task's configuration then has.
 
     A training that was not told the direction took that of its data.

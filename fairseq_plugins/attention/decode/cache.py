@@ -47,7 +47,7 @@ class KeyValueCache:
 
     def _append(self, buffer: Buffer, name: str, past: Tensor, new: Tensor) -> Tensor:
         """The past of that name with ``new`` behind it, written into its room if it is to have one."""
-        if new.device.type != "cpu" or torch.is_grad_enabled():
+        if new.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return torch.cat([past, new], dim=2)
         room = room_of(buffer, name)
         rows, heads, steps, width = past.shape

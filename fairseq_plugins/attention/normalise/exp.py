@@ -68,5 +68,10 @@ class ExpKernel(Kernel):
 
 
 def _few_queries(q: Tensor) -> bool:
-    """A step of decoding many hypotheses, (B, H, T, D): on a CPU plain matrix products are faster then."""
-    return not torch.is_grad_enabled() and q.size(2) <= FEW_QUERIES and q.size(0) * q.size(1) >= MANY_HEADS
+    """A step of decoding many hypotheses, (B, H, T, D): on a CPU plain matrix products are faster then.
+
+    A graph that is compiled or exported must not depend on the sizes.
+    """
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return False
+    return q.size(2) <= FEW_QUERIES and q.size(0) * q.size(1) >= MANY_HEADS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fairseq_plugins.checkpoints import Checkpoint, building
 from fairseq_plugins.lines import PathLike
 from fairseq_plugins.transfer.exporter import Exporter, refuse_obstacles, write_checked
@@ -68,9 +70,7 @@ def _exporter(
 ) -> tuple[Exporter, list[str]]:
     """What exports a checkpoint, and why ``transformers`` has no class for it if it has none."""
     model = building.load(checkpoint)
-    heads = list(getattr(model, "classification_heads", []))
-    head = "" if masked_lm else wanted or (heads[0] if heads else "")
-    checkpoint.refuse([] if masked_lm else _wrong_head(heads, wanted))
+    head = chosen_head(checkpoint, model, wanted, masked_lm)
     family = building.family_of_class(type(model))
     if staged or not family:
         return StagedExporter(checkpoint, head, words, text), []
@@ -81,6 +81,17 @@ def _exporter(
         return plain, []
     notes = [f"not {plain.result}: {reason}" for reason in reasons]
     return StagedExporter(checkpoint, head, words, text), notes
+
+
+def chosen_head(checkpoint: Checkpoint, model: Any, wanted: str | None, masked_lm: bool) -> str:
+    """The name of the classification head that is exported; empty for none.
+
+    Raises:
+        CheckpointError: the wanted one is not there, or there are several and none is wanted.
+    """
+    heads = list(getattr(model, "classification_heads", []))
+    checkpoint.refuse([] if masked_lm else _wrong_head(heads, wanted))
+    return "" if masked_lm else wanted or (heads[0] if heads else "")
 
 
 def _wrong_head(heads: list[str], wanted: str | None) -> list[str]:

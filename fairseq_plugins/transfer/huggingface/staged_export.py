@@ -70,7 +70,7 @@ class StagedExporter:
 
     def _without_place(self, model: Any) -> list[str]:
         """Parameters that a staged model has not, or in another shape."""
-        weights, made = to_weights(model, self.head), self._build(model).state_dict()
+        weights, made = to_weights(model, self.head), self.build(model).state_dict()
         extra = [name for name in weights if name not in made or made[name].shape != weights[name].shape]
         missing = [name for name in made if name not in weights]
         return [
@@ -79,7 +79,7 @@ class StagedExporter:
             if names
         ]
 
-    def _build(self, model: Any) -> Any:
+    def build(self, model: Any) -> Any:
         """The staged model with the original's weights, as far as it has their places."""
         transformers_package()
         from fairseq_plugins import huggingface
@@ -93,7 +93,7 @@ class StagedExporter:
 
     def write(self, folder: Path) -> list[str]:
         model = building.load(self.checkpoint.model_part())
-        made = self._build(model).to(self.checkpoint.dtype)
+        made = self.build(model).to(self.checkpoint.dtype)
         self.exported = made.state_dict()
         module, cls, auto = CLASSES[self.kind]
         if self.kind == "transformer":
@@ -104,13 +104,17 @@ class StagedExporter:
         config["auto_map"] = {key: f"{file_name(MODELS)}_{value}" for key, value in names.items()}
         write_json(config, folder / CONFIG)
         write_code(folder, tuple(f"{MODELS}.{part}" for part in ("configuration", module)))
-        own = made.config
-        if module == "roberta":
-            notes = self.words.write(folder, own.vocab_size, own.max_positions)
-        else:
-            rows = (own.vocab_size, getattr(own, "decoder_vocab_size", own.vocab_size))
-            notes = self.text.write(folder, rows, own.max_position_embeddings)
-        return [*notes, f"{cls} with its code: load it with {auto} and trust_remote_code=True"]
+        return [
+            *self.write_tokenizer(folder, made.config),
+            f"{cls} with its code: load it with {auto} and trust_remote_code=True",
+        ]
+
+    def write_tokenizer(self, folder: Path, config: Any) -> list[str]:
+        """Write the tokenizer of a model of this configuration; returns sentences about it."""
+        if self.kind in ("masked LM", "classifier"):
+            return self.words.write(folder, config.vocab_size, config.max_positions)
+        rows = (config.vocab_size, getattr(config, "decoder_vocab_size", config.vocab_size))
+        return self.text.write(folder, rows, config.max_position_embeddings)
 
     def original(self, model: Any, probe: Probe) -> Outputs:
         return outputs(model, probe, self.checkpoint.name)
