@@ -15,7 +15,7 @@ from fairseq.dataclass.configs import GenerationConfig
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.left_out import LeftOut
 
-from .measure import Observer, Place
+from .measure import Observer, Place, places
 
 
 class Evaluation:
@@ -85,6 +85,15 @@ class Evaluation:
             if sample:
                 found.append(sample)
         return found
+
+    def places(self, sites: Sequence[str] | None) -> list[Place]:
+        """The model's attention modules; see :func:`.measure.places`."""
+        return places(self.model, sites)
+
+    @property
+    def longest(self) -> int:
+        """Positions of the longest source."""
+        return max(sample["net_input"]["src_tokens"].size(1) for sample in self.samples)
 
     @property
     def tokens(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,13 +23,19 @@ from fairseq_plugins.errors import UserError
 M = TypeVar("M", bound=Mixing)
 
 
+class Mixes(Protocol):
+    """What mixes by a choice that can be exchanged: an attention module."""
+
+    mixing: Any
+
+
 class Place(NamedTuple):
     """Where an attention module stands in its model."""
 
     site: str
     layer: int
     layers: int
-    module: StagedMultiheadAttention
+    module: Mixes
 
 
 def places(model: Any, sites: Sequence[str] | None = None) -> list[Place]:

@@ -14,31 +14,37 @@ from .evaluate import perplexity
 from .sweep import DENSE, mean_error
 
 Content = dict[str, Any]
+#: columns of a part's result: name -> what is shown
+LOSS: tuple[tuple[str, Callable[[Content], str]], ...] = (
+    ("loss", lambda result: f"{result['loss']:.3f}"),
+    ("perplexity", lambda result: f"{perplexity(result['loss']):.2f}"),
+)
+BLEU: tuple[tuple[str, Callable[[Content], str]], ...] = (("BLEU", lambda result: f"{result['bleu']:.2f}"),)
 
 
 def markdown(content: Content) -> str:
-    """A line for each r: loss, perplexity and output error of each mixing."""
+    """A line for each r: what was measured of each mixing (loss and perplexity, BLEU), and its output error."""
     mixings, rs, by_part = _parts(content)
-    bleu = any("bleu" in result for result in content["results"])
-    header = ["r"]
-    for name in mixings:
-        header += [f"{name}: loss", "perplexity", *(["BLEU"] if bleu else []), "output error"]
+    columns = [
+        column
+        for key, found in (("loss", LOSS), ("bleu", BLEU))
+        for column in found
+        if any(key in result for result in content["results"])
+    ]
+    names = [*(name for name, _ in columns), "output error"]
+    header = ["r", *(f"{mixing}: {name}" if not at else name for mixing in mixings for at, name in enumerate(names))]
     lines = []
     dense = by_part.get((DENSE, 0))
     if dense is not None:
-        for_each = [f"{dense['loss']:.3f}", f"{perplexity(dense['loss']):.2f}"]
-        for_each += [f"{dense['bleu']:.2f}"] if bleu else []
-        lines.append(["all (dense)", *([*for_each, "0"] * len(mixings))])
+        lines.append(["all (dense)", *([*(shown(dense) for _, shown in columns), "0"] * len(mixings))])
     for r in rs:
         cells = [str(r)]
-        for name in mixings:
-            result = by_part.get((name, r))
-            if result is None:
-                cells += ["-"] * (4 if bleu else 3)
-                continue
-            cells += [f"{result['loss']:.3f}", f"{perplexity(result['loss']):.2f}"]
-            cells += [f"{result['bleu']:.2f}"] if bleu else []
-            cells.append(f"{mean_error(result):.3f}")
+        for mixing in mixings:
+            result = by_part.get((mixing, r))
+            found = ["-"] * len(names)
+            if result is not None:
+                found = [*(shown(result) for _, shown in columns), f"{mean_error(result):.3f}"]
+            cells += found
         lines.append(cells)
     return markdown_table(header, lines)
 
@@ -48,7 +54,8 @@ def write_tables(content: Content, folder: Path) -> list[Path]:
     quality, errors, weights = [], [], []
     for result in content["results"]:
         bleu = f"{result['bleu']:.4f}" if "bleu" in result else ""
-        numbers = [f"{result['loss']:.6f}", f"{perplexity(result['loss']):.4f}", bleu, f"{mean_error(result):.6f}"]
+        losses = [f"{result['loss']:.6f}", f"{perplexity(result['loss']):.4f}"] if "loss" in result else ["", ""]
+        numbers = [*losses, bleu, f"{mean_error(result):.6f}"]
         quality.append([result["mixing"], str(result["r"]), *numbers])
         for place in result["errors"]:
             for head, error in enumerate(place["error"]):
@@ -80,10 +87,9 @@ def write_plots(content: Content, folder: Path, title: str) -> list[Path]:
 
 def _curves(content: Content, folder: Path, title: str) -> Path:
     mixings, _, by_part = _parts(content)
-    shown: list[tuple[str, Callable[[Content], float]]] = [
-        ("loss (nats a token)", lambda result: result["loss"]),
-        ("output error |o - õ| / |o|", mean_error),
-    ]
+    shown: list[tuple[str, Callable[[Content], float]]] = [("output error |o - õ| / |o|", mean_error)]
+    if any("loss" in result for result in content["results"]):
+        shown.insert(0, ("loss (nats a token)", lambda result: result["loss"]))
     if any("bleu" in result for result in content["results"]):
         shown.append(("BLEU", lambda result: result.get("bleu", float("nan"))))
     figure, axes = new_figure(1, len(shown), figsize=(5 * len(shown), 4), squeeze=False)

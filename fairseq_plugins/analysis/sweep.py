@@ -6,16 +6,18 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from fairseq_plugins.attention.stages import Mixing
 from fairseq_plugins.errors import UserError
+from fairseq_plugins.left_out import LeftOut
 from fairseq_plugins.runtime.durable import write_whole
 
-from .evaluate import Evaluation
-from .measure import ErrorOfMixing, Place, Weights, build_mixing, mixed, places
+from .measure import ErrorOfMixing, Observer, Place, Weights, build_mixing, mixed
 
 DENSE = "dense"
+#: what is measured of a whole model: what it is called, its key in a result, its digits
+MEASURED = (("loss", "loss", 4), ("BLEU", "bleu", 2))
 
 
 class Bleu(NamedTuple):
@@ -24,6 +26,31 @@ class Bleu(NamedTuple):
     beam: int
     remove_bpe: str | None
     detok: str
+
+
+class Model(Protocol):
+    """A trained model and its data."""
+
+    left_out: LeftOut
+
+    @property
+    def tokens(self) -> int:
+        """Of all batches."""
+
+    @property
+    def longest(self) -> int:
+        """Positions of the longest source."""
+
+    split: str
+
+    def places(self, sites: Sequence[str] | None) -> list[Place]:
+        """Its attention."""
+
+    def loss(self, observers: Sequence[Observer] = (), found: Sequence[Place] = ()) -> float | None:
+        """Mean loss in nats a token; None where nothing is predicted. Observers see all text on the way."""
+
+    def bleu(self, beam: int, remove_bpe: str | None, detok: str) -> float:
+        """BLEU of its translations."""
 
 
 class Sweep:
@@ -51,7 +78,7 @@ class Sweep:
 
     def run(
         self,
-        evaluation: Callable[[], Evaluation],
+        evaluation: Callable[[], Model],
         sites: Sequence[str] | None,
         mixings: Sequence[str],
         rs: Sequence[int],
@@ -85,9 +112,8 @@ class Sweep:
         model = evaluation()
         if model.left_out:
             self.content["left out"] = str(model.left_out)
-        found = places(model.model, sites)
-        keys = max(sample["net_input"]["src_tokens"].size(1) for sample in model.samples)
-        report(f"{model.tokens:,} tokens of {model.split}, source of up to {keys}, {len(left)} parts to do")
+        found = model.places(sites)
+        report(f"{model.tokens:,} tokens of {model.split}, source of up to {model.longest}, {len(left)} parts to do")
         started = time.time()
         for number, (name, r) in enumerate(left, 1):
             if name == DENSE:
@@ -103,7 +129,7 @@ class Sweep:
     def _done(self) -> list[tuple[str, int]]:
         return [(result["mixing"], result["r"]) for result in self.content["results"]]
 
-    def _weights(self, model: Evaluation, found: Sequence[Place], rs: Sequence[int]) -> list[dict[str, Any]]:
+    def _weights(self, model: Model, found: Sequence[Place], rs: Sequence[int]) -> list[dict[str, Any]]:
         with mixed(found, lambda _: Weights(rs)) as observers:
             model.loss(observers, found)
             return [
@@ -113,7 +139,7 @@ class Sweep:
 
     def _part(
         self,
-        model: Evaluation,
+        model: Model,
         found: Sequence[Place],
         name: str,
         r: int,
@@ -132,7 +158,8 @@ class Sweep:
                     for place, observer in zip(found, observers)
                 ]
         with mixed(found, build):
-            result["loss"] = model.loss()
+            loss = model.loss()
+            result |= {} if loss is None else {"loss": loss}
             if bleu is not None:
                 result["bleu"] = model.bleu(*bleu)
         return result
@@ -150,7 +177,6 @@ def mean_error(result: dict[str, Any]) -> float:
 def describe(result: dict[str, Any]) -> str:
     """A line for a person."""
     what = result["mixing"] if result["mixing"] == DENSE else f"{result['mixing']}, r = {result['r']}"
-    line = f"{what}: loss {result['loss']:.4f}"
-    if "bleu" in result:
-        line += f", BLEU {result['bleu']:.2f}"
-    return line if result["mixing"] == DENSE else f"{line}, output error {mean_error(result):.4f}"
+    parts = [f"{name} {result[key]:.{digits}f}" for name, key, digits in MEASURED if key in result]
+    parts += [] if result["mixing"] == DENSE else [f"output error {mean_error(result):.4f}"]
+    return f"{what}: {', '.join(parts) or 'done'}"

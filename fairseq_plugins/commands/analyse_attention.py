@@ -4,12 +4,15 @@ Writes, for each mixing and r, the output error |o - o'| / |o| of each layer and
 (BLEU with --bleu) of the model with that mixing everywhere; and the entropy and the share of the r largest weights of
 each head: analysis.json, quality.csv, errors.csv, weights.csv, curves.png and heatmaps.png in --out. A second start
 goes on where the first was stopped. CHECKPOINT is a translation model, a masked or a causal language model, of this
-plugin or of stock fairseq; its kernel is the one that it was trained with.
+plugin or of stock fairseq, on a split of DATA; its kernel is the one that it was trained with. Or it is a folder
+of Hugging Face's transformers (a masked or causal language model, or an encoder, which has no loss) on the lines of
+--text.
 
 examples:
   fairseq-plugins analyse-attention runs/lm/checkpoint_best.pt data/wikitext-2/bin --out runs/lm/analysis
   fairseq-plugins analyse-attention model.pt data-bin --split test --r 1,2,4,8 --bleu --remove-bpe subword_nmt \\
       --detok moses --out analysis
+  fairseq-plugins analyse-attention ~/models/all-MiniLM-L6-v2 --text lines.txt --r 1,2,4,8 --out minilm
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from fairseq_plugins.errors import UserError
 
@@ -26,8 +31,11 @@ from fairseq_plugins.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="trained model")
-    parser.add_argument("data", metavar="DATA", help="folder of fairseq-preprocess with the model's dictionary")
+    parser.add_argument(
+        "data", nargs="?", metavar="DATA", help="folder of fairseq-preprocess with the model's dictionary"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
+    parser.add_argument("--text", metavar="FILE", help="of a folder of transformers: raw text, a sentence a line")
     parser.add_argument("--split", default="valid", help="of the data (default: valid)")
     parser.add_argument("--mixings", metavar="A,B", help="default: all of --attention-mixing but dense")
     parser.add_argument("--r", default="1,2,4,8,16,32", metavar="N,N,...", help="keys a query (default: 1,2,4,8,16,32)")
@@ -51,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--remove-bpe", nargs="?", const="subword_nmt", metavar="NAME", help="undo subwords, as in fairseq-generate"
     )
     parser.add_argument("--detok", default="space", choices=("space", "moses"), help="undo tokens (default: space)")
+    parser.add_argument(
+        "--trust-remote-code", action="store_true", help="run the code that a folder of transformers brings along"
+    )
     parser.add_argument("--cpu", action="store_true", help="compute on the CPU even if there is a GPU")
 
 
@@ -59,34 +70,25 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from fairseq_plugins.analysis import report
-    from fairseq_plugins.analysis.evaluate import Evaluation
     from fairseq_plugins.analysis.sweep import Bleu, Sweep
-    from fairseq_plugins.checkpoints.reading import check_archive
 
     logging.getLogger("fairseq").setLevel(logging.WARNING)
     device = torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu")
     folder = Path(args.out)
     mixings, rs, sites = chosen(args)
-    check_archive(args.checkpoint, whole=False)
+    evaluation = of_folder(args, device) if os.path.isdir(args.checkpoint) else of_checkpoint(args, device)
+    weights = next((path for path in (Path(args.checkpoint), *weights_of(args)) if path.is_file()), None)
+    size = f", {os.path.getsize(weights)} bytes" if weights else ""
     setting = {
-        "checkpoint": f"{os.path.abspath(args.checkpoint)}, {os.path.getsize(args.checkpoint)} bytes",
-        "data": os.path.abspath(args.data),
+        "checkpoint": f"{os.path.abspath(args.checkpoint)}{size}",
+        "data": os.path.abspath(args.data or args.text),
         **{name: getattr(args, name) for name in ("split", "batches", "max_tokens", "tokens_per_sample")},
         **{name: getattr(args, name) for name in ("sites", "swaps", "bleu", "beam", "remove_bpe", "detok")},
         "value_norm": None if args.value_norm == "1" else args.value_norm,  # as in results from before this option
     }
     sweep = Sweep(args.out, setting)
     content = sweep.run(
-        lambda: Evaluation(
-            args.checkpoint,
-            args.data,
-            args.split,
-            args.max_tokens,
-            args.batches,
-            args.tokens_per_sample,
-            device,
-            args.skip_invalid_size_inputs_valid_test,
-        ),
+        evaluation,
         sites,
         mixings,
         rs,
@@ -101,12 +103,57 @@ def run(args: argparse.Namespace) -> int:
     print(report.markdown(content))
     report.write_tables(content, folder)
     try:
-        report.write_plots(content, folder, Path(args.checkpoint).parent.name)
+        report.write_plots(content, folder, title_of(args))
     except ModuleNotFoundError as error:
         print(f"analyse-attention: {error}", file=sys.stderr)
     if "left out" in content:
         print(f"analyse-attention: {content['left out']}")
     return 0
+
+
+def of_checkpoint(args: argparse.Namespace, device: Any) -> Callable[[], Any]:
+    """What loads a checkpoint of fairseq with its data.
+
+    Raises:
+        UserError: it cannot be read, or there are no data.
+    """
+    from fairseq_plugins.analysis.evaluate import Evaluation
+    from fairseq_plugins.checkpoints.reading import check_archive
+
+    check_archive(args.checkpoint, whole=False)
+    if args.data is None or args.text is not None:
+        raise UserError(f"{args.checkpoint}: a checkpoint is analysed on DATA, a folder of fairseq-preprocess")
+    skip = args.skip_invalid_size_inputs_valid_test
+    settings = (args.split, args.max_tokens, args.batches, args.tokens_per_sample, device, skip)
+    return lambda: Evaluation(args.checkpoint, args.data, *settings)
+
+
+def of_folder(args: argparse.Namespace, device: Any) -> Callable[[], Any]:
+    """What loads a folder of transformers with its text.
+
+    Raises:
+        UserError: there is no text, or an option that a folder does not take.
+    """
+    if args.text is None or args.data is not None:
+        raise UserError(f"{args.checkpoint}: a folder of transformers is analysed on --text FILE")
+    if args.bleu:
+        raise UserError("--bleu is for translation models of fairseq")
+    from fairseq_plugins.analysis.transformers_evaluation import TransformersEvaluation
+
+    skip = args.skip_invalid_size_inputs_valid_test
+    settings = (args.max_tokens, args.batches, device, skip, args.trust_remote_code)
+    return lambda: TransformersEvaluation(args.checkpoint, args.text, *settings)
+
+
+def weights_of(args: argparse.Namespace) -> Iterator[Path]:
+    """The files of a folder that may hold its weights."""
+    return Path(args.checkpoint).glob("*.safetensors")
+
+
+def title_of(args: argparse.Namespace) -> str:
+    """The folder of a checkpoint, or the folder itself."""
+    path = Path(args.checkpoint).resolve()
+    return path.name if path.is_dir() else path.parent.name
 
 
 def chosen(args: argparse.Namespace) -> tuple:

@@ -12,7 +12,7 @@ from transformers.masking_utils import sdpa_mask
 
 from fairseq_plugins.attention import STAGES, AttentionConfig, AttentionMask
 from fairseq_plugins.attention.groups import for_every_head
-from fairseq_plugins.attention.stages import KERNEL, MIXING
+from fairseq_plugins.attention.stages import KERNEL, MIXING, Kernel, Mixing
 
 #: what models add to the scores, or do with them, that no kernel here knows
 UNKNOWN = ("softcap", "position_bias", "s_aux")
@@ -66,6 +66,17 @@ def attention_function(config: AttentionConfig) -> Callable[..., tuple[Tensor, T
     )
     kernel, mixing = kernel_class(kernel_options), mixing_class(mixing_options)
 
+    def chosen(module: Any) -> tuple[Kernel, Mixing]:
+        layer = getattr(module, "layer_idx", None) or 0
+        mixing.place(layer, max(layer + 1, getattr(module.config, "num_hidden_layers", 1)))
+        return kernel, mixing
+
+    return attending(chosen)
+
+
+def attending(chosen: Callable[[Any], tuple[Kernel, Mixing]]) -> Callable[..., tuple[Tensor, Tensor | None]]:
+    """The function that attends in each of a model's modules as what is chosen for it."""
+
     def attend(
         module: nn.Module,
         query: Tensor,
@@ -89,8 +100,7 @@ def attention_function(config: AttentionConfig) -> Callable[..., tuple[Tensor, T
             query = query * (scaling * width**0.5)
         causal = getattr(module, "is_causal", False) if is_causal is None else is_causal
         mask = _mask(attention_mask, bool(causal), query.size(2), key.size(2))
-        layer = getattr(module, "layer_idx", None) or 0
-        mixing.place(layer, max(layer + 1, getattr(module.config, "num_hidden_layers", 1)))
+        kernel, mixing = chosen(module)
         drop, wanted = nn.Dropout(dropout), kwargs.get("output_attentions")
         key, value = for_every_head(key, heads), for_every_head(value, heads)
         out, weights = mixing.attend(kernel, query, key, value, mask, drop, bool(wanted))

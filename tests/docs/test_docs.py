@@ -86,8 +86,9 @@ def test_site_has_every_page_and_needs_no_network(site):
         needs.feed(path.read_text(encoding="utf-8"))
     names = {page.replace("docs/", "").replace("README", "index") for page in PAGES if page != "README.md"}
     expected = {name.replace(".md", ".html" if name.endswith("index.md") else "/index.html") for name in names}
-    studies = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("examples/*/*.html")} | {"toy_study.html"}
-    assert expected | studies == set(pages) - {"404.html"}, "beside them the studies' pages, as they were written"
+    made = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("examples/*/*.html")}
+    made |= {"toy_study.html", "toy_attention.html"}
+    assert expected | made == set(pages) - {"404.html"}, "beside them pages of our own, as they were written"
     for name, needs in pages.items():
         assert not [address for address in needs.loaded if address and "//" in address], name
         for link in (link.partition("#")[0] for link in needs.links if link):
