@@ -1,7 +1,9 @@
 """What ``scripts/train.sh --preset`` makes of a training's command.
 
 fast: every criterion and optimizer that has a fused twin here becomes that, and our architectures get --fast-dropout.
-fast-bf16: also --autocast-bf16, or a criterion under autocast where there is no fused one. What has no twin stays.
+fast-bf16: also --autocast-bf16, or a criterion under autocast where there is no fused one; on a CPU without
+instructions for bfloat16, where that would be several times as slow, it is fast alone, and says so. What has no twin
+stays.
 
 Printed, each with a null byte after it: a sentence that says what was set, then the words of the command.
 """
@@ -44,8 +46,10 @@ def apply(preset: str, arch: str, command: list[str]) -> tuple[str, list[str]]:
         command: words, among them ``--criterion`` and ``--optimizer``; fairseq takes the last of several.
     """
     from fairseq_plugins.models.grid import is_ours
+    from fairseq_plugins.runtime import processor
 
-    bf16 = preset == "fast-bf16"
+    slow = preset == "fast-bf16" and "--cpu" in command and not processor.multiplies_bfloat16()
+    bf16 = preset == "fast-bf16" and not slow
     words, chosen = list(command), {"--criterion": "", "--optimizer": ""}
     for index, word in enumerate(command):
         option, equals, value = word.partition("=")
@@ -70,6 +74,7 @@ def apply(preset: str, arch: str, command: list[str]) -> tuple[str, list[str]]:
         kept.append(f"the dropout of {arch}, which is none of our architectures")
     words += [word for word in changed if word in SWITCHES and word not in words]
     left = f"; no faster twin: {', '.join(kept)}" if kept else ""
+    left += "; no --autocast-bf16: this CPU has no instructions for bfloat16" if slow else ""
     return f"--preset {preset} sets {' '.join(changed) or 'nothing'}{left}", words
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from fairseq_plugins.runtime import processor
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,6 +35,5 @@ def bf16_autocast(device: torch.device, enabled: bool) -> Iterator[None]:
 
 @functools.cache
 def _warn_if_emulated() -> None:
-    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)  # built without oneDNN, torch cannot tell
-    if supported is not None and not supported():
+    if not processor.multiplies_bfloat16():
         logger.warning("--autocast-bf16: this CPU has no bfloat16 products; training is faster without the option")

@@ -13,9 +13,15 @@ from tiny_training import SMALL, write_corpus
 
 from fairseq_plugins.commands import apply_preset
 from fairseq_plugins.models.grid import FAMILY_SITES, SIZES, VARIANTS, architecture_name, stock_name
+from fairseq_plugins.runtime import processor
 
 OURS = "transformer_neuralqkv_tiny"
 SMOOTHED = "label_smoothed_cross_entropy"
+needs_bf16 = pytest.mark.skipif(
+    not processor.multiplies_bfloat16(),
+    reason="this CPU has no instructions for bfloat16, and the preset leaves it out",
+)
+BF16 = pytest.param("fast-bf16", marks=needs_bf16)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +41,7 @@ def train(data, save_dir, preset, *after, arch=OURS, corpus="bin", more=()):
     return options.parse_args_and_arch(options.get_training_parser(), words), said
 
 
-@pytest.mark.parametrize("preset", ["fast", "fast-bf16"])
+@pytest.mark.parametrize("preset", ["fast", BF16])
 @pytest.mark.parametrize(
     "given",
     [
@@ -105,9 +111,12 @@ def test_twins_are_those_that_are_registered():
     ("preset", "criterion", "expected", "note"),
     [
         ("fast", "masked_lm", "masked_lm", "; no faster twin: --criterion masked_lm"),
-        ("fast-bf16", "masked_lm", "autocast_masked_lm", ""),
+        pytest.param("fast-bf16", "masked_lm", "autocast_masked_lm", "", marks=needs_bf16),
         ("fast", "cross_entropy", "fused_cross_entropy", ""),
-        ("fast-bf16", "adaptive_loss", "adaptive_loss", "; no faster twin: --criterion adaptive_loss"),
+        pytest.param(
+            *("fast-bf16", "adaptive_loss", "adaptive_loss", "; no faster twin: --criterion adaptive_loss"),
+            marks=needs_bf16,
+        ),
     ],
 )
 def test_masked_language_models(data, tmp_path, preset, criterion, expected, note):
@@ -118,6 +127,7 @@ def test_masked_language_models(data, tmp_path, preset, criterion, expected, not
     assert said == f"{preset} sets {named}--optimizer fused_adam --fast-dropout{note}"
 
 
+@needs_bf16
 def test_language_models_and_other_optimizers(data, tmp_path):
     given = ["--task", "language_modeling", "--criterion", "cross_entropy", "--optimizer", "adagrad"]
     parsed, said = train(
@@ -152,7 +162,7 @@ def test_an_unknown_preset_is_refused(data, tmp_path):
     ("recipe", "criterion"),
     [
         ("examples/attention_is_all_you_need/iwslt14.sh", f"fused_{SMOOTHED}"),
-        ("examples/symmetric_attention/wikitext2.sh", "autocast_masked_lm"),
+        pytest.param("examples/symmetric_attention/wikitext2.sh", "autocast_masked_lm", marks=needs_bf16),
         ("scripts/quickstart.sh", f"fused_{SMOOTHED}"),
     ],
 )
@@ -175,7 +185,8 @@ def test_smoke_and_resume_without_it(data, tmp_path):
     after = ["--", *SMALL.split(), "--lr", "0.01", "--dropout", "0.2"]
     script("scripts/train.sh", *start, "--max-update", 4, "--preset", "fast-bf16", *after)
     command = json.loads((tmp_path / "run" / "run.json").read_text())["command"]
-    assert {"--fast-dropout", "--autocast-bf16", "fused_adam", f"fused_{SMOOTHED}"} <= set(command)
+    assert {"--fast-dropout", "fused_adam", f"fused_{SMOOTHED}"} <= set(command)
+    assert ("--autocast-bf16" in command) == processor.multiplies_bfloat16()
     output = script("scripts/train.sh", *start, "--max-update", 6, "--resume", *after)
     assert "(4 updates)" in output
     assert json.loads((tmp_path / "run" / "done").read_text())["updates"] == 6
@@ -205,3 +216,37 @@ def test_two_kinds_of_half_precision_are_refused(data, tmp_path):
     said = script("scripts/train.sh", *arguments, "--preset", "fast-bf16", "--", "--amp", status=2)
     assert "error: --preset fast-bf16: half precision of another kind, --amp, is given: leave it out" in said
     assert train(data, tmp_path / "run", "fast", "--amp")[0].amp
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_a_processor_is_asked_before_bfloat16(has, monkeypatch):
+    """By a faked capability: without the instructions the preset leaves it out, for a CPU, and says so."""
+    monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: has)
+    training = ["data", "--criterion", SMOOTHED, "--optimizer", "adam"]
+    said, words = apply_preset.apply("fast-bf16", OURS, [*training, "--cpu"])
+    assert ("--autocast-bf16" in words) == has
+    assert said.endswith("; no --autocast-bf16: this CPU has no instructions for bfloat16") != has
+    assert f"fused_{SMOOTHED}" in words
+    said, words = apply_preset.apply("fast-bf16", "roberta_baseline_tiny", ["--criterion", "masked_lm", "--cpu"])
+    assert ("autocast_masked_lm" in words) == has
+    assert "--autocast-bf16" in apply_preset.apply("fast-bf16", OURS, training)[1], "a GPU is not asked here"
+
+
+@pytest.mark.parametrize(
+    ("machine", "instructions", "onednn", "expected"),
+    [
+        ("x86_64", (False, True), False, True),
+        ("x86_64", (True, False), True, True),
+        ("x86_64", (False, False), True, False),  # emulated with AVX-512
+        ("aarch64", (False, False), True, True),
+        ("aarch64", (False, False), False, False),
+    ],
+)
+def test_which_processors_multiply_bfloat16(machine, instructions, onednn, expected, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(processor.platform, "machine", lambda: machine)
+    for name, has in zip(("_is_avx512_bf16_supported", "_is_amx_tile_supported"), instructions):
+        monkeypatch.setattr(torch.cpu, name, lambda has=has: has, raising=False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn, raising=False)
+    assert processor.multiplies_bfloat16.__wrapped__() == expected
