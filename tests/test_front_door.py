@@ -34,9 +34,11 @@ there = models and "transformer_neuralqkv_tiny" in models.ARCH_MODEL_REGISTRY
 grids = [name for name in sys.modules if name.endswith("models.grid")]
 print(json.dumps([heavy, there, grids]))
 """
-#: a process that has imported torch alone runs each program in a fork
+#: a process that has imported torch, and what else of others fairseq imports, runs each program in a fork
 AFTER_TORCH = """
 import json, os, sys, torch
+import hydra.experimental, omegaconf, sacrebleu, tqdm, regex
+assert not {"fairseq", "fairseq_plugins"} & set(sys.modules)
 for program in json.loads(sys.argv.pop()):
     sys.stdout.flush()
     child = os.fork()

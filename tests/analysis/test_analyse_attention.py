@@ -52,12 +52,20 @@ def quality(folder):
         return {(row["mixing"], int(row["r"])): row for row in csv.DictReader(stream)}
 
 
-@pytest.mark.parametrize(("kind", "r"), [("lm", "1,2"), ("stock", "2")])
-def test_losses_are_those_of_eval_lm(kind, r, checkpoint, plugin, tmp_path):
+# every mixing, and both numbers of keys; what a mixing computes is nothing to whose checkpoint it is
+@pytest.mark.parametrize(
+    ("kind", "mixings", "r"), [("lm", ",".join(SPARSE), "2"), ("stock", "value-aware-r", "1")], ids=["lm", "stock"]
+)
+def test_losses_are_those_of_eval_lm(kind, mixings, r, checkpoint, plugin, tmp_path):
     """With the option given as --model-overrides, in blocks of 16 tokens."""
     path, data = checkpoint(kind)
-    analyse(path, data, "--out", tmp_path, "--r", r, "--tokens-per-sample", 16, "--max-tokens", 64)
-    for (mixing, r), row in quality(tmp_path).items():
+    analyse(
+        *(path, data, "--out", tmp_path, "--mixings", mixings, "--r", r),
+        *("--tokens-per-sample", 16, "--max-tokens", 64),
+    )
+    rows = quality(tmp_path)
+    assert set(rows) == {("dense", 0), *((mixing, int(r)) for mixing in mixings.split(","))}
+    for (mixing, r), row in rows.items():
         overrides = f"{{'attention_mixing': '{mixing}', 'attention_r': '{r or 1}'}}"
         output = forked(
             *("eval-lm", data, "--user-dir", plugin, "--path", path, "--gen-subset", "valid", "--cpu"),

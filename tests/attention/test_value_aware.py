@@ -35,9 +35,15 @@ def values(shape, *size):
     return v + 100 if shape == "offset" else v
 
 
-@pytest.mark.parametrize("swaps", [0, 2])
-@pytest.mark.parametrize("shape", ["general", "degenerate", "offset"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "shape", "swaps"),
+    # every kind of weights with every shape of values, and each of both with and without swaps
+    [
+        (kind, shape, (0, 2)[(i + j) % 2])
+        for i, kind in enumerate(KINDS)
+        for j, shape in enumerate(["general", "degenerate", "offset"])
+    ],
+)
 def test_guarantees(kind, shape, swaps):
     """Never worse with more values, nor than either form of top-r; exact from r = D + 1 on."""
     keys, width = 23, 6

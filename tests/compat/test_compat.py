@@ -718,7 +718,7 @@ def test_two_processes_on_a_cpu_resume_a_training(corpus, tmp_path):
     tiny_training.train(corpus, tmp_path / "run", options, updates=2)
     arguments = options.split()[1:]
     command = [
-        *[sys.executable, "-m", "fairseq_cli.train", f"{corpus}/bin", *arguments, "--cpu", "--max-tokens", "80"],
+        *[quick_python(), "-m", "fairseq_cli.train", f"{corpus}/bin", *arguments, "--cpu", "--max-tokens", "80"],
         *["--lr", "0.01", "--max-update", "3", "--distributed-world-size", "2", "--disable-validation"],
         *["--num-workers", "0", "--user-dir", str(ROOT / "fairseq_plugins"), "--save-dir", str(tmp_path / "run")],
     ]

@@ -103,7 +103,7 @@ def load(path, data, **overrides):
 def test_pruned_trainings_are_those_of_stock_go_on_and_load(family, corpus, tmp_path):
     """From one whole model: stock in one go, our baseline with an interruption; and pruned for evaluation alone."""
     kind, stock, kept = TRAININGS[family]
-    options = f"{tiny_training.KINDS[kind].replace('-layers 1', '-layers 3')} --dropout 0"
+    options = f"{tiny_training.KINDS[kind].replace('-layers 1', '-layers 3')} --dropout 0 {tiny_training.AT_THE_END}"
     ours = stock.replace(family, f"{family}_baseline")
     data = corpus / options.split()[0]
     whole = tiny_training.train(corpus, tmp_path / "whole", options, 2)

@@ -7,7 +7,7 @@ import torch
 from fairseq.checkpoint_utils import load_checkpoint_to_cpu
 from fairseq.tasks import FairseqTask
 from running import forked
-from tiny_training import SMALL, train
+from tiny_training import AT_THE_END, SMALL, train
 
 SMOOTHED = "label_smoothed_cross_entropy"
 #: family -> the data, model and criterion of a tiny training
@@ -66,7 +66,7 @@ def assert_near(path, other):
     ],
 )
 def test_training_equals_fairseqs(corpus, tmp_path, losses, family, more):
-    options = f"{FAMILIES[family]} {ADAM} {more}"
+    options = f"{FAMILIES[family]} {ADAM} {more} {AT_THE_END}"
     stock = train(corpus, tmp_path / "stock", options, updates=6)
     expected, losses[:] = losses[:], []
     ours = train(corpus, tmp_path / "fused", fused(options), updates=6)
@@ -75,21 +75,23 @@ def test_training_equals_fairseqs(corpus, tmp_path, losses, family, more):
     assert_near(ours, stock)
 
 
-@pytest.mark.parametrize("turn", [lambda options: options, fused])
-def test_a_training_continues_with_the_other_names(corpus, tmp_path, losses, turn):
-    """Neither the criterion nor the optimizer needs --reset-optimizer."""
-    options = f"{FAMILIES['transformer']} {ADAM}"
+def test_a_training_continues_with_the_other_names(corpus, tmp_path, losses):
+    """Neither the criterion nor the optimizer needs --reset-optimizer, from fairseq's to ours or back."""
+    options = f"{FAMILIES['transformer']} {ADAM} {AT_THE_END}"
     straight = train(corpus, tmp_path / "straight", options, updates=6)
-    there, back = (turn(options), options) if turn is fused else (options, fused(options))
-    train(corpus, tmp_path / "changed", there, updates=3)
-    changed = train(corpus, tmp_path / "changed", back, updates=6)
-    assert losses[6:] == pytest.approx(losses[:6], rel=1e-5)
-    assert_near(changed, straight)
+    expected = losses[:]
+    for name, there, on in (("there", options, fused(options)), ("back", fused(options), options)):
+        losses.clear()
+        train(corpus, tmp_path / name, there, updates=3)
+        changed = train(corpus, tmp_path / name, on, updates=6)
+        assert losses == pytest.approx(expected, rel=1e-5)
+        assert_near(changed, straight)
 
 
-@pytest.mark.parametrize("more", ["", "--autocast-bf16 --loss-chunk-size 7 --report-accuracy"])
-def test_resume_is_bit_identical(corpus, tmp_path, more):
-    options = fused(f"{FAMILIES['transformer']} {ADAM} --dropout 0.1 {more}")
+def test_resume_is_bit_identical(corpus, tmp_path):
+    """With all that the criterion and the training do beside the plain loss."""
+    more = f"--dropout 0.1 --autocast-bf16 --loss-chunk-size 7 --report-accuracy {AT_THE_END}"
+    options = fused(f"{FAMILIES['transformer']} {ADAM} {more}")
     straight = model_of(train(corpus, tmp_path / "straight", options, updates=6))
     train(corpus, tmp_path / "resumed", options, updates=3)
     resumed = model_of(train(corpus, tmp_path / "resumed", options, updates=6))
@@ -98,7 +100,7 @@ def test_resume_is_bit_identical(corpus, tmp_path, more):
 
 
 def test_autocast_trains_as_well(corpus, tmp_path, losses):
-    options = fused(f"{FAMILIES['transformer']} --optimizer adam --clip-norm 1.0")
+    options = fused(f"{FAMILIES['transformer']} --optimizer adam --clip-norm 1.0 {AT_THE_END}")
     train(corpus, tmp_path / "full", options, updates=18)
     full, losses[:] = losses[:], []
     train(corpus, tmp_path / "half", f"{options} --autocast-bf16", updates=18)

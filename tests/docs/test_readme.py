@@ -40,13 +40,13 @@ def test_own_text_in_three_commands(readme, root, tmp_path):
     text = tmp_path / "fr-en"
     text.mkdir()
     for language, lines in (("fr", FRENCH), ("en", ENGLISH)):
-        numbered = (f"{line.rstrip('.')} {number}.\n" for number in range(12) for line in lines)
+        numbered = (f"{line.rstrip('.')} {number}.\n" for number in range(8) for line in lines)
         (text / f"train.{language}").write_text("".join(numbered), encoding="utf-8")
     section = readme.partition("## Your own text")[2].partition("\n## ")[0]
     (block,) = blocks(section, "bash")
     block = block.replace("out data/fr-en", "out data/fr-en --bpe 150 --valid 5 --test 5")
     block = (
-        block.replace("2500", "80 --cpu").replace("updates 300", "updates 10").replace("scripts/", f"{root}/scripts/")
+        block.replace("2500", "40 --cpu").replace("updates 300", "updates 10").replace("scripts/", f"{root}/scripts/")
     )
     names = [Path(found).name for found in re.findall(r"\S+\.sh", block)]
     assert names == ["prepare_parallel.sh", "train.sh", "translate.sh"]

@@ -74,9 +74,10 @@ def test_smoke_goes_from_raw_text_to_the_curves(variant, data, tmp_path):
         ("dense", 0),
         *((name, r) for r in (1, 4) for name in SPARSE),
     ]
-    again = script(WIKITEXT2, *arguments, "--resume")
-    assert "nothing to do" in again
-    assert "parts to do" not in again
+    if variant == "lm-exp":
+        again = script(WIKITEXT2, *arguments, "--resume")
+        assert "nothing to do" in again
+        assert "parts to do" not in again
     table = script(WIKITEXT2, "--table", "--dry-run", "--data-dir", data, "--runs", tmp_path)
     compared = re.findall(r"compare-analyses (\S+) --baseline (\S+) ", table)
     assert compared == ([(f"{tmp_path}/lm-exp-seed1/", "lm-exp")] if variant == "lm-exp" else [])

@@ -1,6 +1,7 @@
 """Engines that search: the text of fairseq's own programs, for every variant and both kinds of pieces."""
 
 import importlib.util
+import itertools
 import math
 
 import pytest
@@ -20,9 +21,12 @@ from fairseq_plugins.inference.generating import Completer, Translator
 
 #: without repetitions, of which such models are full
 LIMITS = ("--cpu", "--max-len-b", "12", "--no-repeat-ngram-size", "2")
+PIECES = ["subword-nmt", "sentencepiece"]
+#: for what has nothing to do with the kind of pieces
+one_record = pytest.mark.parametrize("record", PIECES[:1], indirect=True)
 
 
-@pytest.fixture(scope="module", params=["subword-nmt", "sentencepiece"])
+@pytest.fixture(scope="module", params=PIECES)
 def record(request, tmp_path_factory):
     return write_record(tmp_path_factory.mktemp(request.param), request.param)
 
@@ -51,7 +55,9 @@ def pieces(record, lines=FRENCH):
     return list(map(record.encoder(), lines))
 
 
-@pytest.mark.parametrize("case", TRANSLATION_CASES)
+@pytest.mark.parametrize(
+    ("case", "record"), zip(TRANSLATION_CASES, itertools.cycle(PIECES), strict=False), indirect=["record"]
+)
 def test_every_variant_writes_the_text_of_generate(case, record, collect, tmp_path):
     path = model(record, tmp_path / "model.pt", case)
     kind = record.pieces("en").remove_bpe
@@ -128,6 +134,7 @@ def word_of(line, index, kind):
     return len(joined_pieces(f"{before}x" if kind == "subword_nmt" else before, kind).split()) - 1
 
 
+@one_record
 def test_what_the_search_had_to_end(record, tmp_path):
     path = model(record, tmp_path / "model.pt")
     for limit in (1, 4):
@@ -136,6 +143,7 @@ def test_what_the_search_had_to_end(record, tmp_path):
     assert any(one.cut for (one,) in found)
 
 
+@one_record
 def test_directions_and_tasks(record, tmp_path):
     path = model(record, tmp_path / "model.pt")
     assert translator(record, path, words=[*LIMITS, "--source-lang", "fr"]).task.cfg.target_lang == "en"
@@ -160,6 +168,7 @@ def one_language(record):
     return type(record)("text", "text", steps, {"text": record.dictionaries["fr"]}, record.folder)
 
 
+@one_record
 def test_another_dictionary_is_refused(record, tmp_path):
     path = tmp_path / "model.pt"
     save(path, "transformer_baseline_tiny")
@@ -169,6 +178,7 @@ def test_another_dictionary_is_refused(record, tmp_path):
         translator(record, path)
 
 
+@one_record
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -182,6 +192,7 @@ def test_options_that_the_search_does_not_have(words, said, record, tmp_path):
         translator(record, model(record, tmp_path / "model.pt"), words=["--cpu", *words])
 
 
+@one_record
 def test_random_numbers_are_those_of_the_seed(record, tmp_path):
     path = model(record, tmp_path / "model.pt")
     engine = translator(record, path, words=[*LIMITS, "--sampling", "--beam", 2, "--nbest", 2])

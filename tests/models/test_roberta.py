@@ -1,7 +1,6 @@
 """The roberta family: its sizes in parameters, its initialisation, its heads, and the ways to load it."""
 
 import json
-import subprocess
 from argparse import Namespace
 
 import pytest
@@ -11,8 +10,8 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from fairseq.models.roberta import RobertaModel
 from running import fairseq, forked, sparse
 from torch import nn
-from zygote import quick_python
 
+from fairseq_plugins import cli
 from fairseq_plugins.checkpoints.safe_load import load_checkpoint
 from fairseq_plugins.models.roberta import StagedRobertaModel
 
@@ -24,17 +23,18 @@ TRAINING = [
 ]
 
 
-@pytest.fixture(scope="session", params=ROBERTA_VARIANTS)
+@pytest.fixture(params=ROBERTA_VARIANTS)
 def arch(request):
     return request.param
 
 
-@pytest.fixture(scope="session")
-def trained(arch, corpus, plugin, tmp_path_factory):
-    """A few updates of a variant; its folder."""
-    save = tmp_path_factory.mktemp("roberta")
+# sparse, and with factors of its own: commands know a variant by its parameters and by what the model computes alone
+@pytest.fixture(scope="module", params=["valueaware", "pairwise"])
+def trained(request, corpus, plugin, tmp_path_factory):
+    """A variant, and the folder of a few updates of it."""
+    save, arch = tmp_path_factory.mktemp("roberta"), f"roberta_{request.param}_tiny"
     train(corpus, plugin, save, arch, 12)
-    return save
+    return arch, save
 
 
 def train(corpus, plugin, save, arch, updates):
@@ -77,19 +77,25 @@ def papers_count(arch, vocabulary, positions, types, **options):
     ],
 )
 def test_parameter_counts_of_the_papers(monkeypatch, model, variant, expected):
-    # drawing numbers needs storage, which the meta device has not
-    monkeypatch.setattr("fairseq_plugins.models.roberta.init_parameters", lambda module: None)
+    draw_nothing(monkeypatch)
     kind, size = model.split("-")
     vocabulary, types = (30_522, 2) if kind == "bert" else (50_265, 1)
     assert papers_count(f"roberta_{variant}_{size}", vocabulary, 512, types) == expected
 
 
-def test_matched_base_meets_neuralqkv():
+def draw_nothing(monkeypatch):
+    """Drawing numbers needs storage, which the meta device has not."""
+    monkeypatch.setattr("fairseq_plugins.models.roberta.init_parameters", lambda module: None)
+
+
+def test_matched_base_meets_neuralqkv(monkeypatch):
+    draw_nothing(monkeypatch)
     counts = []
     for variant in ("matched", "neuralqkv"):
-        model = build(
-            f"roberta_{variant}", encoder_embed_dim=768, encoder_ffn_embed_dim=3072, encoder_attention_heads=12
-        )
+        with torch.device("meta"):
+            model = build(
+                f"roberta_{variant}", encoder_embed_dim=768, encoder_ffn_embed_dim=3072, encoder_attention_heads=12
+            )
         counts.append(sum(p.numel() for p in model.parameters()))
     assert abs(counts[0] / counts[1] - 1) < 1e-4
 
@@ -139,13 +145,15 @@ def test_classification_head(arch):
     assert set(model.state_dict()) > {"classification_heads.pairs.dense.weight"}
 
 
-def test_from_pretrained(arch, trained, corpus, tmp_path):
+def test_from_pretrained(trained, corpus):
     """Loaded by name: features as in the checkpoint, fill_mask, and a classification head for what follows."""
-    fields = {"model_name_or_path": str(trained), "checkpoint_file": "checkpoint_last.pt"}
+    arch, folder = trained
+    fields = {"model_name_or_path": str(folder), "checkpoint_file": "checkpoint_last.pt"}
     hub = StagedRobertaModel.from_pretrained(**fields, data_name_or_path=str(corpus / "mono"), bpe=None).eval()
     model = build_like(hub)
+    assert hub.cfg.model._name == arch
     assert type(hub.model) is type(model)
-    model.load_state_dict(load_checkpoint(trained / "checkpoint_last.pt")["model"])
+    model.load_state_dict(load_checkpoint(folder / "checkpoint_last.pt")["model"])
     tokens = torch.tensor([[0, 5, 6, 7, 2]])
     with torch.no_grad():
         expected = model.eval()(tokens, features_only=True)[0]
@@ -213,10 +221,11 @@ def test_hydra(corpus, plugin, tmp_path):
     assert hub.extract_features(torch.tensor([[0, 5, 2]])).shape == (1, 3, 128)
 
 
-def test_resume_is_bit_identical(arch, trained, corpus, plugin, tmp_path):
+def test_resume_is_bit_identical(trained, corpus, plugin, tmp_path):
+    arch, straight = trained
     train(corpus, plugin, tmp_path, arch, 6)
     train(corpus, plugin, tmp_path, arch, 12)
-    straight, resumed = (load_checkpoint(folder / "checkpoint_last.pt")["model"] for folder in (trained, tmp_path))
+    straight, resumed = (load_checkpoint(folder / "checkpoint_last.pt")["model"] for folder in (straight, tmp_path))
     assert straight.keys() == resumed.keys()
     for name, value in straight.items():
         assert torch.equal(value, resumed[name]), name
@@ -242,7 +251,7 @@ def published_layout(model, args):
 PROJECTIONS = ("q_proj", "k_proj", "v_proj")
 
 
-def test_published_layout_and_stock_checkpoints_load_into_the_baseline(corpus, plugin, root, tmp_path):
+def test_published_layout_and_stock_checkpoints_load_into_the_baseline(corpus, plugin, tmp_path):
     """Converted by the command, and loaded as it stands with the architecture's name exchanged."""
     forked(
         *("train", corpus / "mono", "--arch", "roberta_base", "--save-dir", tmp_path / "stock", "--max-update", "3"),
@@ -257,15 +266,14 @@ def test_published_layout_and_stock_checkpoints_load_into_the_baseline(corpus, p
     args.data, args.task = str(corpus / "mono"), "masked_lm"
     torch.save(published_layout(stock.model, args), tmp_path / "old" / "checkpoint_last.pt")
     for folder in ("stock", "old"):
-        command = [quick_python(), "-m", "fairseq_plugins.cli", "convert-checkpoint"]
         source, target = tmp_path / folder / "checkpoint_last.pt", tmp_path / folder / "ours.pt"
-        subprocess.run([*command, str(source), str(target), "--to", "baseline"], check=True, cwd=root)
+        assert cli.main(["convert-checkpoint", str(source), str(target), "--to", "baseline"]) == 0
         ours = StagedRobertaModel.from_pretrained(str(tmp_path / folder), "ours.pt", str(corpus / "mono"), bpe=None)
         assert isinstance(ours.model, StagedRobertaModel)
         with torch.no_grad():
             torch.testing.assert_close(ours.eval().model(tokens)[0], stock.model(tokens)[0], rtol=0, atol=1e-6)
         back = tmp_path / folder / "back.pt"
-        subprocess.run([*command, str(target), str(back), "--to", "stock"], check=True, cwd=root)
+        assert cli.main(["convert-checkpoint", str(target), str(back), "--to", "stock"]) == 0
         again = RobertaModel.from_pretrained(str(tmp_path / folder), "back.pt", str(corpus / "mono"), bpe=None).eval()
         assert not isinstance(again.model, StagedRobertaModel)
         with torch.no_grad():

@@ -2,13 +2,13 @@
 
 import re
 import subprocess
-import sys
 import time
 
 import pytest
 from pipeline_tools import ROOT, newest_updates
-from several_processes import UPDATES, assert_equal_parameters, command, finish, start
+from several_processes import UPDATES, assert_equal_parameters, command, undisturbed
 from slurm_cluster import cluster, missing
+from zygote import quick_python
 
 SCRIPTS = ["scripts/slurm/train.sbatch", "scripts/slurm/sweep.sbatch"]
 
@@ -20,7 +20,7 @@ def slurm(tmp_path_factory):
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("slurm")
     with cluster(folder) as environment:
-        environment["PYTHON"] = sys.executable
+        environment["PYTHON"] = str(quick_python())  # of which Slurm sees the process that stands for it
 
         def run(*words, status=0):
             words = [str(word) for word in words]
@@ -32,7 +32,7 @@ def slurm(tmp_path_factory):
 
 
 def submit(slurm, output, *words):
-    """Submit a job; returns its number. It gets the interpreter that runs the tests."""
+    """Submit a job; returns its number. It gets the variables of the caller, PYTHON among them."""
     options = ["--parsable", "--output", output, "--export", "ALL,OMP_NUM_THREADS=1"]
     return slurm("sbatch", *options, *words).split()[0]
 
@@ -88,8 +88,8 @@ def test_a_job_on_two_nodes_is_told_to_stop_and_comes_back(slurm, data, tmp_path
     assert state(slurm, job) == "COMPLETED", text[-3000:]
     assert "100 tokens x 2 CPU process(es) on 2 machines x update-freq 2 = 400 tokens an update" in text
     assert f"going on from {save_dir}" in text
-    assert "finished: 24 updates" in text
-    finish(start(command(data, tmp_path / "one", 1)))
+    assert f"finished: {UPDATES} updates" in text
+    undisturbed(command(data, tmp_path / "one", 1))
     assert_equal_parameters(tmp_path / "one", save_dir, tolerance=1e-4)
 
 
@@ -101,8 +101,7 @@ def test_a_cancelled_job_saves_and_stays_away(slurm, data, tmp_path):
     wait_until((save_dir / "checkpoint_1_4.pt").exists, output)
     slurm("scancel", job)
     wait_until(lambda: "checkpoint saved" in output.read_text(), output)
-    time.sleep(3)
-    assert state(slurm, job) == "CANCELLED"
+    wait_until(lambda: state(slurm, job) == "CANCELLED", output)  # COMPLETING until the script has ended
     assert "back to the queue" not in output.read_text()
 
 

@@ -5,11 +5,10 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
-from pipeline_tools import ROOT, environment, script
-from study_kills import disturbed
+from pipeline_tools import ROOT, environment
+from study_kills import Study, disturbed
 from zygote import quick_python
 
 pytest.importorskip("tokenizers")
@@ -38,8 +37,15 @@ tune:
 """
 
 
-def study(path, *options, status=0, **extra):
-    return script("scripts/study.sh", path, "--cpu", "--smoke", "--jobs", "2", *options, status=status, **extra)
+SMOKE = ("--cpu", "--smoke", "--jobs", "2")
+
+
+def study(path, *options, status=0, smoke=SMOKE):
+    """A study in a fork of this process; what it prints comes back after checking its status."""
+    done = Study([path, *smoke, *options], environment(PYTHON=str(quick_python())))
+    found = done.wait()
+    assert found == status, done.said()
+    return done.said()
 
 
 def results_of(out):
@@ -51,11 +57,10 @@ def masked_lm(tmp_path_factory):
     """A study, made undisturbed and again with three kills: the folder, and both reports."""
     folder = tmp_path_factory.mktemp("masked_lm")
     (folder / "study.yaml").write_text(MASKED_LM)
-    command = [sys.executable, "-m", "fairseq_plugins.cli", "study", str(folder / "study.yaml"), "--cpu", "--smoke"]
-    command += ["--jobs", "2", "--out", str(folder / "out"), "--with", "data-dir", str(folder / "data")]
+    words = [folder / "study.yaml", *SMOKE, "--out", folder / "out", "--with", "data-dir", folder / "data"]
     said = []
-    moments = [(0.3, False), (0.3, True), (0.4, False)]
-    found = disturbed(command, folder / "out", moments, environment(PYTHON=str(quick_python())), said.append)
+    moments = [(0.3, False), (0.3, True), (0.3, False)]
+    found = disturbed(words, folder / "out", moments, environment(PYTHON=str(quick_python())), said.append)
     return folder, *found, said
 
 
@@ -130,50 +135,56 @@ def test_another_study_in_its_folder_is_refused(masked_lm, tmp_path):
     assert "Traceback" not in said
 
 
-def test_translation_with_a_length_penalty_that_validation_chooses(tmp_path):
-    """With one seed there is no test, and the report says so; a report of what is there before the rest is."""
-    (tmp_path / "study.yaml").write_text(TRANSLATION)
-    options = (tmp_path / "study.yaml", "--out", tmp_path / "out", "--with", "data-dir", tmp_path / "data")
-    study(*options, "--only", "baseline", status=1)
-    assert "nothing to compare yet: 1 of 2 runs are done" in study(*options, "--report", status=1)
-    said = study(*options)
-    assert re.search(r"BLEU: no test of elu1\n  No test of elu1 against baseline: one seed says nothing", said)
-    results = results_of(tmp_path / "out")
-    for variant, tuned in zip(results["variants"], results["tuning"]["variants"]):
-        (chosen,) = (row for row in tuned["length_penalty"] if row["chosen"])
-        assert chosen["score"] == max(row["score"] for row in tuned["length_penalty"])
-        assert {row["value"] for row in tuned["length_penalty"]} == {0.5, 1.5}
-        command = (tmp_path / "out" / "runs" / f"{variant['name']}-seed5" / "gen.test" / "command.sh").read_text()
-        assert f"--lenpen {chosen['value']:g} " in command
-        assert variant["length_ratio"]["mean"] > 0
-    score = json.loads((tmp_path / "out/runs/elu1-seed5/gen.test/score.json").read_text())["metrics"]["BLEU"]["score"]
-    assert results["variants"][1]["scores"]["BLEU"]["mean"] == pytest.approx(score, abs=0.01)
-    assert {"word_frequency", "source_length", "ngrams", "sentences"} <= set(results["analysis"])
-
-
-def test_a_choice_of_ones_own_enters_with_one_file_and_one_line(tmp_path):
-    """That of docs/adding-a-variant.md, in a copy of the project."""
+@pytest.fixture(scope="module")
+def of_ones_own(tmp_path_factory):
+    """A copy of the project with the choice of docs/adding-a-variant.md: one file, and one line."""
+    copy = tmp_path_factory.mktemp("of ones own")
     for folder in ("fairseq_plugins", "scripts", "examples"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    room = tmp_path / "fairseq_plugins" / "attention" / "compare"
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    room = copy / "fairseq_plugins" / "attention" / "compare"
     page = (ROOT / "docs" / "adding-a-variant.md").read_text()
     (room / "cosine.py").write_text(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1])
     init = room / "__init__.py"
     init.write_text(init.read_text().replace("from . import ", "from . import cosine, "))
+    return copy
+
+
+def test_translation_with_a_choice_of_ones_own_and_a_length_penalty_that_validation_chooses(of_ones_own):
+    """With one seed there is no test, and the report says so; a report of what is there before the rest is."""
     line = "  cosine: {variant: baseline, options: --attention-compatibility cosine}"
-    (tmp_path / "mine.yaml").write_text(
-        f"recipe: symmetric_attention/wikitext2\nvariants:\n  baseline:\n{line}\nseeds: 4\n"
-    )
-    command = ["bash", str(tmp_path / "scripts/study.sh"), "mine.yaml", "--cpu", "--smoke", "--jobs", "2"]
-    python = environment(PYTHON=str(quick_python()))
-    done = subprocess.run(command, cwd=tmp_path, env=python, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    results = results_of(tmp_path / "runs" / "study-mine-smoke")
+    text = TRANSLATION.replace("  elu1: --attention-kernel elu1", line)
+    (of_ones_own / "mine.yaml").write_text(text)
+
+    def typed(*options, status=0):
+        command = ["bash", str(of_ones_own / "scripts/study.sh"), "mine.yaml", *SMOKE, *options]
+        python = environment(PYTHON=str(quick_python()))
+        done = subprocess.run(command, cwd=of_ones_own, env=python, capture_output=True, text=True)
+        assert done.returncode == status, done.stderr
+        return done.stdout + done.stderr
+
+    typed("--only", "baseline", status=1)
+    assert "nothing to compare yet: 1 of 2 runs are done" in typed("--report", status=1)
+    said = typed()
+    assert re.search(r"BLEU: no test of cosine\n  No test of cosine against baseline: one seed says nothing", said)
+    out = of_ones_own / "runs" / "study-mine-smoke"
+    results = results_of(out)
+    for variant, tuned in zip(results["variants"], results["tuning"]["variants"]):
+        (chosen,) = (row for row in tuned["length_penalty"] if row["chosen"])
+        assert chosen["score"] == max(row["score"] for row in tuned["length_penalty"])
+        assert {row["value"] for row in tuned["length_penalty"]} == {0.5, 1.5}
+        command = (out / "runs" / f"{variant['name']}-seed5" / "gen.test" / "command.sh").read_text()
+        assert f"--lenpen {chosen['value']:g} " in command
+        assert variant["length_ratio"]["mean"] > 0
+    score = json.loads((out / "runs/cosine-seed5/gen.test/score.json").read_text())["metrics"]["BLEU"]["score"]
+    assert results["variants"][1]["scores"]["BLEU"]["mean"] == pytest.approx(score, abs=0.01)
+    assert {"word_frequency", "source_length", "ngrams", "sentences"} <= set(results["analysis"])
+    # the choice of one's own is that of the second model, and of that one alone
     assert [variant["name"] for variant in results["variants"]] == ["baseline", "cosine"]
     assert results["variants"][1]["options"] == ["--attention-compatibility", "cosine"]
-    losses = [variant["scores"]["loss"]["mean"] for variant in results["variants"]]
-    assert losses[0] != losses[1]
-    assert str(tmp_path) not in (tmp_path / "runs/study-mine-smoke/report/report.html").read_text(), "as it is typed"
+    logs = [(out / "runs" / f"{name}-seed5" / "train.log").read_text() for name in ("baseline", "cosine")]
+    losses = [re.findall(r'"valid_loss": "([\d.]+)"', log) for log in logs]
+    assert losses[0] != losses[1] != []
+    assert str(of_ones_own) not in (out / "report" / "report.html").read_text(), "as it is typed"
 
 
 def test_plans_and_dry_runs_write_nothing(tmp_path):
@@ -205,11 +216,9 @@ REFUSED = {
 @pytest.mark.parametrize("line", REFUSED)
 def test_what_no_run_could_do_is_refused_before_any(line, tmp_path):
     (tmp_path / "study.yaml").write_text(TRANSLATION.replace("  elu1: --attention-kernel elu1", line))
-    command = ["bash", str(ROOT / "scripts/study.sh"), str(tmp_path / "study.yaml"), "--cpu"]
-    command += ["--out", str(tmp_path / "out"), "--with", "data-dir", str(tmp_path / "data")]
-    done = subprocess.run(command, env=environment(PYTHON=str(quick_python())), capture_output=True, text=True)
-    assert done.returncode == 1
-    assert re.search(REFUSED[line], done.stderr), done.stderr
-    assert "Traceback" not in done.stderr
+    options = ["--out", tmp_path / "out", "--with", "data-dir", tmp_path / "data"]
+    said = study(tmp_path / "study.yaml", *options, status=1, smoke=["--cpu"])
+    assert re.search(REFUSED[line], said), said
+    assert "Traceback" not in said
     assert not (tmp_path / "out" / "jobs").exists()
     assert os.listdir(tmp_path) == ["study.yaml"]

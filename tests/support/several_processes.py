@@ -10,7 +10,7 @@ from pipeline_tools import ROOT, environment, parameters
 from preparation import stub
 from zygote import quick_python
 
-UPDATES = 24
+UPDATES = 16
 
 
 SIZES = [
@@ -20,13 +20,13 @@ SIZES = [
 ]
 
 
-def command(data, save_dir, processes, *more, dropout=0.0):
-    """Updates of 400 tokens in batches of 100, whatever the number of processes."""
+def command(data, save_dir, processes, *more, dropout=0.0, loaders=0):
+    """Updates of 400 tokens in batches of 100, whatever the number of processes; ``loaders`` of data for each."""
     options = ["--arch", "transformer_neuralqkv_tiny", "--save-dir", save_dir, "--cpu", "--processes", processes]
     limits = ["--max-update", UPDATES, "--max-tokens", 100, "--batch-tokens", 400, "--save-every", 4]
     return [
         *("bash", ROOT / "scripts/train.sh", data / "bin", *options, *limits, "--log-interval", 1, *more),
-        *("--", *SIZES, "--dropout", dropout, "--attention-dropout", dropout),
+        *("--", *SIZES, "--dropout", dropout, "--attention-dropout", dropout, "--num-workers", loaders),
     ]
 
 

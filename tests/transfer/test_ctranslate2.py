@@ -144,9 +144,11 @@ EVERYWHERE = "--attention-compatibility pairwise"
 PRE_NORM = "--encoder-normalize-before --decoder-normalize-before"
 #: name -> data, variant, options
 TRANSLATORS = {
-    "stock": ("joined", "", "--share-all-embeddings"),
-    "baseline": ("bin", "baseline_", PRE_NORM),
-    "symmetric": ("bin", "symmetric_", "--attention-compatibility symmetric --share-decoder-input-output-embed"),
+    "symmetric": (
+        "bin",
+        "symmetric_",
+        f"--attention-compatibility symmetric {PRE_NORM} --share-decoder-input-output-embed",
+    ),
     "pairwise": ("joined", "pairwise_", f"{EVERYWHERE} --share-all-embeddings"),
 }
 
@@ -254,7 +256,7 @@ def differences(expected, found):
 SEARCHES = [(5, 1.0), (1, 1.0), (5, 0.0), (4, 0.6)]
 
 
-# the search knows a model by its probabilities alone: one model meets every search, one search every model
+# the search knows a model by its probabilities alone, which every shape has: one model meets every search
 @pytest.mark.parametrize(
     ("name", "beam", "lenpen"),
     [*((name, *SEARCHES[0]) for name in TRANSLATORS), *(("pairwise", *search) for search in SEARCHES[1:])],
@@ -287,8 +289,8 @@ def test_trained_models_have_the_same_log_probabilities(trained, export, languag
 @pytest.mark.parametrize("beam", [1, 5])
 def test_a_hypothesis_of_the_maximum_length_counts_its_end(beam, trained, export, sentences):
     """As in fairseq, which ends it there at whatever probability: of 150 at most three are others."""
-    expected = by_fairseq(trained("baseline"), sentences, beam_size=beam, max_len_b=4)
-    found = translate(load_translator(export("baseline")), sentences, beam=beam, max_len=4)
+    expected = by_fairseq(trained("symmetric"), sentences, beam_size=beam, max_len_b=4)
+    found = translate(load_translator(export("symmetric")), sentences, beam=beam, max_len=4)
     other = differences(expected, found)
     assert len(other) <= 3
     assert {len(translation.tokens) for translation in found if translation.cut} == {4}
@@ -299,7 +301,7 @@ def test_a_hypothesis_of_the_maximum_length_counts_its_end(beam, trained, export
 
 def test_pad_is_never_generated(export, trained, tmp_path):
     """Not even by a model that thinks it as likely as the best word."""
-    path, data = trained("stock")
+    path, data = trained("pairwise")
     sentence = ["w3", "w6", "w9"]
     best = by_fairseq((path, data), [sentence], beam_size=5)[0][0]
     state = safe_load.load_checkpoint(path)
@@ -320,7 +322,7 @@ def test_smaller_weights_translate_about_as_well(export, languages, sentences):
     references = (languages / "test.en").read_text().splitlines()
 
     def quality(quantization):
-        folder = export("baseline", quantization)
+        folder = export("symmetric", quantization)
         found = translate(load_translator(folder), sentences)
         hypotheses = [" ".join(translation.tokens) for translation in found]
         return corpus_bleu(hypotheses, [references]).score, (folder / "model.bin").stat().st_size
@@ -348,7 +350,7 @@ def test_the_commands_translate_as_fairseq_generate_does(trained, languages, plu
 
 
 def test_empty_lines_and_unknown_words_from_standard_input(export, capsys, tmp_path):
-    folder = export("baseline")
+    folder = export("symmetric")
     (tmp_path / "text").write_text("w3 w4\n\n \nunheard w3\u2028w4\n")
     kept = os.dup(0)
     with open(tmp_path / "text") as text:
@@ -423,7 +425,7 @@ def test_what_is_no_translation_model_is_said(words, tmp_path, capsys):
 
 
 def test_dictionaries_and_folders_that_do_not_fit_are_said(trained, words, tmp_path, capsys):
-    path, data = trained("baseline")
+    path, data = trained("symmetric")
     german, english, out = data / "dict.de.txt", data / "dict.en.txt", tmp_path / "out"
     rows = len(Dictionary.load(str(german))), len(Dictionary.load(str(english)))
     assert rows[0] != rows[1]

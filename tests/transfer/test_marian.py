@@ -98,8 +98,7 @@ def sources(place, left=True):
 # ------------------------------------------------------------------ the same logits
 
 
-@pytest.mark.parametrize(("dtype", "exact"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
-@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize(("dtype", "exact", "left"), [(torch.float32, 1e-5, True), (torch.float64, 1e-12, False)])
 def test_the_same_logits(dtype, exact, left, folder, out):
     model = marian(folder, dtype)
     run("import-huggingface", folder, out)
@@ -153,22 +152,22 @@ def test_the_table_grows_with_the_input():
 # ------------------------------------------------------------------ the same translations
 
 
-@pytest.mark.parametrize("beam", [1, 4])
-def test_the_same_hypotheses(beam, folder, out):
+def test_the_same_hypotheses(folder, out):
     model = marian(folder)
     targets = [torch.cat([row, torch.tensor([EOS])]) for row in sentences((4, 1, 7, 9), seed=1)]
     train(model, folder, sources(torch.arange(ROWS))[0], padded(targets, PAD), 25)
     run("import-huggingface", folder, out)
     place = our_rows(out)
     theirs, src, lengths = sources(place)
-    search = {"num_beams": beam, "early_stopping": True, "bad_words_ids": [[PAD]], "max_length": 12, "do_sample": False}
-    found = model.generate(**theirs, **search)
     words = Dictionary.load(str(out.parent / "dict.txt"))
-    generator = SequenceGenerator([load(out)], words, beam_size=beam, max_len_b=10)
-    made = generator.generate([], {"net_input": {"src_tokens": src, "src_lengths": lengths}})
-    for row, hypotheses in zip(found, made):
-        assert hypotheses[0]["tokens"].tolist() == place[row[1:][row[1:] != PAD]].tolist()
-    assert len({tuple(hypotheses[0]["tokens"].tolist()) for hypotheses in made}) == 4
+    search = {"early_stopping": True, "bad_words_ids": [[PAD]], "max_length": 12, "do_sample": False}
+    for beam in (1, 4):
+        found = model.generate(**theirs, **search, num_beams=beam)
+        generator = SequenceGenerator([load(out)], words, beam_size=beam, max_len_b=10)
+        made = generator.generate([], {"net_input": {"src_tokens": src, "src_lengths": lengths}})
+        for row, hypotheses in zip(found, made):
+            assert hypotheses[0]["tokens"].tolist() == place[row[1:][row[1:] != PAD]].tolist()
+        assert len({tuple(hypotheses[0]["tokens"].tolist()) for hypotheses in made}) == 4
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ def seen_by_softmax(scores):
 
 def brute_error(maps, fitted, x):
     """Per head: the error of all scores of ``x`` with itself, key bias and all, about their means over the keys."""
-    key_bias = 3 * torch.randn(HEADS, 1, maps.query_bias.size(1), dtype=torch.float64)
+    key_bias = 3 * torch.randn(len(maps.query_bias), 1, maps.query_bias.size(1), dtype=torch.float64)
     q = x @ maps.query_weight.transpose(1, 2) + maps.query_bias[:, None]
     k = x @ maps.key_weight.transpose(1, 2) + key_bias
     p = x @ fitted.weight.transpose(1, 2) + fitted.bias[:, None]
@@ -54,16 +54,16 @@ def test_the_reported_error_is_that_of_the_scores(fit, known_inputs):
 
 
 def optimised(maps, x, symmetric, starts=3):
-    """The least error that a quasi-Newton method finds over all P, b and S, from random starts."""
-    found = [descended(maps, x, symmetric) for _ in range(starts)]
-    return torch.stack(found).min(dim=0).values
+    """The least error that a quasi-Newton method finds over all P, b and S, from random starts, all in one descent."""
+    many = ScoreMaps(*(torch.cat([tensor] * starts) for tensor in maps))
+    return descended(many, x, symmetric).view(starts, HEADS).min(dim=0).values
 
 
 def descended(maps, x, symmetric):
-    width, model = maps.query_weight.shape[1:]
-    weight = torch.randn(HEADS, width, model, dtype=torch.float64).requires_grad_()
-    bias = torch.randn(HEADS, width, dtype=torch.float64).requires_grad_()
-    factors = torch.eye(width, dtype=torch.float64).repeat(HEADS, 1, 1).requires_grad_(not symmetric)
+    heads, width, model = maps.query_weight.shape
+    weight = torch.randn(heads, width, model, dtype=torch.float64).requires_grad_()
+    bias = torch.randn(heads, width, dtype=torch.float64).requires_grad_()
+    factors = torch.eye(width, dtype=torch.float64).repeat(heads, 1, 1).requires_grad_(not symmetric)
     trained = [weight, bias] + ([] if symmetric else [factors])
     optimizer = torch.optim.LBFGS(trained, max_iter=300, line_search_fn="strong_wolfe", tolerance_grad=1e-9)
 

@@ -52,9 +52,22 @@ def by_action(result, action):
     return {outcome.name: outcome for outcome in result.outcomes if outcome.action == action}
 
 
-@pytest.mark.parametrize("family", ["transformer", "roberta", "transformer_lm"])
-@pytest.mark.parametrize("after", VARIANTS)
-@pytest.mark.parametrize("before", ["stock", "baseline", "pairwise", "neuralqkv", "identityquery", "sharedqkv"])
+FAMILIES = ["transformer", "roberta", "transformer_lm"]
+#: every start towards every end, and each of both in every family, which has no part in what becomes of one attention
+STARTS = {
+    (before, after): FAMILIES[(i + j) % len(FAMILIES)]
+    for i, before in enumerate(["stock", "baseline", "pairwise", "neuralqkv", "identityquery", "sharedqkv"])
+    for j, after in enumerate(VARIANTS)
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "family"),
+    [
+        *((*ways, family) for ways, family in STARTS.items()),
+        *(("stock", "baseline", family) for family in FAMILIES if family != STARTS["stock", "baseline"]),
+    ],
+)
 def test_every_parameter_is_accounted_for(before, after, family):
     """Whatever starts from whatever: each new parameter once, copies are equal, nothing old is lost unsaid."""
     # our tiny language model is pre-norm, as fairseq's language models of any size but the unnamed one are
@@ -130,6 +143,9 @@ def test_noise_breaks_the_tie_by_a_measured_amount():
         measured = [change for attention in result.attention.values() for change in attention.noise.values()]
         changes[std] = sum(measured) / len(measured) if measured else 0.0
         assert len(measured) == (6 if std else 0)  # q, k and v of two layers
+    again = started(state, "roberta_neuralqkv_tiny", Settings(neural_noise=std)).model
+    for one, other in zip(result.model.parameters(), again.parameters()):
+        assert torch.equal(one, other), "of one seed, one noise"
     assert 0.0005 < changes[0.001] < 0.004
     assert changes[0.01] == pytest.approx(10 * changes[0.001], rel=0.1)
     assert 0 < result.change["kl"] < 0.01
@@ -137,16 +153,15 @@ def test_noise_breaks_the_tie_by_a_measured_amount():
 
 def test_every_layer_has_noise_of_its_own():
     """Layers 11 and 20, 12 and 21 and so on, too, whose names have equal sums of characters."""
-    state = pretrained("roberta_baseline_tiny", encoder_layers=24)
-    plain, noisy, again = (
+    state = pretrained("roberta_baseline_tiny", encoder_layers=22)
+    plain, noisy = (
         started(state, "roberta_neuralqkv_tiny", Settings(neural_noise=noise)).model.encoder.sentence_encoder.layers
-        for noise in (0.0, 0.1, 0.1)
+        for noise in (0.0, 0.1)
     )
     for role in ("q_proj", "k_proj", "v_proj"):
         noises = []
-        for layers in zip(plain, noisy, again):
+        for layers in zip(plain, noisy):
             weights = [getattr(layer.self_attn, role)[0].weight for layer in layers]
-            assert torch.equal(weights[1], weights[2])
             noises.append((weights[1] - weights[0]).flatten() / weights[0].square().mean().sqrt())
         alike = torch.corrcoef(torch.stack(noises).double()).fill_diagonal_(0)
         assert alike.abs().max() < 0.2
