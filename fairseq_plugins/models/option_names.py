@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from contextlib import suppress
@@ -49,7 +50,7 @@ def plugin_option_names() -> set[str]:
 
 def parser_option_names(arch: str) -> set[str]:
     """What an architecture's parser has."""
-    return _parsed(ARCH_MODEL_REGISTRY[arch])
+    return set(_parsed(ARCH_MODEL_REGISTRY[arch]))
 
 
 def fairseq_option_names(models: Iterable[type] | None = None) -> set[str]:
@@ -70,6 +71,7 @@ def _declared(cls: Any) -> set[str]:
     return names | _parsed(cls)
 
 
+@functools.cache
 def _parsed(cls: Any) -> set[str]:
     parser = ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     with suppress(Exception):  # somebody else's code, of which no more than this can be asked

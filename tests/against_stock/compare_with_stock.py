@@ -34,6 +34,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from settings import COMMON, DEFAULTS, GENERATIONS, KINDS, LONG_WAY, MODELS, REPAIRED, SUITE, TRAININGS  # noqa: E402
+from tiny_training import AT_THE_END  # noqa: E402
 
 SIDES = ("stock", "ours")
 
@@ -145,7 +146,7 @@ def make_models(names, corpora, folder):
         kind, options = MODELS[name].split(" ", 1)
         made = folder / name
         made.mkdir()
-        setting = training(name, kind, options)
+        setting = training(name, kind, f"{options} {AT_THE_END}")
         train = Setting(f"model: {name}", setting.commands[:1])
         if run(train.on("stock", corpora=corpora, folder=made, models=folder / "stock"), made):
             sys.exit(f"stock cannot train the model {name!r}:\n{(made / '0.log').read_text()[-3000:]}")

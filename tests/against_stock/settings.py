@@ -420,12 +420,12 @@ LONG_WAY = {
 #: a twentieth of the settings, among them those that take the least time, which the test suite runs; fairseq-eval-lm
 #: and fairseq-validate end the trainings of language models and of masked ones
 SUITE = (
-    "translation: adaptive softmax",
     "translation: cross and self attention in one",
     "lm: layer drop",
     "masked: spans",
     "course: validation between",
     "course: resumed",
+    "use: n best",
     "use: no repeated pairs",
     "use: sampling of the mass",
     "use: scores of references",

@@ -16,6 +16,7 @@ import ctypes
 import fcntl
 import functools
 import gc
+import importlib
 import importlib.metadata
 import logging
 import marshal
@@ -72,6 +73,10 @@ sys.exit(status)
 """
 
 
+#: what commands import of other packages, which takes each of them up to a second
+OF_COMMANDS = ("sacremoses", "subword_nmt.subword_nmt", "sacrebleu", "scipy.stats", "scipy.optimize", "jinja2")
+OF_COMMANDS += ("matplotlib.pyplot", "tokenizers", "sentencepiece")
+
 #: the variable that names the stand-ins' folder, where one process forks for all of a run's workers
 SHARED = "TESTS_STAND_INS"
 
@@ -108,9 +113,9 @@ def start() -> Path:
 def serve(address: str) -> None:
     """Fork for each request until killed."""
     gc.disable()
-    import sacremoses  # noqa: F401
-    import subword_nmt.subword_nmt  # noqa: F401
-
+    for name in OF_COMMANDS:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     warm_up()
     gc.enable()
     forget_the_end()
