@@ -52,10 +52,20 @@ def results_of(out):
     return json.loads((out / "report" / "results.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def masked_lm(tmp_path_factory):
-    """A study, made undisturbed and again with three kills: the folder, and both reports."""
-    folder = tmp_path_factory.mktemp("masked_lm")
+def test_a_study_from_its_first_kill_to_a_run_more(tmp_path):
+    """One study, made once: a test for each part would have it made in every process that takes one."""
+    folder, undisturbed, reports, said = made_with_kills(tmp_path / "masked_lm")
+    assert all(killed == undisturbed for killed in reports), said
+    assert {"results.json", "results.csv", "report.md", "report.tex", "figures/curves.svg"} <= set(undisturbed)
+    assert (folder / "out" / "report" / "report.html").stat().st_size < 2e6
+    check_results(folder / "out")
+    more_seeds_and_a_run_that_fails(folder)
+    another_study_in_its_folder_is_refused(folder, tmp_path)
+
+
+def made_with_kills(folder):
+    """A study, made undisturbed and again with three kills: the folder, both reports, what was done."""
+    folder.mkdir()
     (folder / "study.yaml").write_text(MASKED_LM)
     words = [folder / "study.yaml", *SMOKE, "--out", folder / "out", "--with", "data-dir", folder / "data"]
     said = []
@@ -64,15 +74,8 @@ def masked_lm(tmp_path_factory):
     return folder, *found, said
 
 
-def test_a_study_that_was_killed_has_the_report_of_one_that_was_not(masked_lm):
-    folder, undisturbed, reports, said = masked_lm
-    assert all(killed == undisturbed for killed in reports), said
-    assert {"results.json", "results.csv", "report.md", "report.tex", "figures/curves.svg"} <= set(undisturbed)
-    assert (folder / "out" / "report" / "report.html").stat().st_size < 2e6
-
-
-def test_what_its_results_hold(masked_lm):
-    out = masked_lm[0] / "out"
+def check_results(out):
+    """What its results hold is what its runs have left."""
     results = results_of(out)
     baseline, pairwise = results["variants"]
     assert (baseline["name"], baseline["seeds"], pairwise["seeds"]) == ("baseline", [1, 2], [1, 2])
@@ -101,9 +104,8 @@ def test_what_its_results_hold(masked_lm):
     assert "--resume --until train" in baseline["runs"][0]["command"]
 
 
-def test_more_seeds_and_a_run_that_fails(masked_lm, tmp_path):
+def more_seeds_and_a_run_that_fails(folder):
     """One that fails is told with its last lines and missing in the report; the same command does it again."""
-    folder = masked_lm[0]
     out, data = folder / "out", ("--with", "data-dir", folder / "data")
     blocked = out / "runs" / "pairwise-seed3"
     blocked.mkdir()
@@ -126,8 +128,8 @@ def test_more_seeds_and_a_run_that_fails(masked_lm, tmp_path):
     assert "--add-seeds: seed 9 is one that the tuning uses" in study(*options, "--add-seeds", "9", status=1)
 
 
-def test_another_study_in_its_folder_is_refused(masked_lm, tmp_path):
-    folder = masked_lm[0]
+def another_study_in_its_folder_is_refused(folder, tmp_path):
+    """By the line that differs."""
     other = tmp_path / "study.yaml"
     other.write_text(MASKED_LM.replace("[0.001, 0.01]", "[0.001, 0.02]"))
     said = study(other, "--out", folder / "out", "--with", "data-dir", folder / "data", status=1)
