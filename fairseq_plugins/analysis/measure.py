@@ -125,6 +125,15 @@ class Observer(Mixing):
         raise NotImplementedError
 
 
+def relative_error(out: Tensor, near: Tensor) -> Tensor:
+    """``|o - o'| / |o|`` of outputs (..., D), the dense and another: (...), in float32.
+
+    After Gupta and Berant, *Value-aware Approximate Attention*, section 3.
+    """
+    length = out.float().norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
+    return (out.float() - near.float()).norm(dim=-1) / length
+
+
 class ErrorOfMixing(Observer):
     """The mean over queries of ``|o - o'| / |o|``, o the dense output and o' that of a sparse mixing."""
 
@@ -137,9 +146,7 @@ class ErrorOfMixing(Observer):
 
     def observe(self, weights: Tensor, v: Tensor, out: Tensor, mask: AttentionMask, counted: Tensor) -> None:
         near, _ = self.sparse.mix(weights, v, mask, lambda kept: kept)
-        length = out.float().norm(dim=-1)
-        error = (out.float() - near.float()).norm(dim=-1) / length.clamp(min=torch.finfo(torch.float32).tiny)
-        self.error.add(error, counted & (length > 0))
+        self.error.add(relative_error(out, near), counted & (out.norm(dim=-1) > 0))
 
     def result(self) -> list[float]:
         """The mean error of each head."""

@@ -16,20 +16,15 @@ from fairseq_plugins.attention.normalise.exp import ExpKernel
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.left_out import LeftOut
 from fairseq_plugins.lines import PathLike, read_lines
+from fairseq_plugins.transfer.huggingface.folder import AUTO_CLASSES, load_folder
 from fairseq_plugins.transfer.huggingface.running import transformers_package
 
 from .measure import Observer, Place, places
 
 #: name of the attention that models are made to call
 OBSERVED = "fairseq_plugins_observed"
-#: ending of a class in config.json -> the Auto class that loads it
-AUTO_CLASSES = {
-    "ForMaskedLM": "AutoModelForMaskedLM",
-    "ForPreTraining": "AutoModelForMaskedLM",
-    "ForCausalLM": "AutoModelForCausalLM",
-    "LMHeadModel": "AutoModelForCausalLM",
-    "Model": "AutoModel",
-}
+#: what is analysed, of the kinds of folders
+ANALYSED = {kind: AUTO_CLASSES[kind] for kind in ("masked LM", "causal LM", "encoder")}
 #: the share of tokens that a masked language model predicts (Devlin et al. 2019), all of them by <mask>
 MASKED = 0.15
 IGNORED = -100
@@ -84,21 +79,11 @@ class TransformersEvaluation:
         self.seats: dict[int, Seat] = {}
         transformers.AttentionInterface.register(OBSERVED, attending(self._seat))
         transformers.AttentionMaskInterface.register(OBSERVED, whole_mask)
-        options = {"local_files_only": True, "trust_remote_code": own_code}
-        try:
-            config = transformers.AutoConfig.from_pretrained(folder, **options)
-            cls = (config.architectures or ["Model"])[0]
-            auto = next((name for ending, name in AUTO_CLASSES.items() if cls.endswith(ending)), "")
-            if not auto or config.is_encoder_decoder:
-                raise UserError(f"{folder}: a {cls}; masked and causal language models and encoders are analysed")
-            self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
-            loader = getattr(transformers, auto)
-            self.model: Any = _load(loader, folder, options).to(device).eval()
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise UserError(f"{folder}: transformers cannot load it ({' '.join(str(error).split())})") from None
-        self.causal, self.predicts = auto == "AutoModelForCausalLM", auto != "AutoModel"
+        model, self.tokenizer, kind = load_folder(folder, OBSERVED, own_code, ANALYSED)
+        self.model: Any = model.to(device)
+        self.causal, self.predicts = kind == "causal LM", kind != "encoder"
         self.staged = any(isinstance(module, StagedMultiheadAttention) for module in self.model.modules())
-        self.left_out = LeftOut(limit=getattr(config, "max_position_embeddings", None))
+        self.left_out = LeftOut(limit=getattr(model.config, "max_position_embeddings", None))
         self.batches = self._batches(text, max_tokens, batches)
         if self.left_out and not skip:
             raise UserError(
@@ -109,7 +94,9 @@ class TransformersEvaluation:
             raise UserError(f"{text}: there is no line to read")
         self._forward(self.batches[0])
         if not self.staged and not self.seats:
-            raise UserError(f"{folder}: {cls} does not let its attention be replaced (attn_implementation)")
+            raise UserError(
+                f"{folder}: a {type(model).__name__} does not let its attention be replaced (attn_implementation)"
+            )
 
     @property
     def tokens(self) -> int:
@@ -206,11 +193,3 @@ def _numbered(lines: Sequence[Tensor], max_tokens: int) -> Iterator[tuple[int, T
             number, width, held = number + 1, len(line), 0
         held += 1
         yield number, line
-
-
-def _load(auto: Any, folder: str, options: dict[str, Any]) -> Any:
-    """The model, its attention replaced where its class lets that be."""
-    try:
-        return auto.from_pretrained(folder, attn_implementation=OBSERVED, **options)
-    except ValueError:
-        return auto.from_pretrained(folder, **options)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from fairseq import checkpoint_utils
 from fairseq.data import data_utils
 from fairseq.models import FairseqEncoderDecoderModel, FairseqLanguageModel
@@ -26,12 +25,10 @@ from fairseq_plugins.text.record import ONLY_SOURCE, TextRecord
 from fairseq_plugins.text.steps import ByteBpe
 
 from .beams import Trace, beam_of
-from .recording import recorded, seen
+from .predictions import pseudo_losses, verdict
+from .recording import first_row, recorded, seen
 from .sentence import Example, Sentence
 from .sides import BLANK, Side, from_bytes, marks_of, side
-
-#: masked copies of a line that a masked language model reads at once
-ROWS = 64
 
 
 class FairseqModel:
@@ -52,8 +49,7 @@ class FairseqModel:
         self.record = _record(checkpoint, data, text)
         if data is None:
             assert self.record is not None
-            files = list(self.record.dictionaries.values())
-            data = str(files[0].find(self.record.folder).parent)
+            data = str(self.record.data)
         self.data, self.device = data, device
         model, cfg, self.task = _load(checkpoint, data, self.record)
         self.model: Any = model.to(device).eval()
@@ -79,7 +75,8 @@ class FairseqModel:
         if self.kind == "translation":
             languages = (self.task.cfg.source_lang, self.task.cfg.target_lang)
             pairs = (languages, languages[::-1])
-            stem = next((f"{split}.{a}-{b}" for a, b in pairs if self._has(f"{split}.{a}-{b}.{languages[0]}")), None)
+            stems = [f"{split}.{first}-{second}" for first, second in pairs]
+            stem = next((one for one in stems if self._has(f"{one}.{languages[0]}")), stems[0])
             sides = [f"{stem}.{language}" for language in languages]
         elif self.kind == "classification":
             return self._classified(split, count)
@@ -119,7 +116,7 @@ class FairseqModel:
         inputs = torch.cat([target.new_tensor([eos]), target[:-1]])
         with recorded(self.model) as recorders:
             output = self.model(source, lengths, inputs[None].to(self.device))
-            sites = seen(recorders)
+            sites = first_row(seen(recorders))
             found = None if trace is None else beam_of(trace, lambda rows: self._of_rows(source, rows, recorders))
         made = Sentence(
             example.number, self._side(example.source), self._side(inputs, 1), self._side(target, 1), target, sites
@@ -163,7 +160,7 @@ class FairseqModel:
         inputs = torch.cat([target.new_tensor([first]), target[:-1]])
         with recorded(self.model) as recorders:
             output = self.model(inputs[None].to(self.device))
-            sites = seen(recorders)
+            sites = first_row(seen(recorders))
         made = Sentence(example.number, None, self._side(inputs), self._side(target), target, sites)
         made.losses = _losses(self.model, output, target)
         return made
@@ -172,17 +169,15 @@ class FairseqModel:
         tokens = example.source.to(self.device)
         with recorded(self.model) as recorders:
             self.model(tokens[None])
-            sites = seen(recorders)
+            sites = first_row(seen(recorders))
         places = [at for at, token in enumerate(tokens.tolist()) if token >= self.words.nspecial]
-        losses: list[float | None] = [None] * len(tokens)
-        for begin in range(0, len(places), ROWS):
-            at = torch.tensor(places[begin : begin + ROWS], device=self.device)
-            rows = tokens.repeat(len(at), 1)
+        mask = self.task.mask_idx
+
+        def logits_at(rows: Tensor, at: Tensor) -> Tensor:
             hidden = torch.zeros_like(rows, dtype=torch.bool).scatter_(1, at[:, None], True)
-            logits = self.model(rows.masked_fill(hidden, self.task.mask_idx), masked_tokens=hidden)[0]
-            found = F.cross_entropy(logits.view(len(at), -1).float(), tokens[at], reduction="none")
-            for place, loss in zip(at.tolist(), found.tolist()):
-                losses[place] = loss
+            return self.model(rows, masked_tokens=hidden)[0].view(len(at), -1)  # type: ignore[no-any-return]
+
+        losses = pseudo_losses(tokens, places, mask, logits_at)
         return Sentence(example.number, self._side(example.source), sites=sites, losses=losses)
 
     def _classification(self, example: Example, _: int) -> Sentence:
@@ -192,17 +187,15 @@ class FairseqModel:
         head = next(iter(heads))
         with recorded(self.model) as recorders:
             logits = self.model(example.source[None].to(self.device), features_only=True, classification_head_name=head)
-            sites = seen(recorders)
-        scores = logits[0].float().flatten()
-        made = Sentence(example.number, self._side(example.source), sites=sites)
-        if len(scores) == 1:
-            made.verdict = f"{float(scores[0]):.3f}"
-        else:
-            best = int(scores.argmax())
-            labels = self.task.label_dictionary
-            label = labels[best + labels.nspecial] if best + labels.nspecial < len(labels) else str(best)
-            made.verdict = f"class {label}, probability {float(scores.softmax(-1)[best]):.2f}"
-        return made
+            sites = first_row(seen(recorders))
+        labels = self.task.label_dictionary
+
+        def label_of(best: int) -> str:
+            number = best + labels.nspecial
+            return str(labels[number]) if number < len(labels) else str(best)
+
+        said = verdict(logits[0].flatten(), label_of)
+        return Sentence(example.number, self._side(example.source), sites=sites, verdict=said)
 
     # ------------------------------------------------------------------ text
 
@@ -329,7 +322,7 @@ def _reader(words: Any, byte_bpe: ByteBPE | None) -> Callable[[Sequence[int]], S
     mark = BLANK if byte_bpe is not None else marks_of(words.symbols)
 
     def read(ids: Sequence[int]) -> Side:
-        specials = [number < words.nspecial or words[number] in ("<mask>", "<unk>") for number in ids]
+        specials = [number < words.nspecial or words[number] == "<mask>" for number in ids]
         pieces = [words[number] for number in ids]
         if byte_bpe is not None:
             pieces = [piece if special else byte_bpe.symbol(piece) for piece, special in zip(pieces, specials)]

@@ -6,6 +6,8 @@ const state = {
   line: 0, site: Object.keys(content.models[0].heads)[0] ?? "encoder", layer: 0, head: 0, view: "matrix", part: "used",
   model: "a", pairing: "number", sort: "layer", words: false, step: 0,
 };
+/** Where the reader is in the drawing, which no link keeps. */
+const reader = { cursor: [0, 0], focused: false };
 const NUMBERS = new Set(["line", "layer", "head", "step"]);
 
 /** The state from the address, so that a view can be kept as a link. */
@@ -133,13 +135,13 @@ function showHead(seen, weights, model) {
     matrix = joined(matrix, ...sides);
     names = sides.map((side) => side.labels);
   }
-  const focused = state.focused;
-  const drawing = (state.view === "matrix" ? drawMatrix : drawLines)(matrix, ...names, title, state.cursor ?? [0, 0], (row, column) => {
-    state.cursor = [row, column];
+  const { focused } = reader;
+  const drawing = (state.view === "matrix" ? drawMatrix : drawLines)(matrix, ...names, title, reader.cursor, (row, column) => {
+    reader.cursor = [row, column];
     readOut(matrix, names, layer, row, column);
   }, get("drawing").clientWidth);
-  drawing.addEventListener("focus", () => { state.focused = true; });
-  drawing.addEventListener("blur", () => { state.focused = false; });
+  drawing.addEventListener("focus", () => { reader.focused = true; });
+  drawing.addEventListener("blur", () => { reader.focused = false; });
   get("drawing").replaceChildren(drawing);
   if (focused) drawing.focus({ preventScroll: true });
   get("key").replaceChildren(drawKey(matrix.signed));
@@ -197,8 +199,9 @@ function showSearch(seen, weights) {
   drawBeam(get("beam"), seen.beam, weights.beam[layer], head, seen.source.pieces, state.step);
 }
 
-/** Choose something. */
+/** Choose something; other tokens are read from their beginning. */
 function change(what) {
+  if ("line" in what || "words" in what) reader.cursor = [0, 0];
   Object.assign(state, what);
   return show().catch((error) => {
     get("line").textContent = `This browser cannot unpack the page's weights (${error.message}); a newer one can.`;
@@ -211,10 +214,10 @@ function begin() {
     const seen = one.models[0];
     return make("option", { value: at }, `${one.number}  ${short((seen.source ?? seen.inputs)?.labels.join(" ") ?? "–", 40)}`);
   }));
-  get("sentence").addEventListener("change", (event) => change({ line: Number(event.target.value), cursor: [0, 0], step: 0 }));
-  for (const [id, by] of [["before", -1], ["after", 1]]) get(id).addEventListener("click", () => change({ line: state.line + by, cursor: [0, 0], step: 0 }));
+  get("sentence").addEventListener("change", (event) => change({ line: Number(event.target.value), step: 0 }));
+  for (const [id, by] of [["before", -1], ["after", 1]]) get(id).addEventListener("click", () => change({ line: state.line + by, step: 0 }));
   for (const id of ["pairing", "sort"]) get(id).addEventListener("change", (event) => change({ [id]: event.target.value }));
-  get("words").addEventListener("change", (event) => change({ words: event.target.checked, cursor: [0, 0] }));
+  get("words").addEventListener("change", (event) => change({ words: event.target.checked }));
   get("step").addEventListener("input", (event) => change({ step: Number(event.target.value) }));
   const name = () => `attention-line${content.sentences[state.line].number}-${state.site}-${headName(state.layer, state.head)}`;
   const drawing = () => get("drawing").querySelector("svg");

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from fairseq_plugins.report.page import palette
+from fairseq_plugins.report.page.html import HERE as REPORT
+from fairseq_plugins.report.page.html import environment
 
 from .heads import heads_of, paired
 from .packing import head_facts, inside_script, pack
 from .sentence import EDGES, Model, Sentence
 
 HERE = Path(__file__).parent
-#: what all pages share
-REPORT = Path(palette.__file__).parent
 #: in the order of their use
 SCRIPTS = ("data.js", "labels.js", "matrix.js", "lines.js", "overview.js", "search.js", "save.js", "main.js")
 
@@ -52,23 +51,20 @@ def attention_page(
         (_, ours), (_, theirs) = models
         pairs = {site: paired(ours, theirs, site) for site in EDGES if _has(ours, site) and _has(theirs, site)}
     content = {"title": title, "models": described, "sentences": sentences, "pairs": pairs}
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([HERE, REPORT]),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.jinja").render(
-        title=title,
-        models=described,
-        light=palette.LIGHT,
-        dark=palette.DARK,
-        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
-        scripts=[Markup((HERE / name).read_text(encoding="utf-8")) for name in SCRIPTS],
-        theme=Markup((REPORT / "theme.js").read_text(encoding="utf-8")),
-        content=Markup(inside_script(content)),
-        blobs=[(name, Markup(text)) for name, text in blobs],
+    return (
+        environment(HERE, REPORT)
+        .get_template("page.html.jinja")
+        .render(
+            title=title,
+            models=described,
+            light=palette.LIGHT,
+            dark=palette.DARK,
+            style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+            scripts=[Markup((HERE / name).read_text(encoding="utf-8")) for name in SCRIPTS],
+            theme=Markup((REPORT / "theme.js").read_text(encoding="utf-8")),
+            content=Markup(inside_script(content)),
+            blobs=[(name, Markup(text)) for name, text in blobs],
+        )
     )
 
 

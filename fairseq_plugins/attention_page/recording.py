@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from fairseq_plugins.analysis.measure import Place, mixed, places
+from fairseq_plugins.analysis.measure import Place, mixed, places, relative_error
 from fairseq_plugins.attention.masks import AttentionMask
 from fairseq_plugins.attention.stages import Dropout, Kernel, Mixing
 
@@ -51,9 +49,7 @@ class Recorder(Mixing):
         found = [used]
         if not self.own.uses_all_keys:
             dense = kernel.weights(q, k, mask)
-            whole = dense @ v.to(dense.dtype)
-            length = whole.norm(dim=-1).clamp(min=torch.finfo(dense.dtype).tiny)
-            found += [dense, (whole - out).norm(dim=-1) / length]
+            found += [dense, relative_error(dense @ v.to(dense.dtype), out)]
         self.last = Weights(*(tensor.detach().float().cpu().numpy() for tensor in found))
         return out, used if need_weights else None
 
@@ -77,11 +73,11 @@ def recorded(model: Any) -> Iterator[dict[str, list[Recorder]]]:
         yield by_site
 
 
-def seen(recorders: dict[str, list[Recorder]], row: int = 0) -> dict[str, list[Weights]]:
-    """Site -> layer by layer what was recorded last of a row of the batch."""
-    return {site: [made.last.of(row) for made in layers if made.last] for site, layers in recorders.items()}
+def seen(recorders: dict[str, list[Recorder]]) -> dict[str, list[Weights]]:
+    """Site -> layer by layer what was recorded last."""
+    return {site: [made.last for made in layers if made.last] for site, layers in recorders.items()}
 
 
-def to_numpy(attentions: Any) -> list[Weights]:
-    """Layers of ``transformers``' ``output_attentions``, of the first row."""
-    return [Weights(np.asarray(layer[0].detach().float().cpu())) for layer in attentions]
+def first_row(sites: dict[str, list[Weights]]) -> dict[str, list[Weights]]:
+    """Those of the first row of the batch."""
+    return {site: [layer.of(0) for layer in layers] for site, layers in sites.items()}

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
 from torch import Tensor
 
 from fairseq_plugins.attention import StagedMultiheadAttention
 from fairseq_plugins.errors import UserError
+from fairseq_plugins.transfer.huggingface.folder import load_folder
 from fairseq_plugins.transfer.huggingface.running import transformers_package
 
 from .beams import Trace, beam_of
-from .recording import Weights, recorded, seen, to_numpy
+from .predictions import pseudo_losses, verdict
+from .recording import Weights, first_row, recorded, seen
 from .sentence import Example, Sentence
 from .sides import BLANK, Side, from_bytes, marks_of, side
-
-#: masked copies of a line that a masked language model reads at once
-ROWS = 64
-#: ending of a class in config.json -> what the model does, and the Auto class that loads it
-KINDS = {
-    "ForMaskedLM": ("masked LM", "AutoModelForMaskedLM"),
-    "ForPreTraining": ("masked LM", "AutoModelForMaskedLM"),
-    "ForSequenceClassification": ("classification", "AutoModelForSequenceClassification"),
-    "ForCausalLM": ("causal LM", "AutoModelForCausalLM"),
-    "LMHeadModel": ("causal LM", "AutoModelForCausalLM"),
-    "ForTranslation": ("translation", "AutoModelForSeq2SeqLM"),
-    "ForConditionalGeneration": ("translation", "AutoModelForSeq2SeqLM"),
-    "MTModel": ("translation", "AutoModelForSeq2SeqLM"),
-    "Model": ("encoder", "AutoModel"),
-}
 
 
 class TransformersModel:
@@ -49,25 +36,10 @@ class TransformersModel:
     """
 
     def __init__(self, folder: str, device: torch.device, own_code: bool = False) -> None:
-        transformers = transformers_package()
-        with suppress(ImportError):
-            import fairseq_plugins.huggingface  # noqa: F401  makes our models known
         self.name, self.device = Path(folder).resolve().name, device
-        options = {"local_files_only": True, "trust_remote_code": own_code}
-        try:
-            config = transformers.AutoConfig.from_pretrained(folder, **options)
-            cls = (config.architectures or ["Model"])[0]
-            self.kind: str
-            self.kind, auto = next((found for ending, found in KINDS.items() if cls.endswith(ending)), (cls, ""))
-            if not auto:
-                raise UserError(f"{folder}: attention is not shown of a {cls}")
-            self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
-            self.model = _load(getattr(transformers, auto), folder, options).to(device).eval()
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{folder}: transformers cannot load it ({reason})") from None
+        model, self.tokenizer, self.kind = load_folder(folder, "eager", own_code)
+        self.model = model.to(device)
         self.staged = any(isinstance(module, StagedMultiheadAttention) for module in self.model.modules())
-        self.pair = bool(config.is_encoder_decoder)
         self.facts = {"class": type(self.model).__name__}
         vocabulary = self.tokenizer.get_vocab()
         self._bytes = _byte_table(vocabulary)
@@ -116,7 +88,7 @@ class TransformersModel:
         inputs = torch.cat([target.new_tensor([self._first()]), target[:-1]])
         sites, output = self._run(input_ids=source, decoder_input_ids=inputs[None].to(self.device))
         made = Sentence(
-            example.number, self._side(example.source), self._side(inputs), self._side(target), target, sites
+            example.number, self._side(example.source), self._side(inputs), self._side(target), target, first_row(sites)
         )
         made.losses = _losses(output.logits[0], target)
         if trace is not None:
@@ -156,13 +128,8 @@ class TransformersModel:
         padding = self.model.config.pad_token_id or 0
         inputs = [[self._first(), *row, *[padding] * (longest - 1 - len(row))] for row in rows]
         ids = torch.tensor(inputs, device=self.device)
-        repeated = source.expand(len(rows), -1)
-        if self.staged:
-            with recorded(self.model) as recorders:
-                self.model(input_ids=repeated, decoder_input_ids=ids, use_cache=False)
-                return [recorder.last.used for recorder in recorders["cross"] if recorder.last]
-        output = self.model(input_ids=repeated, decoder_input_ids=ids, output_attentions=True, use_cache=False)
-        return [layer.float().cpu().numpy() for layer in output.cross_attentions]
+        sites, _ = self._run(input_ids=source.expand(len(rows), -1), decoder_input_ids=ids)
+        return [layer.used for layer in sites["cross"]]
 
     def _first(self) -> int:
         first = self.model.generation_config.decoder_start_token_id
@@ -172,55 +139,48 @@ class TransformersModel:
         source = example.source
         sites, output = self._run(input_ids=source[None].to(self.device))
         # what comes after the last token is not known
-        made = Sentence(example.number, None, self._side(source), self._side(source[1:]), source[1:], sites)
+        made = Sentence(example.number, None, self._side(source), self._side(source[1:]), source[1:], first_row(sites))
         made.losses = _losses(output.logits[0, :-1], source[1:])
         return made
 
     def _masked(self, example: Example, _: int) -> Sentence:
         tokens = example.source.to(self.device)
         sites, _output = self._run(input_ids=tokens[None])
-        losses: list[float | None] = [None] * len(tokens)
         mask = self.tokenizer.mask_token_id
         places = [at for at, token in enumerate(tokens.tolist()) if token not in self._special and mask is not None]
-        for begin in range(0, len(places), ROWS):
-            at = torch.tensor(places[begin : begin + ROWS], device=self.device)
-            rows = tokens.repeat(len(at), 1).scatter_(1, at[:, None], int(mask))
-            logits = self.model(input_ids=rows).logits[torch.arange(len(at)), at]
-            for place, loss in zip(at.tolist(), F.cross_entropy(logits.float(), tokens[at], reduction="none").tolist()):
-                losses[place] = loss
-        return Sentence(example.number, self._side(example.source), sites=sites, losses=losses)
+
+        def logits_at(rows: Tensor, at: Tensor) -> Tensor:
+            found: Tensor = self.model(input_ids=rows).logits[torch.arange(len(at)), at]
+            return found
+
+        losses = pseudo_losses(tokens, places, int(mask or 0), logits_at)
+        return Sentence(example.number, self._side(example.source), sites=first_row(sites), losses=losses)
 
     def _encoder(self, example: Example, _: int) -> Sentence:
         sites, output = self._run(input_ids=example.source[None].to(self.device))
-        made = Sentence(example.number, self._side(example.source), sites=sites)
+        made = Sentence(example.number, self._side(example.source), sites=first_row(sites))
         if self.kind == "classification":
-            scores = output.logits[0].float()
-            best = int(scores.argmax())
-            label = self.model.config.id2label.get(best, str(best))
-            single = len(scores) == 1
-            made.verdict = (
-                f"{float(scores[0]):.3f}"
-                if single
-                else f"class {label}, probability {float(scores.softmax(-1)[best]):.2f}"
-            )
+            labels = self.model.config.id2label
+            made.verdict = verdict(output.logits[0], lambda best: labels.get(best, str(best)))
         return made
 
     def _run(self, **inputs: Tensor) -> tuple[dict[str, list[Weights]], Any]:
-        """Site -> weights, and the model's output."""
+        """Site -> weights of the whole batch, and the model's output."""
         cache = {} if self.kind in ("masked LM", "classification", "encoder") else {"use_cache": False}
         if self.staged:
             with recorded(self.model) as recorders:
                 output = self.model(**inputs, **cache)
                 return seen(recorders), output
         output = self.model(**inputs, **cache, output_attentions=True)
-        if self.pair:
+        if self.kind == "translation":
             parts = {"encoder": "encoder_attentions", "decoder": "decoder_attentions", "cross": "cross_attentions"}
         else:
             parts = {"decoder" if self.kind == "causal LM" else "encoder": "attentions"}
-        found = {site: getattr(output, name, None) for site, name in parts.items()}
+        found: dict[str, Any] = {site: getattr(output, name, None) for site, name in parts.items()}
         if not all(layers and all(layer is not None for layer in layers) for layers in found.values()):
             raise UserError(f"{self.name}: the model gives no weights of attention (output_attentions)")
-        return {site: to_numpy(layers) for site, layers in found.items()}, output
+        weights = {site: [Weights(layer.float().cpu().numpy()) for layer in layers] for site, layers in found.items()}
+        return weights, output
 
     def _side(self, ids: Any) -> Side:
         numbers = ids.tolist() if isinstance(ids, Tensor) else list(ids)
@@ -230,22 +190,12 @@ class TransformersModel:
         return side(pieces, [number in self._special for number in numbers], self._mark)
 
 
-def _load(auto: Any, folder: str, options: dict[str, Any]) -> Any:
-    """The model with attention that gives its weights; classes of their own code may know no choice of it."""
-    try:
-        return auto.from_pretrained(folder, attn_implementation="eager", **options)
-    except ValueError:
-        return auto.from_pretrained(folder, **options)
-
-
 def _losses(logits: Tensor, target: Tensor) -> list[float]:
     found: list[float] = F.cross_entropy(logits.float().cpu(), target, reduction="none").tolist()
     return found
 
 
 def _byte_table(vocabulary: dict[str, int]) -> dict[str, int]:
-    """Letter -> byte of a byte-level BPE; empty for other vocabularies. GPT-2's own table."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    table = {chr(byte): byte for byte in printable} | {chr(256 + at): byte for at, byte in enumerate(others)}
+    """Letter -> byte of a byte-level BPE, by GPT-2's table; empty for other vocabularies."""
+    table = {letter: byte for byte, letter in bytes_to_unicode().items()}
     return table if all(letter in vocabulary for letter in table) else {}

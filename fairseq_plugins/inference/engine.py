@@ -78,8 +78,7 @@ class Settings:
     @property
     def data(self) -> str:
         """The folder of the dictionaries."""
-        files = list(self.record.dictionaries.values())
-        return str(files[0].find(self.record.folder).parent)
+        return str(self.record.data)
 
 
 class Engine:

@@ -40,6 +40,11 @@ class TextRecord:
     dictionaries: dict[str, KnownFile]
     folder: Path = field(compare=False)
 
+    @property
+    def data(self) -> Path:
+        """The folder of the dictionaries, which is that of ``fairseq-preprocess``."""
+        return next(iter(self.dictionaries.values())).find(self.folder).parent
+
     def files(self) -> list[KnownFile]:
         """All files that are named, each once."""
         of_steps = [value for step in self._all_steps() for value in vars(step).values()]

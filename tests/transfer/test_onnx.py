@@ -22,7 +22,7 @@ ONE_LAYER = {"encoder_layers": 1, "decoder_layers": 1}
 
 def exported(case, folder, **options):
     """Export a checkpoint of a case; returns its graphs in onnxruntime and what is said of them."""
-    from fairseq_plugins.transfer.onnx.exporting import Runtime
+    from fairseq_plugins.transfer.onnx.runtime import Runtime
 
     save(folder / "model.pt", case, **options)
     status = cli.main(["export-onnx", str(folder / "model.pt"), str(folder / "graphs")])

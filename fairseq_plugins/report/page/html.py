@@ -27,49 +27,54 @@ def as_html(results: Mapping[str, Any], times: Mapping[str, Any] | None) -> str:
     """The page; the section of times is there if times are."""
     drawn = [(kind, figures(results, width)) for kind, width in (("wide", WIDE), ("narrow", NARROW))]
     places = {model["name"]: place for place, model in enumerate(results["variants"])}
-    return _template().render(
-        results=results,
-        times=times,
-        primary=primary_of(results),
-        figures={  # each twice; the style shows one of them
-            name: [
-                {"kind": kind, "svg": in_page(found[name], f"{name}-{kind}"), "panels": found[name].panels}
-                for kind, found in drawn
-            ]
-            for name in drawn[0][1]
-        },
-        analysis=results["analysis"] or {},
-        buckets=[kind for kind in BUCKETS if kind in drawn[0][1]],
-        light=LIGHT,
-        dark=DARK,
-        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
-        theme=Markup((HERE / "theme.js").read_text(encoding="utf-8")),
-        script=Markup((HERE / "script.js").read_text(encoding="utf-8")),
-        interval=numerals.interval,
-        pieces=pieces,
-        key=lambda name: _key(places[name]) if name in places else "",
-        whisker=lambda metric, name: _whisker(results, metric, places[name]),
-        readout=[
-            {"name": model["name"], "key": _key(place), "points": means(model)}
-            for place, model in enumerate(results["variants"])
-        ],
-        panels=len(results["variants"]) > TOGETHER,
+    return (
+        environment(HERE)
+        .get_template("report.html.jinja")
+        .render(
+            results=results,
+            times=times,
+            primary=primary_of(results),
+            figures={  # each twice; the style shows one of them
+                name: [
+                    {"kind": kind, "svg": in_page(found[name], f"{name}-{kind}"), "panels": found[name].panels}
+                    for kind, found in drawn
+                ]
+                for name in drawn[0][1]
+            },
+            analysis=results["analysis"] or {},
+            buckets=[kind for kind in BUCKETS if kind in drawn[0][1]],
+            light=LIGHT,
+            dark=DARK,
+            style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+            theme=Markup((HERE / "theme.js").read_text(encoding="utf-8")),
+            script=Markup((HERE / "script.js").read_text(encoding="utf-8")),
+            interval=numerals.interval,
+            pieces=pieces,
+            key=lambda name: _key(places[name]) if name in places else "",
+            whisker=lambda metric, name: _whisker(results, metric, places[name]),
+            readout=[
+                {"name": model["name"], "key": _key(place), "points": means(model)}
+                for place, model in enumerate(results["variants"])
+            ],
+            panels=len(results["variants"]) > TOGETHER,
+        )
     )
 
 
 @functools.cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
+def environment(*folders: Path) -> jinja2.Environment:
+    """For the templates of pages; those in the first folder come before others of their name."""
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folders),
         autoescape=True,
         undefined=jinja2.StrictUndefined,  # a slip of the template is a fault and no blank
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    found.filters |= {
         name: getattr(numerals, name) for name in ("number", "signed", "spread", "probability", "amount", "duration")
     }
-    return environment.get_template("report.html.jinja")
+    return found
 
 
 def _key(place: int) -> Markup:
