@@ -11,12 +11,16 @@ A system NAME of train and generate is stock, or a variant of the grid, each in 
 with another environment. All take turns on the same batches. No figure is printed for a system that does not compute
 what its control does.
 
-train: updates. neuralqkv+authors is neural QKV as its authors' code computes it. A second table sets the time of every
+train: updates. neuralqkv+authors is neural QKV as its authors' code computes it, and huggingface, at RoBERTa's sizes,
+transformers' class and an update of its Trainer. A second table sets the time of every
 variant beside the floating-point operations that it needs, relative to the baseline.
 
 generate: beam search as fairseq-generate does it, all systems with the same hypotheses; ctranslate2 is the stock model
 exported to CTranslate2, and ctranslate2+int8 that with smaller weights, whose hypotheses are only counted (a count that
-says something of trained models alone). The models are random ones that translate a sentence into itself, so that
+says something of trained models alone); huggingface is it in the class of transformers that it has for Marian's
+models, with its generate; joeynmt is it in JoeyNMT, with its search, whose hypotheses are only counted, too. JoeyNMT
+is installed aside: pip install --no-deps --target joeynmt joeynmt==2.3.0 importlib_metadata zipp, and --env
+joeynmt=PYTHONPATH=joeynmt. The models are random ones that translate a sentence into itself, so that
 hypotheses end where those of a trained model would; or a trained one with its own test set.
 
 startup: fairseq's commands with the plugin and without it, and a training to its first update.
@@ -163,16 +167,18 @@ def read_systems(
     args: argparse.Namespace, parser: argparse.ArgumentParser
 ) -> tuple[dict[str, Sequence[str]], dict[str, dict[str, str]]]:
     """Every system's further words of fairseq's command, and its environment where it has one of its own."""
-    from fairseq_plugins.benchmark.compare_decoding import CTRANSLATE2
     from fairseq_plugins.benchmark.processes import variant
-    from fairseq_plugins.benchmark.sizes import STOCK
+    from fairseq_plugins.benchmark.sizes import CTRANSLATE2, HUGGINGFACE, JOEYNMT, SIZES, STOCK
     from fairseq_plugins.models.grid import VARIANTS
 
-    known = [STOCK, *VARIANTS, *([CTRANSLATE2] if args.what == "generate" else [])]
+    known = [STOCK, *VARIANTS, HUGGINGFACE, *([JOEYNMT, CTRANSLATE2] if args.what == "generate" else [])]
     systems: dict[str, Sequence[str]] = {name: [] for name in args.systems.split(",")}
     for name in systems:
         if variant(name) not in known:
             parser.error(f"--systems {name}: choose from {', '.join(known)}, each with +LABEL if you like")
+        translates = [size for size in args.sizes.split(",") if SIZES[size].family == "transformer"]
+        if variant(name) == HUGGINGFACE and args.what == "train" and translates:
+            parser.error(f"--systems {name}: trains RoBERTa; leave {', '.join(translates)} out of --sizes")
     for item in args.set:
         name, _, words = item.partition("=")
         if name not in systems:

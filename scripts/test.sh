@@ -43,4 +43,4 @@ failed=""
 "$PYTHON" -m mypy || failed+=" mypy"
 [[ -z "$failed" ]] || die "these checks failed:$failed; their complaints are above, and the tests were not run"
 
-exec "$PYTHON" -m pytest -n "$(($(getconf _NPROCESSORS_ONLN) + 1))" --dist worksteal ${fast[@]+"${fast[@]}"} "$@"
+exec "$PYTHON" -m pytest -n "$(($(getconf _NPROCESSORS_ONLN) + 1))" --dist loadfile --no-loadscope-reorder ${fast[@]+"${fast[@]}"} "$@"

@@ -29,10 +29,12 @@ import torch  # noqa: E402
 import tqdm  # noqa: E402
 import zygote  # noqa: E402
 from running import forked  # noqa: E402
+from warm import quicken_hydra  # noqa: E402
 
 import fairseq_plugins.models  # noqa: E402,F401  registers everything before any fixture builds a model
 
 torch.set_num_threads(1)  # whatever fresh processes have: with OpenMP's threads in this one, its forks would hang
+quicken_hydra()
 tqdm.tqdm.monitor_interval = 0  # its thread could hold a lock when a test forks
 
 
@@ -72,13 +74,24 @@ def pytest_configure(config):
         os.environ[zygote.SHARED] = str(zygote.start())
 
 
+#: the longest, which begin first: nobody is to wait for one of them at the end
+LONGEST = """
+scripts/scale study/study scripts/translate against_stock/against_stock examples/recipes analysis/analyse_attention
+scripts/slurm compat/contracts parsing/parsing_scripts examples/opus_mt_recipe scripts/setup scripts/pipeline
+scripts/generate_shards front_door
+"""
+
+
 def pytest_collection_modifyitems(items):
-    slow = {ROOT / "tests" / folder / f"test_{name}.py" for folder, names in SLOW.items() for name in names.split()}
-    gone = [str(path) for path in slow if not path.is_file()]
-    assert not gone, f"SLOW names files that are not there: {gone}"
+    slow = [ROOT / "tests" / folder / f"test_{name}.py" for folder, names in SLOW.items() for name in names.split()]
+    longest = [(ROOT / "tests" / name).with_name(f"test_{Path(name).name}.py") for name in LONGEST.split()]
+    gone = [str(path) for path in (*slow, *longest) if not path.is_file()]
+    assert not gone, f"SLOW or LONGEST name files that are not there: {gone}"
+    places = {path: place for place, path in enumerate(dict.fromkeys([*longest, *slow]))}
     for item in items:
-        if item.path in slow:
+        if item.path in places:
             item.add_marker("slow")
+    items.sort(key=lambda item: places.get(item.path, len(places)))
     gc.freeze()
     gc.enable()
 

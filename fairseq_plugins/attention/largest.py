@@ -23,6 +23,10 @@ def largest(weights: Tensor, r: int, sizes: Tensor | None = None) -> tuple[Tenso
             _, indices = largest(weights * sizes, r)
         return weights.gather(-1, indices), indices
     keys = weights.size(-1)
+    if weights.device.type != "cpu" and not torch.compiler.is_compiling():
+        # whether some are equal is nothing to wait for
+        kept, indices = weights.sort(dim=-1, descending=True, stable=True)
+        return kept[..., :r], indices[..., :r]
     kept, indices = weights.topk(min(r + 1, keys), dim=-1)
     if r < keys and not torch.compiler.is_compiling():  # which cannot follow a choice that depends on data
         tied = (kept[..., r - 1] == kept[..., r]) & (kept[..., r] > 0)
@@ -35,6 +39,8 @@ def largest(weights: Tensor, r: int, sizes: Tensor | None = None) -> tuple[Tenso
 
 def ranking(x: Tensor, r: int) -> Tensor:
     """Indices (..., r) of the largest of x (..., S), of which the first k are those of ``largest(x, k)`` for each k."""
+    if x.device.type != "cpu":
+        return x.sort(dim=-1, descending=True, stable=True)[1][..., :r]
     kept, indices = largest(x, r)
     if ((kept[..., 1:] == kept[..., :-1]) & (kept[..., 1:] > 0)).any():
         indices, order = indices.sort(dim=-1)

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .processes import Comparison, GateError, Say, System, label, same_results, started, steps_in_turn, variant
-from .sizes import SIZES, STOCK
+from .sizes import CTRANSLATE2, HUGGINGFACE, JOEYNMT, SIZES, STOCK
 
-CTRANSLATE2 = "ctranslate2"
+#: systems with a search of their own
+OTHERS = (CTRANSLATE2, HUGGINGFACE, JOEYNMT)
 #: difference of scores, relative to their size or to 1, up to which two hypotheses are equally good
 TOLERANCE = 1e-4
-#: share of the sentences that CTranslate2 in float32 may translate otherwise: it cuts the longest hypotheses earlier
+#: share of the sentences that another search may translate otherwise in float32: CTranslate2 cuts the longest earlier
 OTHER_SEARCH = 0.02
 
 
@@ -63,7 +64,7 @@ def random_models(folder: str, size_name: str, systems: Iterable[str], sentences
     """Models of one of :data:`.sizes.SIZES` that copy (:mod:`.copying`), and sentences of random words, in a folder."""
     from .workload import write_workload
 
-    wanted = dict.fromkeys(STOCK if variant(name) == CTRANSLATE2 else variant(name) for name in systems)
+    wanted = dict.fromkeys(STOCK if variant(name) in OTHERS else variant(name) for name in systems)
     return Models(folder, write_workload(folder, SIZES[size_name], wanted, sentences))
 
 
@@ -94,8 +95,8 @@ def trained_models(folder: str, path: str, data: str, systems: Iterable[str]) ->
     except CheckpointError as error:
         raise GateError(str(error)) from None
     for name in systems:
-        if variant(name) not in (*checkpoints, CTRANSLATE2):
-            known = ", ".join((*checkpoints, CTRANSLATE2))
+        if variant(name) not in (*checkpoints, *OTHERS):
+            known = ", ".join((*checkpoints, *OTHERS))
             raise GateError(f"{name}: {path} is a {arch}; choose --systems from {known}")
     return Models(data, checkpoints)
 
@@ -158,6 +159,8 @@ def measure(
 
 def build_request(system: System, models: Models, folder: str) -> dict[str, Any]:
     """What :mod:`.worker` is told to build; a model for CTranslate2 is exported into the folder first."""
+    if variant(system.name) in (HUGGINGFACE, JOEYNMT):
+        return {"kind": variant(system.name), "words": [models.data, "--path", models.checkpoints[STOCK]]}
     if variant(system.name) != CTRANSLATE2:
         return {"kind": "fairseq", "words": [models.data, "--path", models.checkpoints[variant(system.name)]]}
     return {"kind": CTRANSLATE2, "words": [models.data], "folder": export(system.name, models, folder)}
@@ -191,23 +194,25 @@ def quantization(name: str) -> str:
 
 
 def is_inexact(system: System) -> bool:
-    """Whether it computes in less than float32 and so need not have its control's hypotheses."""
+    """Whether it need not have its control's hypotheses: it computes in less than float32, or searches otherwise."""
     if variant(system.name) == CTRANSLATE2:
         return quantization(system.name) != "float32"
-    return "--fp16" in system.words
+    if variant(system.name) == JOEYNMT:  # its search ends hypotheses by rules of its own
+        return True
+    return "--fp16" in system.words or any(weights in word for word in system.words for weights in ("bfloat16", "int8"))
 
 
 def controls_of(names: Iterable[str]) -> dict[str, str]:
     """system -> the first in fairseq that must have the same hypotheses, which may be itself.
 
     Raises:
-        GateError: there is none for ``ctranslate2``.
+        GateError: there is none for another's system.
     """
     names = list(names)
-    fairseq = [name for name in names if variant(name) != CTRANSLATE2]
+    fairseq = [name for name in names if variant(name) not in OTHERS]
     controls: dict[str, str] = {}
     for name in names:
-        if variant(name) == CTRANSLATE2:
+        if variant(name) in OTHERS:
             same = [other for other in fairseq if same_results(other) == STOCK] or fairseq
         else:
             same = [other for other in fairseq if same_results(other) == same_results(name)]
@@ -230,21 +235,22 @@ def compare_hypotheses(
         inexact: systems that may have any hypotheses.
 
     Raises:
-        GateError: hypotheses of unequal scores differ, or scores of equal ones, by more than :data:`TOLERANCE`; in
-            CTranslate2, of more than :data:`OTHER_SEARCH` of the sentences.
+        GateError: hypotheses of unequal scores differ, or scores of equal ones, by more than :data:`TOLERANCE`; where
+            the search is another's, of more than :data:`OTHER_SEARCH` of the sentences.
     """
     agreements = {}
     for name, gate in gates.items():
-        control, is_other = gates[controls[name]], variant(name) == CTRANSLATE2
+        control, is_other = gates[controls[name]], variant(name) in OTHERS
+        renormalised, own_scores = variant(name) == CTRANSLATE2, variant(name) in (CTRANSLATE2, JOEYNMT)
         if control["hypotheses"].keys() != gate["hypotheses"].keys():
             raise GateError(f"{name} does not translate the sentences that {controls[name]} does; no speed is reported")
-        if is_other:
+        if own_scores:
             agreements[name] = Agreement(equal_words(control["hypotheses"], gate["hypotheses"]), 0, None)
         else:
             agreements[name] = compare(control["hypotheses"], gate["hypotheses"])
         if name in inexact:
             continue
-        found = compare(control["renormalised"], gate["hypotheses"]) if is_other else agreements[name]
+        found = compare(control["renormalised"], gate["hypotheses"]) if renormalised else agreements[name]
         sentences = len(gate["hypotheses"])
         others = sentences - found.equal - found.ties
         if others > (OTHER_SEARCH * sentences if is_other else 0):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .processes import Comparison, GateError, Say, label, same_results, started, steps_in_turn, variant
-from .sizes import SIZES, training_options
+from .sizes import HUGGINGFACE, SIZES, training_options
 
 #: relative difference of loss and gradients up to which two systems compute the same in float32, and in bfloat16
 TOLERANCE, BF16_TOLERANCE = 1e-4, 3e-2
@@ -53,7 +53,7 @@ def measure(size_name: str, comparison: Comparison, batches: int, say: Say = Non
         for system in running:
             system.ask(
                 "build",
-                kind="training",
+                kind="huggingface-training" if variant(system.name) == HUGGINGFACE else "training",
                 words=[*training_options(size, variant(system.name)), *system.words],
                 data=data,
                 vocabulary=size.vocabulary,

@@ -108,19 +108,19 @@ class FairseqDecoding(Decoding):
 
     def profile(self) -> dict[str, Any]:
         """As above, and how large the caches of another batch became, which is not profiled."""
-        ensemble, meter = self.generator.model, CacheMeter(self.models[0].decoder)
-        forward_decoder, batch = ensemble.forward_decoder, self.batches[0]
+        decoder, batch = self.models[0].decoder, self.batches[0]
+        forward, meter = decoder.forward, CacheMeter(decoder)
 
-        def forward(tokens: torch.Tensor, encoder_outs: Any, incremental_states: Any, *rest: Any) -> Any:
-            found = forward_decoder(tokens, encoder_outs, incremental_states, *rest)
-            meter.watch(incremental_states[0], tokens.size(0), batch["net_input"]["src_tokens"].numel())
+        def watched(tokens: torch.Tensor, *rest: Any, incremental_state: Any = None, **kwargs: Any) -> Any:
+            found = forward(tokens, *rest, incremental_state=incremental_state, **kwargs)
+            meter.watch(incremental_state, tokens.size(0), batch["net_input"]["src_tokens"].numel())
             return found
 
-        ensemble.forward_decoder = forward
+        decoder.forward = watched
         try:
             self.translate(batch)
         finally:
-            ensemble.forward_decoder = forward_decoder
+            del decoder.forward
         return {**super().profile(), "cache": str(meter.size())}
 
     def translate(self, batch: dict[str, Any]) -> list[Hypothesis]:

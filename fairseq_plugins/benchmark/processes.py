@@ -14,7 +14,7 @@ from typing import Any
 
 from fairseq_plugins.errors import UserError
 
-from .sizes import STOCK
+from .sizes import HUGGINGFACE, STOCK
 
 Say = Callable[[str], None] | None
 Answer = dict[str, Any]
@@ -133,5 +133,5 @@ def label(name: str) -> str:
 
 
 def same_results(name: str) -> str:
-    """What all systems that must compute the same have in common: the variant, and the baseline is stock fairseq."""
-    return STOCK if variant(name) == "baseline" else variant(name)
+    """What all systems that must compute the same have in common: the variant, or stock fairseq, which others are, too."""
+    return STOCK if variant(name) in ("baseline", HUGGINGFACE) else variant(name)

@@ -16,7 +16,7 @@ from . import compare_decoding, compare_training
 from .machine import peak_flops
 from .processes import Comparison, Say, label, variant
 from .profiling import breakdown
-from .sizes import STOCK
+from .sizes import HUGGINGFACE, STOCK
 
 Row = dict[str, Any]
 #: a column's title, and its text in a row
@@ -218,8 +218,8 @@ def own_controls(name: str) -> Iterable[str]:
     if given == compare_training.AUTHORS or name == STOCK:
         return []
     without = [kind] if given else []
-    if kind in (STOCK, "baseline"):
-        return [*without, *([STOCK] if kind == "baseline" else [])]
+    if kind in (STOCK, "baseline", HUGGINGFACE):
+        return [*without, *([STOCK] if kind != STOCK else [])]
     return [*without, f"baseline+{given}" if given else "baseline", f"{kind}+{compare_training.AUTHORS}"]
 
 

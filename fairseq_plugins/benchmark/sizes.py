@@ -44,11 +44,14 @@ SIZES: dict[str, Size] = {
 }
 
 STOCK = "stock"
+#: systems of others, which compute what stock fairseq's model does with the same weights
+CTRANSLATE2, HUGGINGFACE, JOEYNMT = "ctranslate2", "huggingface", "joeynmt"
 
 
 def architecture(size: Size, system: str) -> str:
-    """fairseq's architecture for ``stock``, and ours of a variant else."""
-    return "_".join(part for part in (size.family, "" if system == STOCK else system, size.suffix) if part)
+    """fairseq's architecture for ``stock`` and who takes its weights, and ours of a variant else."""
+    stock = system in (STOCK, HUGGINGFACE)
+    return "_".join(part for part in (size.family, "" if stock else system, size.suffix) if part)
 
 
 def training_options(size: Size, system: str) -> list[str]:

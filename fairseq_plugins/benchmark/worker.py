@@ -20,6 +20,9 @@ KINDS = {
     "training": ("trainer", "Training"),
     "fairseq": ("decoding", "FairseqDecoding"),
     "ctranslate2": ("decoding", "CTranslate2Decoding"),
+    "huggingface": ("huggingface", "HuggingFaceDecoding"),
+    "joeynmt": ("joeynmt", "JoeyNMTDecoding"),
+    "huggingface-training": ("huggingface", "HuggingFaceTraining"),
 }
 
 

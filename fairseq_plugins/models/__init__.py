@@ -10,4 +10,6 @@ compat.apply()  # before anything of fairseq's models is built or loaded
 
 from fairseq_plugins import criterions, optim  # noqa: E402,F401  they register what they hold
 
-from . import roberta, transformer, transformer_lm  # noqa: E402,F401
+from . import fast_search, roberta, transformer, transformer_lm  # noqa: E402,F401
+
+fast_search.install()

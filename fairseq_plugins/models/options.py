@@ -14,6 +14,7 @@ from fairseq.models.transformer import TransformerConfig
 from fairseq_plugins.attention import AttentionConfig
 from fairseq_plugins.attention.config import option_classes
 
+from .fast_inference import WEIGHTS
 from .grid import VARIANTS
 from .matched import match_parameters
 
@@ -57,9 +58,15 @@ def add_model_args(parser: Any) -> None:
     parser.add_argument(
         "--fast-inference",
         action="store_true",
-        help="generate with weights packed for the CPU (results differ in their last bits), and with hypotheses that "
-        "hold no attention weights unless --print-alignment asks for them; of a trained model: --model-overrides "
-        "\"{'fast_inference': True}\"",
+        help="generate with weights packed for the CPU (results differ in their last bits), a faster beam search, and "
+        "hypotheses that hold no attention weights unless --print-alignment asks for them; of a trained model: "
+        "--model-overrides \"{'fast_inference': True}\"",
+    )
+    parser.add_argument(
+        "--inference-weights",
+        choices=sorted(WEIGHTS),
+        help="with --fast-inference on a CPU: what linear maps multiply, bfloat16 or int8 where the processor has "
+        "instructions for it (results differ); all else stays float32 (default: float32)",
     )
     parser.add_argument(
         "--compile-layers",

@@ -102,11 +102,19 @@ class TransformerDecoder(TransformerDecoderBase):
 
     def reorder_incremental_state_scripting(self, incremental_state: Any, new_order: Any) -> None:
         """As fairseq's, but what moves is found once for all layers."""
+        self.reorder(incremental_state, new_order, self.followers())
+
+    def followers(self) -> list[Any]:
+        """The modules that keep a past of beam search."""
+        return [module for module in self.modules() if module is not self and hasattr(module, "reorder_incremental_state")]
+
+    def reorder(self, incremental_state: Any, new_order: Any, followers: list[Any]) -> None:
+        """Row i of every past becomes the former row ``new_order[i]``; ``followers``: of :meth:`followers`."""
         reordering = reordering_of(self, incremental_state, new_order)
-        for module in self.modules():
+        for module in followers:
             if isinstance(module, FairseqAttention):
                 module.follow(incremental_state, reordering)
-            elif hasattr(module, "reorder_incremental_state"):
+            else:
                 module.reorder_incremental_state(incremental_state, new_order)
 
     def output_layer(self, features: Any) -> Any:

@@ -22,3 +22,13 @@ def multiplies_bfloat16() -> bool:
             return any(supported() for supported in found)
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)  # built without oneDNN, torch has no such
     return supported is None or bool(supported())
+
+
+@functools.cache
+def multiplies_int8() -> bool:
+    """Whether the CPU has instructions for dot products of 8-bit integers (VNNI); True where torch cannot tell."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    names = ("_is_vnni_supported", "_is_amx_tile_supported")
+    found = [getattr(torch.cpu, name) for name in names if hasattr(torch.cpu, name)]
+    return not found or any(supported() for supported in found)

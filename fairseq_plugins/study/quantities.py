@@ -28,10 +28,8 @@ def parameters(args: Namespace, vocabulary: int | None = None) -> int:
 
     if vocabulary is None:
         from fairseq import tasks
-        from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-        cfg = convert_namespace_to_omegaconf(args)
-        model = tasks.setup_task(cfg.task).build_model(cfg.model)
+        model = tasks.setup_task(args).build_model(args)
     else:
         model = build(args, Vocabularies(vocabulary, vocabulary))
     return sum(parameter.numel() for parameter in model.parameters())

@@ -620,7 +620,7 @@ def test_test_script_checks_first_and_passes_arguments_on(recorder):
         "-m ruff check .",
         "-m ruff format --check .",
         "-m mypy",
-        f"-m pytest -n {os.cpu_count() + 1} --dist worksteal tests/test_x.py -k some thing",
+        f"-m pytest -n {os.cpu_count() + 1} --dist loadfile --no-loadscope-reorder tests/test_x.py -k some thing",
     ]
 
 

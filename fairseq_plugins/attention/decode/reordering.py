@@ -24,6 +24,7 @@ class Reordering:
     def __init__(self, rows: Tensor, origin: Tensor | None = None) -> None:
         self.rows, self.origin = rows, origin
         self._sentences: dict[int, Tensor | None] = {}
+        self._keeps: dict[tuple[int, int], bool] = {}
         self._moves: dict[tuple[int, ...], tuple[Tensor, Tensor] | None] = {}
 
     def sentences(self, hypotheses: int) -> Tensor | None:
@@ -39,8 +40,11 @@ class Reordering:
 
     def keeps_sentences(self, hypotheses: int, sentences: int) -> bool:
         """Whether every hypothesis stays with its sentence, and none of the ``sentences`` leaves."""
-        found = self.sentences(hypotheses)
-        return found is not None and torch.equal(found, torch.arange(sentences, device=found.device))
+        if (hypotheses, sentences) not in self._keeps:
+            found = self.sentences(hypotheses)
+            kept = found is not None and torch.equal(found, torch.arange(sentences, device=found.device))
+            self._keeps[hypotheses, sentences] = kept
+        return self._keeps[hypotheses, sentences]
 
     def move(self, past: Tensor) -> Tensor:
         """The past (R, H, S, D) in its new order of R' <= R rows, in its own memory.
