@@ -12,16 +12,17 @@ with another environment. All take turns on the same batches. No figure is print
 what its control does.
 
 train: updates. neuralqkv+authors is neural QKV as its authors' code computes it, and huggingface, at RoBERTa's sizes,
-transformers' class and an update of its Trainer. A second table sets the time of every
-variant beside the floating-point operations that it needs, relative to the baseline.
+transformers' class and an update of its Trainer. A second table sets the time of every variant beside the operations
+that it needs, relative to the baseline.
 
 generate: beam search as fairseq-generate does it, all systems with the same hypotheses; ctranslate2 is the stock model
 exported to CTranslate2, and ctranslate2+int8 that with smaller weights, whose hypotheses are only counted (a count that
 says something of trained models alone); huggingface is it in the class of transformers that it has for Marian's
-models, with its generate; joeynmt is it in JoeyNMT, with its search, whose hypotheses are only counted, too. JoeyNMT
-is installed aside: pip install --no-deps --target joeynmt joeynmt==2.3.0 importlib_metadata zipp, and --env
-joeynmt=PYTHONPATH=joeynmt. The models are random ones that translate a sentence into itself, so that
-hypotheses end where those of a trained model would; or a trained one with its own test set.
+models, with its generate; joeynmt is it in JoeyNMT, with its search, whose hypotheses are only counted, too. The models
+are random ones that translate a sentence into itself, so that hypotheses end where those of a trained model would; or a
+trained one with its own test set. JoeyNMT is installed aside, and found by --env joeynmt=PYTHONPATH=joeynmt:
+
+    pip install --no-deps --target joeynmt joeynmt==2.3.0 "importlib_metadata<9" zipp tensorboard absl-py
 
 startup: fairseq's commands with the plugin and without it, and a training to its first update.
 

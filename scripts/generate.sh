@@ -12,8 +12,10 @@
 #   --language L         language of the hypotheses, for detokenisation (default: the target side of DATA_BIN)
 #   --out DIR            where to (default SAVE_DIR/gen.SUBSET)
 #
-#   --preset NAME        fast (or fast-bf16, which is the same here): on a CPU with packed weights, and without attention
-#                        weights that nobody reads; scores may differ in their last digits
+#   --preset NAME        fast: on a CPU with packed weights, a faster search, and without attention weights that nobody
+#                        reads; scores may differ in their last digits. fast-bf16, fast-int8: with matrix products in
+#                        bfloat16 or 8-bit integers on CPUs with instructions for them; texts differ a little. none: all as
+#                        fairseq does it (default: fast on CPUs, none on GPUs)
 #   --gpus N, --cpu      N processes with a GPU each; 0 or --cpu = CPU (default: one GPU if there is one)
 #   --processes N        N processes on the CPU, which share its cores
 #   --shard I/N          translate shard I of N alone (from 0 to N - 1): an array of jobs translates a large text, and

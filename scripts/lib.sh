@@ -155,7 +155,9 @@ only_word() {
     number() { [[ "$2" =~ ^[0-9]+$ ]] || die "$1 needs a number, not '$2'" 2; }
     gpu_count() { [[ "$2" =~ ^[0-9]+$ ]] || die "--gpus needs a number (0 = CPU), not '$2'" 2; }
     host_and_port() { [[ "$2" =~ ^.+:[0-9]+$ ]] || die "--rendezvous needs HOST:PORT of the first machine, not '$2'" 2; }
-    preset_name() { [[ "$2" == fast || "$2" == fast-bf16 ]] || die "--preset $2: choose fast or fast-bf16" 2; }
+    preset_name() {
+        [[ "$2" =~ ^(none|fast|fast-bf16|fast-int8)$ ]] || die "--preset $2: choose none, fast, fast-bf16 or fast-int8" 2
+    }
     throughput() { [[ "$2" =~ ^[1-9][0-9]*$ ]] || die "--throughput needs target tokens a second and device, not '$2'" 2; }
     plan_only() { PLANNING=1 DRY_RUN=1; }
     describe_only() { PLANNING=1 DRY_RUN=1 DESCRIBING=1; }
@@ -229,16 +231,30 @@ record_of() {
     if grep -qsF "\"name\": \"${folder##*/}/dict." "${folder%/*}/text.json"; then echo "${folder%/*}/text.json"; fi
 }
 
-# preset_options: what PRESET adds to the options of fairseq, where a trained model is used, in PRESET_OPTIONS.
+# preset_options: what PRESET adds to the options of fairseq, where a trained model is used, in PRESET_OPTIONS. Nothing is
+# chosen for GPUs, on which nothing was measured.
 # shellcheck disable=SC2034
 preset_options() {
+    local asked="$PRESET" weights="" missing=""
     PRESET_OPTIONS=()
-    [[ -n "$PRESET" ]] || return 0
+    [[ -n "$PRESET" || "$GPUS" -gt 0 ]] || PRESET=fast
+    case "$PRESET" in
+        "" | none) return 0 ;;
+        fast-bf16) weights=bfloat16 ;;
+        fast-int8) weights=int8 ;;
+    esac
     if given --model-overrides ${EXTRA[@]+"${EXTRA[@]}"}; then
-        note "--preset $PRESET: --model-overrides is given; name fast_inference there"
-    else
-        PRESET_OPTIONS=(--model-overrides "{'fast_inference': True}")
+        [[ -z "$asked" ]] || note "--preset $PRESET: --model-overrides is given; name fast_inference there"
+        return 0
     fi
+    if [[ -n "$weights" ]]; then
+        missing="$("$PYTHON" -c "from fairseq_plugins.runtime.processor import lacks; print(lacks('$weights'))")"
+        [[ "$GPUS" == 0 ]] || missing="it is for CPUs"
+        [[ -z "$missing" ]] || note "--preset $PRESET is fast alone, without weights in $weights: $missing"
+    fi
+    weights="${weights:+, 'inference_weights': '$weights'}"
+    [[ -z "$missing" ]] || weights=""
+    PRESET_OPTIONS=(--model-overrides "{'fast_inference': True$weights}")
 }
 
 # fairseq_command NAME: how to call fairseq-NAME with the chosen Python, in FAIRSEQ.
@@ -279,9 +295,12 @@ plugin_command() { run_command "$PYTHON" -m fairseq_plugins.cli "$@"; }
 # run_stage WORD...: run one script of the pipeline, or show what it would run. It is stopped with the caller.
 #
 # A plan is made of the training alone, of the command and of what the recipe says of its data. Of several machines the
-# first does everything; the others wait for its data, train, and are done. A preset is for training and translation.
+# first does everything; the others wait for its data, train, and are done. A preset is for training and translation,
+# which is in float32 whatever the training is in.
 run_stage() {
-    [[ -z "$PRESET" || ("$1" != */train.sh && "$1" != */generate.sh) ]] || set -- "$1" --preset "$PRESET" "${@:2}"
+    local preset="$PRESET"
+    [[ "$1" != */generate.sh || "$PRESET" != fast-bf16 ]] || preset=fast
+    [[ -z "$PRESET" || ("$1" != */train.sh && "$1" != */generate.sh) ]] || set -- "$1" --preset "$preset" "${@:2}"
     if [[ "$PLANNING" == 1 ]]; then
         [[ "$1" == */train.sh ]] || return 0
         export KIND="${KIND:-}" VOCABULARY="${VOCABULARY:-}" TRAIN_TOKENS="${TRAIN_TOKENS:-}" DISK_GB="${DISK_GB:-}"

@@ -14,8 +14,9 @@
 #   --save-every N       also save every N updates (the last two are kept): bounds what an interruption can lose
 #   --log-interval N     updates between two progress lines (default: a fortieth of --max-update, 1 to 100)
 #   --preset NAME        fast: the same training in less time: the fused twins of the criterion and of Adam, wherever they
-#                        are given, and --fast-dropout; fast-bf16: with matrix products in bfloat16 besides. Says what it
-#                        set; what has no faster twin stays as it is. May be added or left out when a run is resumed
+#                        are given, and --fast-dropout; fast-bf16: with matrix products in bfloat16 besides; none: all as
+#                        fairseq does it. Says what it set; what has no faster twin stays as it is (default: fast on CPUs,
+#                        none on GPUs; a run that is resumed keeps its own, and may be given another)
 #   --processes N        N processes on the CPU of each machine (gloo), with --cpu
 #   --hang-timeout SEC   a training without an update or validation step for so long prints where its processes are
 #                        and is killed (default 1800; 0: never)
@@ -124,6 +125,18 @@ fi
 # add_default OPTION VALUE...: unless the caller gave OPTION himself.
 add_default() { given "$1" ${EXTRA[@]+"${EXTRA[@]}"} || TRAIN+=("$@"); }
 
+# default_preset: fast on CPUs, where it was measured; what a run that goes on began with.
+default_preset() {
+    local begun="$SAVE_DIR/command.sh"
+    PRESET=none
+    if [[ "$RESUME" == 1 && -f "$begun" ]]; then
+        ! grep -q -e fused_ -e --fast-dropout "$begun" || PRESET=fast
+        ! grep -q autocast "$begun" || PRESET=fast-bf16
+    elif [[ "$GPUS" == 0 ]]; then
+        PRESET=fast
+    fi
+}
+
 # apply_preset: what --preset says of the criterion, the optimizer and dropout, in TRAIN, wherever they stand there.
 apply_preset() {
     local option answer
@@ -174,7 +187,9 @@ if ! given --lr-scheduler ${EXTRA[@]+"${EXTRA[@]}"}; then
     add_default --warmup-updates 4000
 fi
 TRAIN+=(${EXTRA[@]+"${EXTRA[@]}"})
-[[ -z "$PRESET" ]] || apply_preset
+[[ -n "$PRESET" ]] || default_preset
+[[ "$PRESET" != fast-int8 ]] || die "--preset fast-int8 is for translation; choose none, fast or fast-bf16" 2
+[[ "$PRESET" == none ]] || apply_preset
 if [[ "$SMOKE" == 1 ]]; then
     case "$ARCH" in
         transformer_lm* | roberta*) ;;

@@ -22,8 +22,10 @@
 #   --max-tokens N       source tokens at once (default 4096)
 #   --source-lang L, --target-lang L    stop if the model translates in another direction
 #
-#   --preset NAME        fast (or fast-bf16, which is the same here): on a CPU with packed weights, and without attention
-#                        weights that nobody reads; scores may differ in their last digits
+#   --preset NAME        fast: on a CPU with packed weights, a faster search, and without attention weights that nobody
+#                        reads; scores may differ in their last digits. fast-bf16, fast-int8: with matrix products in
+#                        bfloat16 or 8-bit integers on CPUs with instructions for them; texts differ a little. none: all as
+#                        fairseq does it (default: fast on CPUs, none on GPUs)
 #   --gpus N, --cpu      N processes with a GPU each; 0 or --cpu = CPU (default: one GPU if there is one)
 #   --processes N        N processes on the CPU, which share its cores
 #   --shard I/N          translate shard I of N of FILE alone (from 0 to N - 1): an array of jobs translates a large text,

@@ -56,7 +56,7 @@ SLOW = {
     "transformer_lm",
     "parsing": "parsing_scripts",
     "report": "page",
-    "scripts": "generate_shards pipeline plan prepare_iwslt14 prepare_parallel prepare_scripts prepare_wikitext "
+    "scripts": "generate_shards gpu_evidence pipeline plan prepare_iwslt14 prepare_parallel prepare_scripts prepare_wikitext "
     "prepare_wmt14 preset scale setup slurm text_of_scripts translate",
     "study": "batches budget jobs study",
     "": "front_door",

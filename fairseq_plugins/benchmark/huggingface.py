@@ -74,7 +74,9 @@ def marian_of(model: Any) -> Any:
     """``MarianMTModel`` with the weights of stock fairseq's model of the ``transformer`` family, and its positions."""
     transformers = transformers_package()
     options, positions = model.cfg, model.encoder.embed_positions
-    names = {f"{side}_{name}": (side, name) for side in ("encoder", "decoder") for name in ("layers", "attention_heads")}
+    names = {
+        f"{side}_{name}": (side, name) for side in ("encoder", "decoder") for name in ("layers", "attention_heads")
+    }
     sizes = {theirs: getattr(getattr(options, side), name) for theirs, (side, name) in names.items()}
     config = transformers.MarianConfig(
         **sizes,
@@ -94,7 +96,9 @@ def marian_of(model: Any) -> Any:
     # Marian has the embeddings, the output and the positions besides by names of its own
     weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items() if ".layers." in name}
     tokens = model.encoder.embed_tokens.weight
-    table = positions.get_embedding(2 + options.max_source_positions, options.encoder.embed_dim, positions.padding_idx)[2:]
+    table = positions.get_embedding(2 + options.max_source_positions, options.encoder.embed_dim, positions.padding_idx)[
+        2:
+    ]
     for side in ("encoder", "decoder"):
         weights[f"model.{side}.embed_tokens.weight"] = tokens
         weights[f"model.{side}.embed_positions.weight"] = table
@@ -116,11 +120,13 @@ class HuggingFaceTraining(Training):
         transformers = transformers_package()
         cfg, layers = self.trainer.cfg, self.model.encoder.args.encoder_layers
         self.names = correspondence(layers)
-        embeddings, positions = (getattr(self.model.encoder.sentence_encoder, f"embed_{n}") for n in ("tokens", "positions"))
+        embeddings, positions = (
+            getattr(self.model.encoder.sentence_encoder, f"embed_{n}") for n in ("tokens", "positions")
+        )
         config = to_config(self.model.encoder.args, len(embeddings.weight), len(positions.weight), 0, True, "float32")
         made = transformers.RobertaForMaskedLM(transformers.RobertaConfig(**config))
         ours = self.model.state_dict()
-        missing, _ = made.load_state_dict({theirs: ours[name] for name, theirs in self.names.items()}, strict=False)
+        made.load_state_dict({theirs: ours[name] for name, theirs in self.names.items()}, strict=False)
         made.roberta.embeddings.token_type_embeddings.weight.data.zero_()
         self.bf16 = bool(cfg.common.bf16)
         arguments = transformers.TrainingArguments(
@@ -136,6 +142,7 @@ class HuggingFaceTraining(Training):
         self.model = made.to(self.device)
         self.trainer = transformers.Trainer(model=self.model, args=arguments)
         self.trainer.create_optimizer()
+        self.trainer.current_gradient_accumulation_steps = 1  # as its loop over a data set says
 
     def run(self, batch: dict[str, Any]) -> dict[str, float]:
         self.backward(batch)
@@ -148,7 +155,9 @@ class HuggingFaceTraining(Training):
         """The mean loss of a batch, after ``Trainer.training_step``."""
         pad = self.task.source_dictionary.pad()
         labels = batch["target"].masked_fill(batch["target"].eq(pad), -100)
-        loss: Tensor = self.trainer.training_step(self.model, {"input_ids": batch["net_input"]["src_tokens"], "labels": labels})
+        loss: Tensor = self.trainer.training_step(
+            self.model, {"input_ids": batch["net_input"]["src_tokens"], "labels": labels}
+        )
         return loss
 
     def gate(self) -> dict[str, Any]:

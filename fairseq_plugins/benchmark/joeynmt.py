@@ -104,7 +104,7 @@ def joeynmt_of(model: Any, dictionary: Dictionary) -> nn.Module:
         }
         for side, of in (("encoder", cfg.encoder), ("decoder", cfg.decoder))
     }
-    made: nn.Module = build_model({**sides, "tied_embeddings": True, "tied_softmax": True}, vocabulary, vocabulary)
+    made: Any = build_model({**sides, "tied_embeddings": True, "tied_softmax": True}, vocabulary, vocabulary)
     ours = model.state_dict()
     weights = {
         f"{side}.layers.{layer}.{theirs}.{kind}": ours[f"{side}.layers.{layer}.{name}.{kind}"]

@@ -133,5 +133,5 @@ def label(name: str) -> str:
 
 
 def same_results(name: str) -> str:
-    """What all systems that must compute the same have in common: the variant, or stock fairseq, which others are, too."""
+    """What all systems that must compute the same have in common: the variant, or stock, which others are, too."""
     return STOCK if variant(name) in ("baseline", HUGGINGFACE) else variant(name)

@@ -18,16 +18,9 @@ from fairseq_plugins.runtime import processor
 
 logger = logging.getLogger(__name__)
 
-#: --inference-weights -> the processor's instructions that make it faster than float32, and whether they are there
-WEIGHTS = {
-    "float32": ("", lambda: True),
-    "bfloat16": ("for products of bfloat16", processor.multiplies_bfloat16),
-    "int8": ("for dot products of 8-bit integers (VNNI)", processor.multiplies_int8),
-}
-
 
 class PackedLinear(nn.Linear):
-    """``nn.Linear`` on a CPU with a packed float32 weight: its sums are in another order, and differ in their last bits."""
+    """``nn.Linear`` on a CPU with a packed float32 weight: sums in another order, which differ in their last bits."""
 
     # no annotation: this file's are strings, which torch.jit.trace does not understand in a module's class
     packed = torch.empty(0)
@@ -117,23 +110,23 @@ def pack_linear_maps(model: nn.Module, weights: str = "float32") -> None:
     """Make every float32 ``nn.Linear`` on a CPU a :class:`PackedLinear`; its weight is not to be changed afterwards.
 
     Args:
-        weights: one of :data:`WEIGHTS`, for maps of at least :data:`WORTH` weights; smaller ones stay float32.
+        weights: one of :data:`CLASSES`, for maps of at least :data:`WORTH` weights; smaller ones stay float32.
     """
     if not torch.backends.mkldnn.is_available():
         return
     for module in model.modules():
         if type(module) is nn.Linear and module.weight.dtype == torch.float32 and module.weight.device.type == "cpu":
-            module.__class__ = CLASSES[weights if module.weight.numel() >= WORTH else "float32"]
-            module.pack()
+            packed: Any = module
+            packed.__class__ = CLASSES[weights if module.weight.numel() >= WORTH else "float32"]
+            packed.pack()
 
 
-def weights_to_use(wanted: str) -> str:
-    """``--inference-weights`` where the processor has what makes them fast, else ``float32``, and a line that says so."""
-    instructions, available = WEIGHTS[wanted]
-    if available():
-        return wanted
-    logger.warning("no --inference-weights %s, but float32: this CPU has no instructions %s", wanted, instructions)
-    return "float32"
+def weights_to_use(wanted: str, device: str) -> str:
+    """``--inference-weights`` where they are fast, and ``float32`` with a warning else."""
+    missing = processor.lacks(wanted) if device == "cpu" or wanted == "float32" else "it is for CPUs"
+    if missing:
+        logger.warning("--inference-weights %s: %s; they stay float32", wanted, missing)
+    return "float32" if missing else wanted
 
 
 def prepare_for_inference(model: Any, cfg: Any) -> None:
@@ -142,5 +135,7 @@ def prepare_for_inference(model: Any, cfg: Any) -> None:
     if not options.get("fast_inference"):
         return
     model.decoder.returns_attention = bool(getattr(cfg.generation, "print_alignment", None))
-    if next(model.parameters()).device.type == "cpu":
-        pack_linear_maps(model, weights_to_use(str(options.get("inference_weights") or "float32")))
+    device = next(model.parameters()).device.type
+    weights = weights_to_use(str(options.get("inference_weights") or "float32"), device)
+    if device == "cpu":
+        pack_linear_maps(model, weights)

@@ -26,8 +26,8 @@ class FastBeamSearch(SequenceGenerator):
     """``fairseq.sequence_generator.SequenceGenerator`` for one model and plain beam search.
 
     fairseq's passes over the log-probabilities of all words five times a step: to replace NaN, to add the scores so
-    far, to find the best of K * V. Here the best 2 K words of each hypothesis are found first, and what follows looks at
-    them alone. The scores are sums of the same numbers.
+    far, to find the best of K * V. Here the best 2 K words of each hypothesis are found first, and what follows looks
+    at them alone. The scores are sums of the same numbers.
     """
 
     def _generate(
@@ -117,7 +117,11 @@ class FastBeamSearch(SequenceGenerator):
         values, words = largest_words(log_probs, wanted)
         values = _without_nan(values).add_(scores[:, -1:])
         values, places = values.view(-1, beam * wanted).topk(wanted)
-        return values, words.view(-1, beam * wanted).gather(1, places), places.div(wanted, rounding_mode="floor") + firsts
+        return (
+            values,
+            words.view(-1, beam * wanted).gather(1, places),
+            places.div(wanted, rounding_mode="floor") + firsts,
+        )
 
     def _collect(
         self,
@@ -191,5 +195,10 @@ def search_fast(generator: Any) -> None:
         return
     decoder = ensemble.single_model.decoder
     fast = getattr(getattr(decoder, "cfg", None), "fast_inference", False) and not decoder.returns_attention
-    if fast and decoder.adaptive_softmax is None and not generator.match_source_len and not generator.repeat_ngram_blocker:
+    if (
+        fast
+        and decoder.adaptive_softmax is None
+        and not generator.match_source_len
+        and not generator.repeat_ngram_blocker
+    ):
         generator.__class__ = FastBeamSearch

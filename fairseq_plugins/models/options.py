@@ -14,7 +14,7 @@ from fairseq.models.transformer import TransformerConfig
 from fairseq_plugins.attention import AttentionConfig
 from fairseq_plugins.attention.config import option_classes
 
-from .fast_inference import WEIGHTS
+from .fast_inference import CLASSES
 from .grid import VARIANTS
 from .matched import match_parameters
 
@@ -64,7 +64,7 @@ def add_model_args(parser: Any) -> None:
     )
     parser.add_argument(
         "--inference-weights",
-        choices=sorted(WEIGHTS),
+        choices=sorted(CLASSES),
         help="with --fast-inference on a CPU: what linear maps multiply, bfloat16 or int8 where the processor has "
         "instructions for it (results differ); all else stays float32 (default: float32)",
     )

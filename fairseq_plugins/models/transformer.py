@@ -106,7 +106,9 @@ class TransformerDecoder(TransformerDecoderBase):
 
     def followers(self) -> list[Any]:
         """The modules that keep a past of beam search."""
-        return [module for module in self.modules() if module is not self and hasattr(module, "reorder_incremental_state")]
+        return [
+            module for module in self.modules() if module is not self and hasattr(module, "reorder_incremental_state")
+        ]
 
     def reorder(self, incremental_state: Any, new_order: Any, followers: list[Any]) -> None:
         """Row i of every past becomes the former row ``new_order[i]``; ``followers``: of :meth:`followers`."""

@@ -32,3 +32,16 @@ def multiplies_int8() -> bool:
     names = ("_is_vnni_supported", "_is_amx_tile_supported")
     found = [getattr(torch.cpu, name) for name in names if hasattr(torch.cpu, name)]
     return not found or any(supported() for supported in found)
+
+
+def lacks(weights: str) -> str:
+    """Why the CPU is slower with such weights than in float32; empty if it is not.
+
+    Args:
+        weights: ``float32``, ``bfloat16`` or ``int8``.
+    """
+    if weights == "bfloat16" and not multiplies_bfloat16():
+        return "this CPU has no instructions for bfloat16"
+    if weights == "int8" and not multiplies_int8():
+        return "this CPU has no instructions for dot products of 8-bit integers"
+    return ""

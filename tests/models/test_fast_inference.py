@@ -7,7 +7,9 @@ import torch
 from builders import batch, build, translation_task
 from torch import nn
 
-from fairseq_plugins.models.fast_inference import PackedLinear, pack_linear_maps
+from fairseq_plugins.models import fast_inference
+from fairseq_plugins.models.fast_inference import CLASSES, PackedLinear, pack_linear_maps
+from fairseq_plugins.runtime import processor
 
 PACKS = torch.backends.mkldnn.is_available()
 
@@ -41,6 +43,69 @@ def test_a_packed_map_is_the_map(shape, bias):
     linear(x).sum().backward()
     torch.testing.assert_close(x.grad, linear.weight.sum(dim=0).expand(shape))
     assert linear.state_dict().keys() == state.keys()
+
+
+@pytest.mark.skipif(not PACKS, reason="torch without oneDNN's packed products")
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("weights", "precision"), [("bfloat16", 2**-8), ("int8", 1 / 127)])
+def test_fewer_bits_are_as_near_as_they_can_be(weights, precision, bias, monkeypatch):
+    """Each row by itself: others of its batch, however large, change nothing; rows of 0 and small maps are exact."""
+    monkeypatch.setattr(fast_inference, "WORTH", 2)
+    linear = nn.Linear(31, 17, bias=bias)
+    x = torch.randn(2, 9, 31) * torch.logspace(-3, 3, 9)[:, None]
+    x[0, 4] = 0
+    with torch.no_grad():
+        expected, sizes = linear(x), x.abs().amax(-1, keepdim=True) * linear.weight.abs().amax(1)
+        pack_linear_maps(linear, weights)
+        assert type(linear) is CLASSES[weights]
+        found = linear(x)
+        # half a step of each factor, at 31 products of random signs; bfloat16 rounds the sum as well
+        bound = 31**0.5 * 2 * precision * sizes + 2 * precision * expected.abs() * (weights == "bfloat16")
+        assert ((found - expected).abs() <= bound).all()
+        assert not torch.equal(found, expected)
+        torch.testing.assert_close(linear(x[1, 3:5]), found[1, 3:5], rtol=1e-5, atol=1e-5)
+        if not bias:
+            assert torch.equal(found[0, 4], torch.zeros(17))
+        again = linear(x)
+        x.mul_(2)  # what was rounded before is not what is there now
+        assert not torch.equal(linear(x), again)
+        small = nn.Linear(1, 1)
+        pack_linear_maps(small, weights)
+        assert type(small) is PackedLinear
+
+
+@pytest.mark.parametrize("has", [True, False])
+@pytest.mark.parametrize(("weights", "ask"), [("bfloat16", "multiplies_bfloat16"), ("int8", "multiplies_int8")])
+def test_a_processor_is_asked_before(weights, ask, has, monkeypatch, caplog):
+    monkeypatch.setattr(processor, ask, lambda: has)
+    assert fast_inference.weights_to_use(weights, "cpu") == (weights if has else "float32")
+    said = f"--inference-weights {weights}: this CPU has no instructions for"
+    assert (said in caplog.text) != has
+    assert fast_inference.weights_to_use(weights, "cuda") == "float32"
+    assert f"--inference-weights {weights}: it is for CPUs; they stay float32" in caplog.text
+
+
+@pytest.mark.parametrize("weights", ["bfloat16", "int8"])
+@pytest.mark.parametrize("variant", ["baseline", "neuralqkv", "valueaware"])
+def test_models_decode_with_fewer_bits(variant, weights, monkeypatch):
+    """Every map of every variant, the search and all else in float32; scores move by what rounding allows."""
+    monkeypatch.setattr(fast_inference, "WORTH", 2)
+    for ask in ("multiplies_bfloat16", "multiplies_int8"):
+        monkeypatch.setattr(processor, ask, lambda: True)
+    model = build(f"transformer_{variant}_tiny", fast_inference=True).eval()
+    fewer = build(f"transformer_{variant}_tiny", fast_inference=True, inference_weights=weights).eval()
+    fewer.load_state_dict(model.state_dict())
+    for each in (model, fewer):
+        each.prepare_for_inference_(settings())
+    maps = [module for module in fewer.modules() if isinstance(module, nn.Linear)]
+    assert {type(module) for module in maps} == ({CLASSES[weights]} if PACKS else {nn.Linear})
+    source, lengths, previous = batch()
+    with torch.no_grad():
+        one, other = (each(source, lengths, previous)[0][previous != 1] for each in (model, fewer))
+    assert other.dtype == torch.float32
+    if PACKS:
+        assert 0 < (other - one).norm() / one.norm() < 0.15
+    assert all(len(ranked) == 3 for ranked in search(fewer))
 
 
 def test_only_what_can_be_packed_is():

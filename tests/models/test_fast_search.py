@@ -93,11 +93,18 @@ def test_broken_scores_are_fairseqs():
         model.decoder.output_projection.weight[9] = float("nan")
     stock, ours = generators([model], max_len_b=4)
     sample, _ = sample_for(KINDS[0])
-    assert_same(*([[]] if len(found) == 0 else found for found in (stock.generate([model], sample), ours.generate([model], sample))))
+    assert_same(
+        *(
+            [[]] if len(found) == 0 else found
+            for found in (stock.generate([model], sample), ours.generate([model], sample))
+        )
+    )
 
 
 @pytest.mark.parametrize(
-    "options", [{"sampling": True}, {"diverse_beam_groups": 3}, {"print_alignment": "hard"}, {"no_repeat_ngram_size": 2}], ids=str
+    "options",
+    [{"sampling": True}, {"diverse_beam_groups": 3}, {"print_alignment": "hard"}, {"no_repeat_ngram_size": 2}],
+    ids=str,
 )
 def test_what_it_does_not_know_is_left_to_fairseq(options):
     assert type(generators([fast_model(KINDS[0])], **options)[1]) is not FastBeamSearch
@@ -118,7 +125,9 @@ def test_a_beam_wider_than_the_dictionary():
 @given(st.integers(1, 5), st.integers(1, 12), st.integers(1, 40 * CHUNK), st.randoms(use_true_random=False))
 def test_the_largest_of_many_words_are_topks(rows, wanted, words, numbers):
     wanted = min(wanted, words)
-    x = torch.tensor([numbers.choice([numbers.random(), 0.5, -float("inf")]) for _ in range(rows * words)]).view(rows, words)
+    x = torch.tensor([numbers.choice([numbers.random(), 0.5, -float("inf")]) for _ in range(rows * words)]).view(
+        rows, words
+    )
     values, places = largest_words(x, wanted)
     assert torch.equal(values, x.topk(wanted)[0])
     assert torch.equal(x.gather(1, places), values)

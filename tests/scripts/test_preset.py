@@ -21,6 +21,7 @@ needs_bf16 = pytest.mark.skipif(
     not processor.multiplies_bfloat16(),
     reason="this CPU has no instructions for bfloat16, and the preset leaves it out",
 )
+NONE = ("--preset", "none")
 BF16 = pytest.param("fast-bf16", marks=needs_bf16)
 
 
@@ -68,14 +69,17 @@ def test_translation(data, tmp_path, preset, given):
     assert snapshot(tmp_path) == []
 
 
-def test_without_a_preset_nothing_changes(data, tmp_path):
-    arguments = [data / "bin", "--arch", OURS, "--save-dir", tmp_path / "run", "--cpu", "--dry-run"]
-    output = script("scripts/train.sh", *arguments)
-    assert "--preset" not in output
-    words = shlex.split(output.splitlines()[-1])
-    assert words[words.index("--criterion") + 1] == SMOOTHED
-    assert words[words.index("--optimizer") + 1] == "adam"
-    assert "--fast-dropout" not in words
+def test_without_a_preset_it_is_fast_on_cpus(data, tmp_path):
+    arguments = [data / "bin", "--arch", OURS, "--save-dir", tmp_path / "run", "--dry-run"]
+    chosen, asked = (script("scripts/train.sh", *arguments, "--cpu", *more) for more in ([], ["--preset", "fast"]))
+    assert chosen == asked
+    # nothing was measured on GPUs
+    for output in (script("scripts/train.sh", *arguments, *more) for more in (["--gpus", 1], ["--cpu", *NONE])):
+        assert "--preset" not in output
+        words = shlex.split(output.splitlines()[-1])
+        assert words[words.index("--criterion") + 1] == SMOOTHED
+        assert words[words.index("--optimizer") + 1] == "adam"
+        assert "--fast-dropout" not in words
 
 
 def test_stock_architectures_have_no_fast_dropout(data, tmp_path):
@@ -151,9 +155,11 @@ def test_several_exceptions_are_one_line(data, tmp_path):
 
 def test_an_unknown_preset_is_refused(data, tmp_path):
     arguments = [data / "bin", "--arch", OURS, "--save-dir", tmp_path / "run", "--cpu", "--preset"]
-    assert "error: --preset faster: choose fast or fast-bf16" in script(
+    assert "error: --preset faster: choose none, fast, fast-bf16 or fast-int8" in script(
         "scripts/train.sh", *arguments, "faster", status=2
     )
+    said = script("scripts/train.sh", *arguments, "fast-int8", status=2)
+    assert "error: --preset fast-int8 is for translation; choose none, fast or fast-bf16" in said
     assert "--preset needs a value" in script("scripts/train.sh", *arguments, status=2)
     assert snapshot(tmp_path) == []
 
@@ -180,14 +186,18 @@ def test_recipes_hand_it_to_the_training_alone(recipe, criterion, tmp_path):
 
 
 def test_smoke_and_resume_without_it(data, tmp_path):
-    """A preset may come and go between two starts of the same run."""
+    """A preset may come and go between two starts of the same run, which keeps its own where none is named."""
     start = [data / "bin", "--arch", OURS, "--save-dir", tmp_path / "run", "--cpu", "--max-tokens", "200"]
     after = ["--", *SMALL.split(), "--lr", "0.01", "--dropout", "0.2"]
     script("scripts/train.sh", *start, "--max-update", 4, "--preset", "fast-bf16", *after)
     command = json.loads((tmp_path / "run" / "run.json").read_text())["command"]
     assert {"--fast-dropout", "fused_adam", f"fused_{SMOOTHED}"} <= set(command)
     assert ("--autocast-bf16" in command) == processor.multiplies_bfloat16()
-    output = script("scripts/train.sh", *start, "--max-update", 6, "--resume", *after)
+    for preset, begun in ((None, "fast-bf16" if processor.multiplies_bfloat16() else "fast"), ("none", "")):
+        named = ["--preset", preset] if preset else []
+        shown = script("scripts/train.sh", *start, "--max-update", 6, "--resume", *named, "--dry-run", *after)
+        assert re.findall("--preset ([a-z0-9-]+) sets", shown) == [begun] * bool(begun)
+    output = script("scripts/train.sh", *start, "--max-update", 6, "--resume", *NONE, *after)
     assert "(4 updates)" in output
     assert json.loads((tmp_path / "run" / "done").read_text())["updates"] == 6
 
@@ -200,15 +210,38 @@ def test_the_plan_is_that_of_the_training(data, tmp_path):
     assert parameters.findall(plain) == parameters.findall(fast)
 
 
-def test_translation_by_the_preset(data, tmp_path):
-    """Packed weights, unless the caller overrides the model's options himself."""
-    arguments = ["scripts/generate.sh", data / "bin", "--save-dir", tmp_path, "--cpu", "--preset", "fast", "--dry-run"]
-    (command,) = (line for line in script(*arguments).splitlines() if line.startswith("fairseq-generate"))
+def overrides(data, tmp_path, *options):
+    """The --model-overrides of a translation, or None, and all that is printed."""
+    arguments = [data / "bin", "--save-dir", tmp_path, "--dry-run", *options]
+    output = script("scripts/generate.sh", *arguments)
+    (command,) = (line for line in output.splitlines() if line.startswith("fairseq-generate"))
     words = shlex.split(command)
-    assert words[words.index("--model-overrides") + 1] == "{'fast_inference': True}"
-    output = script(*arguments, "--", "--model-overrides", "{'dropout': 0.1}")
+    return words[words.index("--model-overrides") + 1] if "--model-overrides" in words else None, output
+
+
+def test_translation_by_the_preset(data, tmp_path):
+    """Packed weights on CPUs, unless the caller overrides the model's options himself."""
+    assert overrides(data, tmp_path, "--cpu")[0] == "{'fast_inference': True}"
+    assert overrides(data, tmp_path, "--cpu", "--preset", "fast")[0] == "{'fast_inference': True}"
+    assert overrides(data, tmp_path, "--gpus", 1)[0] is overrides(data, tmp_path, "--cpu", *NONE)[0] is None
+    own = ("--", "--model-overrides", "{'dropout': 0.1}")
+    found, output = overrides(data, tmp_path, "--cpu", "--preset", "fast", *own)
     assert "--preset fast: --model-overrides is given; name fast_inference there" in output
-    assert output.count("--model-overrides") == 2
+    assert found == "{'dropout': 0.1}"
+    assert "--preset" not in overrides(data, tmp_path, "--cpu", *own)[1]
+
+
+@pytest.mark.parametrize("preset", ["fast-bf16", "fast-int8"])
+def test_translation_with_fewer_bits(preset, data, tmp_path):
+    """Where the processor has what makes them fast, and in a line why not."""
+    weights = {"fast-bf16": "bfloat16", "fast-int8": "int8"}[preset]
+    missing = processor.lacks(weights)
+    found, output = overrides(data, tmp_path, "--cpu", "--preset", preset)
+    assert found == "{'fast_inference': True" + f", 'inference_weights': '{weights}'" * (not missing) + "}"
+    assert (f"--preset {preset} is fast alone, without weights in {weights}: {missing}" in output) == bool(missing)
+    found, output = overrides(data, tmp_path, "--gpus", 1, "--preset", preset)
+    assert found == "{'fast_inference': True}"
+    assert f"without weights in {weights}: it is for CPUs" in output
 
 
 def test_two_kinds_of_half_precision_are_refused(data, tmp_path):

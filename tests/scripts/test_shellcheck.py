@@ -21,7 +21,9 @@ def test_script_is_clean(name):
     shellcheck = shutil.which("shellcheck", path=search)
     assert shellcheck, "shellcheck is missing; run: bash scripts/setup.sh --dev"
     # following every path through a script takes as long as all else, and finds unreachable commands besides
-    run = subprocess.run([shellcheck, "--extended-analysis=false", "-x", name], cwd=ROOT, capture_output=True, text=True)
+    run = subprocess.run(
+        [shellcheck, "--extended-analysis=false", "-x", name], cwd=ROOT, capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stdout
 
 
