@@ -28,7 +28,8 @@ def environment(**extra):
 def script(name, *arguments, status=0, cwd=None, **extra):
     """Run a script of the project to its end; its stdout and stderr come back as one text after checking the status."""
     command = ["bash", str(ROOT / name), *map(str, arguments)]
-    extra = {"PYTHON": str(quick_python()), **extra}
+    if "PYTHON" not in extra:  # which has been looked at
+        extra |= dict.fromkeys(("PYTHON", "FAIRSEQ_PLUGINS_PYTHON"), str(quick_python()))
     done = subprocess.run(
         command, env=environment(**extra), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
