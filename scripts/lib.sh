@@ -235,7 +235,7 @@ record_of() {
 # chosen for GPUs, on which nothing was measured.
 # shellcheck disable=SC2034
 preset_options() {
-    local asked="$PRESET" weights="" missing=""
+    local asked="$PRESET" weights="" missing="" besides=""
     PRESET_OPTIONS=()
     [[ -n "$PRESET" || "$GPUS" -gt 0 ]] || PRESET=fast
     case "$PRESET" in
@@ -252,9 +252,8 @@ preset_options() {
         [[ "$GPUS" == 0 ]] || missing="it is for CPUs"
         [[ -z "$missing" ]] || note "--preset $PRESET is fast alone, without weights in $weights: $missing"
     fi
-    weights="${weights:+, 'inference_weights': '$weights'}"
-    [[ -z "$missing" ]] || weights=""
-    PRESET_OPTIONS=(--model-overrides "{'fast_inference': True$weights}")
+    [[ -z "$weights" || -n "$missing" ]] || besides=", 'inference_weights': '$weights'"
+    PRESET_OPTIONS=(--model-overrides "{'fast_inference': True$besides}")
 }
 
 # fairseq_command NAME: how to call fairseq-NAME with the chosen Python, in FAIRSEQ.

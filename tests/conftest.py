@@ -56,12 +56,12 @@ SLOW = {
     "transformer_lm",
     "parsing": "parsing_scripts",
     "report": "page",
-    "scripts": "generate_shards gpu_evidence pipeline plan prepare_iwslt14 prepare_parallel prepare_scripts prepare_wikitext "
-    "prepare_wmt14 preset scale setup slurm text_of_scripts translate",
+    "scripts": "generate_shards gpu_evidence pipeline plan prepare_iwslt14 prepare_parallel prepare_scripts "
+    "prepare_wikitext prepare_wmt14 preset scale setup slurm text_of_scripts translate",
     "study": "batches budget jobs study",
     "": "front_door",
     "text": "toy_corpus",
-    "transfer": "ctranslate2 fold huggingface marian probe shared_fit staged warm_start",
+    "transfer": "ctranslate2 fold huggingface marian pipelines probe shared_fit staged warm_start",
 }
 
 

@@ -48,7 +48,7 @@ def test_translation_protocol(variant, tmp_path):
     assert (args.lr, args.lr_scheduler, args.warmup_updates) == ([5e-5], "polynomial_decay", 0)
     assert (args.power, args.end_learning_rate) == (1.0, 0.0)
     assert (args.weight_decay, args.clip_norm, args.adam_betas) == (0.0, 1.0, "(0.9, 0.999)")
-    assert (args.criterion, args.dropout, args.attention_dropout) == ("cross_entropy", 0.1, 0.0)
+    assert (args.criterion, args.dropout, args.attention_dropout) == ("fused_cross_entropy", 0.1, 0.0)
     assert (args.batch_size, args.update_freq, args.max_tokens) == (32, [1], 32 * 512)
     assert args.max_update == int(args.total_num_update) == 6 * 6441  # ceil(206112 / 32)
     assert args.seed == 5

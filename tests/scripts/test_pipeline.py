@@ -245,7 +245,8 @@ def test_effective_batch(data, tmp_path, more, max_tokens, update_freq):
     (command,) = dry_run("scripts/train.sh", *arguments)
     parsed = parsed_training(command)
     assert (parsed.max_tokens, parsed.update_freq, parsed.cpu, parsed.arch) == (max_tokens, [update_freq], True, ARCH)
-    assert (parsed.criterion, parsed.optimizer, parsed.lr) == ("label_smoothed_cross_entropy", "adam", [0.0005])
+    smoothed = ("fused_label_smoothed_cross_entropy", "fused_adam")
+    assert (parsed.criterion, parsed.optimizer, parsed.lr) == (*smoothed, [0.0005])
     assert snapshot(tmp_path) == []
 
 
@@ -275,7 +276,7 @@ def test_given_options_replace_the_defaults(data, tmp_path):
     (command,) = dry_run("scripts/train.sh", *arguments, "--", *own)
     parsed = parsed_training(command)
     assert (parsed.criterion, parsed.optimizer, parsed.lr_scheduler, parsed.lr) == (
-        "cross_entropy",
+        "fused_cross_entropy",
         "sgd",
         "fixed",
         [0.1],

@@ -16,7 +16,11 @@ HEADER = "# A part of fairseq_plugins (MIT license), as it was when this model w
 
 
 def write_code(folder: Path, modules: tuple[str, ...]) -> None:
-    """Write modules of this package, and all that they import of it, as files of a folder."""
+    """Write modules of this package, and all that they import of it, as files of a folder.
+
+    Of a local folder, transformers 4 takes the neighbours that the first file names, and not what these import: the
+    modules that were asked for name all.
+    """
     left, done = list(modules), set()
     while left:
         name = left.pop()
@@ -26,6 +30,10 @@ def write_code(folder: Path, modules: tuple[str, ...]) -> None:
         text, needed = flattened(name)
         (folder / f"{file_name(name)}.py").write_text(HEADER + text, encoding="utf-8")
         left += needed
+    for name in modules:
+        with open(folder / f"{file_name(name)}.py", "a", encoding="utf-8") as file:
+            file.write("\nif False:  # what transformers has to find beside this file\n")
+            file.writelines(f"    from .{file_name(other)} import __name__\n" for other in sorted(done - {name}))
 
 
 def file_name(module: str) -> str:

@@ -11,11 +11,12 @@ from fairseq_plugins.checkpoints.options import get_option
 from fairseq_plugins.dictionary import load_dictionary
 from fairseq_plugins.errors import UserError
 from fairseq_plugins.inference.records import RECORD, find_record
-from fairseq_plugins.text.record import TextRecord
+from fairseq_plugins.text.record import ONLY_SOURCE, TextRecord
 from fairseq_plugins.text.steps import ByteBpe, KnownFile, Step
 
 from .code import MODELS, file_name, write_code
 from .files import write_json
+from .tokenizer import write_causal_tokenizer
 
 MODULE = f"{MODELS}.tokenization"
 
@@ -46,7 +47,7 @@ class RecordTokenizing:
                 raise
             return [f"wrote no tokenizer ({error})"]
         if any(isinstance(step, ByteBpe) for steps in record.steps.values() for step in steps):
-            return ["wrote no tokenizer: its byte-level BPE is fairseq's"]
+            return self._write_byte_bpe(record, folder, rows[1], positions)
         record = _flat(record, self._direction(record), folder)
         for language, expected in zip((record.source, record.target), rows):
             file = record.dictionaries[language].name
@@ -62,6 +63,23 @@ class RecordTokenizing:
         }
         write_json(settings, folder / "tokenizer_config.json")
         write_code(folder, (MODULE,))
+        return ["wrote the tokenizer"]
+
+    def _write_byte_bpe(self, record: TextRecord, folder: Path, rows: int, positions: int) -> list[str]:
+        """GPT-2's BPE by transformers' own class, which any version of it reads."""
+        step, *others = record.steps[record.source]
+        if record.source != ONLY_SOURCE or others or not isinstance(step, ByteBpe):
+            return ["wrote no tokenizer: byte-level BPE is written for language models alone, and nothing beside it"]
+        symbols = load_dictionary(record.dictionaries[record.source].find(record.folder)).symbols
+        if len(symbols) != rows:
+            name = self.checkpoint.name
+            raise CheckpointError(f"{name}: {len(symbols)} symbols in its dictionary, but the model has {rows} rows")
+        try:
+            write_causal_tokenizer(folder, step.encoder_json.find(record.folder).parent, symbols, positions)
+        except CheckpointError as error:
+            if self.text is not None:
+                raise
+            return [f"wrote no tokenizer ({error})"]
         return ["wrote the tokenizer"]
 
     def _direction(self, record: TextRecord) -> tuple[str, str]:

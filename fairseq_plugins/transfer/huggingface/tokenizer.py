@@ -97,9 +97,7 @@ def write_tokenizer(folder: Path, bpe_dir: PathLike, symbols: Sequence[str], pos
         CheckpointError: the files do not belong together, or tokenizers is not installed.
     """
     vocabulary = from_fairseq(Path(bpe_dir), symbols)
-    write_json(vocabulary.rows, folder / "vocab.json")
-    lines = ["#version: 0.2", *(" ".join(pair) for pair in vocabulary.merges)]
-    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _write_vocabulary(folder, vocabulary)
     names = {"bos": "<s>", "eos": "</s>", "unk": "<unk>", "sep": "</s>", "pad": "<pad>", "cls": "<s>"}
     special: dict[str, Any] = {f"{role}_token": token for role, token in names.items()}
     mask = {"content": MASK, "lstrip": True, "normalized": False, "rstrip": False, "single_word": False}
@@ -115,6 +113,26 @@ def write_tokenizer(folder: Path, bpe_dir: PathLike, symbols: Sequence[str], pos
     }
     write_json(settings, folder / "tokenizer_config.json")
     (folder / "tokenizer.json").write_text(_whole_tokenizer(vocabulary), encoding="utf-8")
+
+
+def write_causal_tokenizer(folder: Path, bpe_dir: PathLike, symbols: Sequence[str], positions: int) -> None:
+    """The same for a causal language model, whose texts begin with ``</s>`` and whose dictionary has no ``<mask>``.
+
+    Raises:
+        CheckpointError: the files do not belong together, or tokenizers is not installed.
+    """
+    vocabulary = from_fairseq(Path(bpe_dir), symbols)
+    _write_vocabulary(folder, vocabulary)
+    special = {"bos_token": "</s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": positions, **special}
+    write_json({**settings, "clean_up_tokenization_spaces": False}, folder / "tokenizer_config.json")
+    (folder / "tokenizer.json").write_text(_whole_tokenizer(vocabulary, causal=True), encoding="utf-8")
+
+
+def _write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
+    write_json(vocabulary.rows, folder / "vocab.json")
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in vocabulary.merges)]
+    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def from_fairseq(bpe_dir: Path, symbols: Sequence[str]) -> Vocabulary:
@@ -137,7 +155,7 @@ def from_fairseq(bpe_dir: Path, symbols: Sequence[str]) -> Vocabulary:
     return Vocabulary(rows, merges)
 
 
-def _whole_tokenizer(vocabulary: Vocabulary) -> str:
+def _whole_tokenizer(vocabulary: Vocabulary, causal: bool = False) -> str:
     try:
         from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
     except ImportError:
@@ -145,10 +163,13 @@ def _whole_tokenizer(vocabulary: Vocabulary) -> str:
     made = Tokenizer(models.BPE(vocab=vocabulary.rows, merges=vocabulary.merges))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
+    made.add_special_tokens([AddedToken(token, normalized=True) for token in SPECIAL])
+    if causal:
+        made.post_processor = processors.TemplateProcessing(single="</s> $A", special_tokens=[("</s>", 2)])
+        return str(made.to_str(pretty=True))
     made.post_processor = processors.RobertaProcessing(
         ("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False
     )
-    made.add_special_tokens([AddedToken(token, normalized=True) for token in SPECIAL])
     made.add_special_tokens([AddedToken(MASK, lstrip=True, normalized=False)])
     return made.to_str(pretty=True)
 
