@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 
-import pytest
 from pipeline_tools import ROOT
 
 from fairseq_plugins.commands import export_ctranslate2
@@ -14,14 +13,13 @@ from fairseq_plugins.transfer.ctranslate2.exporting import QUANTIZATIONS
 USE = "utils.import_user_module(Namespace(user_dir=plugin))"
 #: what a program may do, in this order -> whether everything is registered then
 ORDERS = {
-    "import fairseq_plugins": None,
     f"from fairseq import utils; {USE}": True,
     f"import fairseq_plugins; from fairseq import utils; {USE}": True,
     f"import fairseq_plugins, fairseq; import fairseq.models; from fairseq import utils; {USE}": True,
     f"from fairseq import utils; import fairseq_plugins; {USE}; {USE}": True,
     "import fairseq.models, fairseq_plugins": True,
     "import fairseq_plugins.models": True,
-    "import fairseq_plugins.attention": None,
+    "import fairseq_plugins.attention": False,
 }
 PROGRAM = """
 import sys, json
@@ -36,15 +34,18 @@ print(json.dumps([heavy, there, grids]))
 """
 #: a process that has imported torch, and what else of others fairseq imports, runs each program in a fork
 AFTER_TORCH = """
-import json, os, sys, torch
-import hydra.experimental, omegaconf, sacrebleu, tqdm, regex
+import gc, json, os, sys, torch
+import hydra.experimental, omegaconf, sacrebleu, tqdm, regex, torch.onnx, bitarray
 assert not {"fairseq", "fairseq_plugins"} & set(sys.modules)
+gc.disable()
+gc.freeze()
 for program in json.loads(sys.argv.pop()):
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
         exec(program, {"__name__": "__main__"})
-        sys.exit()
+        sys.stdout.flush()
+        os._exit(0)
     if os.waitpid(child, 0)[1] != 0:
         sys.exit(program)
 """
@@ -59,20 +60,21 @@ def answers(folder, *arguments):
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[[")]
 
 
-@pytest.mark.parametrize("do", [do for do in ORDERS if ORDERS[do] is None])
-def test_what_is_light_imports_nothing_heavy(do, plugin, tmp_path):
-    ((heavy, there, _),) = answers(tmp_path, PROGRAM.format(do=do), plugin)
-    assert heavy == (["torch", "numpy"] if "attention" in do else [])
+def test_the_package_itself_imports_nothing_heavy(plugin, tmp_path):
+    ((heavy, there, _),) = answers(tmp_path, PROGRAM.format(do="import fairseq_plugins"), plugin)
+    assert heavy == []
     assert not there
 
 
 def test_every_order(plugin, tmp_path):
-    programs = [PROGRAM.format(do=do) for do in ORDERS if ORDERS[do]]
+    """Attention imports torch alone; what is for fairseq is there, once, where fairseq's models are."""
+    programs = [PROGRAM.format(do=do) for do in ORDERS]
     found = answers(tmp_path, AFTER_TORCH, plugin, json.dumps(programs))
-    assert len(found) == len(programs) == 6
-    for _, there, grids in found:
-        assert there
-        assert grids == ["fairseq_plugins.models.grid"]
+    assert len(found) == len(programs) == 7
+    for registered, (heavy, there, grids) in zip(ORDERS.values(), found, strict=True):
+        assert bool(there) == registered
+        assert grids == (["fairseq_plugins.models.grid"] if registered else [])
+        assert heavy == ["torch", *(["fairseq"] if registered else []), "numpy"]
 
 
 HELP = """

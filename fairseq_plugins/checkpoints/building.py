@@ -105,7 +105,7 @@ def build(options: Namespace, tokens: Vocabularies, seed: int = 1) -> Any:
         if getattr(options, name, None):
             setattr(options, name, None)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would touch GPUs' random states, too
         return fairseq_models.build_model(options, tokens)
 
 

@@ -29,7 +29,7 @@ def check(study: Study, recipe: Recipe, runs: Path) -> dict[str, Training]:
         training = recipe.describe(variant, variant.options, runs)
         kind = training.option("--arch")
         if kind not in plain:
-            plain[kind] = recipe.describe(variant, (), runs)
+            plain[kind] = recipe.describe(variant, (), runs) if variant.options else training
         own = {word for word in plain[kind].words if word.startswith("--")}
         for word in variant.options:
             name = word.partition("=")[0]

@@ -142,7 +142,9 @@ class Conductor:
         """fairseq's options of every variant's training."""
         found = {}
         for name, variant in self.study.variants.items():
-            training = self.recipe.describe(variant, self.base_words(variant, widths), self.out / "runs")
+            training = self.trainings[name]  # as it is, without other widths
+            if name in widths:
+                training = self.recipe.describe(variant, self.base_words(variant, widths), self.out / "runs")
             found[name] = parsed(training, variant.place)
         return found
 

@@ -95,6 +95,8 @@ class Engine:
             running = self.ledger.begin(job, self.environments[slot])
             if running:
                 self.running[slot] = running
+                if self.stopped_by:  # while it began
+                    running.tell(self.stopped_by)
                 return True
         return False
 

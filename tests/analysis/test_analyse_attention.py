@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import re
+import sys
 
 import pytest
 import tiny_training
@@ -25,6 +26,13 @@ KINDS = {
     ),
 }
 R = ("--r", "1,2")
+
+
+@pytest.fixture(autouse=True)
+def _plots(request, monkeypatch):
+    """Pictures take the command longer than all else: one test has them, the others no matplotlib."""
+    if request.function is not test_what_it_writes:
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
 
 
 @pytest.fixture(scope="module")

@@ -233,21 +233,35 @@ def test_sdpa_is_reached(name, monkeypatch, kind, causal, masked):
 
 
 def covering(names):
-    """As few of the names as have every option's value among them: combinations first."""
-    chosen, covered = [], set()
+    """As few combinations as have every option's value of these names among them; the defaults are one."""
+    made = [{}]
     for name in sorted(names, key=lambda name: -len(CHOICES[name])):
-        values = {*CHOICES[name].items()} or {()}
-        if not values <= covered:
-            chosen.append(name)
-            covered |= values
-    return chosen
+        options = CHOICES[name]
+        if any(options.items() <= before.items() for before in made):
+            continue
+        for before in made[1:]:
+            if not options.keys() & before.keys() and goes_together({**before, **options}):
+                before.update(options)
+                break
+        else:
+            made.append(dict(options))
+    return made
 
 
-@pytest.mark.parametrize("name", covering(name for name in CHOICES if not attention(CHOICES[name]).mixing.searches))
-def test_compiles_without_graph_breaks(name):
+def goes_together(options):
+    try:
+        return bool(attention(options, self_attention=True))
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "options", covering(name for name in CHOICES if not attention(CHOICES[name]).mixing.searches), ids=str
+)
+def test_compiles_without_graph_breaks(options):
     """``fullgraph=True`` raises at a graph break, whatever the backend; one call goes through autograd's as well."""
     torch._dynamo.reset()
-    module = attention(CHOICES[name], self_attention=True).eval()
+    module = attention(options, self_attention=True).eval()
     x, pad = random(6, 2, WIDTH).float(), torch.tensor([[False] * 6, [False] * 4 + [True] * 2])
     for backend, call in (
         ("eager", {"attn_mask": CAUSAL}),

@@ -4,12 +4,14 @@ import base64
 import json
 import re
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
 import tiny_training
 import torch
 from builders import CASES, VOCABULARY, dictionary, family_of, save
+from fairseq.dataclass import configs
 from fairseq.modules import MultiheadAttention
 
 from fairseq_plugins import cli
@@ -333,16 +335,16 @@ def test_our_exports_show_what_their_checkpoints_do(data, tmp_path):
 # --- the search of fairseq --------------------------------------------------------------------------------------------
 
 
-def test_the_search_is_fairseqs(data, tmp_path):
+def test_the_search_is_fairseqs(data, tmp_path, monkeypatch):
     """Its hypotheses and scores are those of the generator; weights of the beginnings those of the whole hypothesis."""
     from builders import translation_task
-    from fairseq.dataclass.configs import GenerationConfig
 
+    monkeypatch.setattr(configs, "GenerationConfig", partial(configs.GenerationConfig, max_len_b=16))  # of 200
     model = save(tmp_path / "model.pt", "transformer_neuralqkv_tiny", noise=0.6)
     page(tmp_path / "model.pt", data, "--text", data / "text", "--beam", 4, "--out", tmp_path / "page.html")
     content, found = read_back(tmp_path / "page.html")
     task = translation_task()
-    generator = task.build_generator([model], GenerationConfig(beam=4))
+    generator = task.build_generator([model], configs.GenerationConfig(beam=4))
     for line, text in enumerate(TEXT.splitlines()):
         ids = dictionary().encode_line(text, add_if_not_exist=False)[None].long()
         sample = {"net_input": {"src_tokens": ids, "src_lengths": torch.tensor([ids.size(1)])}}

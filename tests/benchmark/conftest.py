@@ -17,8 +17,8 @@ def script():
 def benchmark(script, monkeypatch, capsys):
     """Run it to its end; its stdout and stderr come back as one text after checking the status."""
 
-    def run(*arguments, status=0, python=None):
-        monkeypatch.setattr(sys, "executable", python or str(quick_python()))
+    def run(*arguments, status=0):
+        monkeypatch.setattr(sys, "executable", str(quick_python()))
         monkeypatch.setattr(sys, "argv", [script.__file__, *map(str, arguments), "--cpu"])
         found = script.main()
         shown = capsys.readouterr()

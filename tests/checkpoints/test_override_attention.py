@@ -36,14 +36,15 @@ def loss(kind, data, checkpoint, plugin, overrides):
     if kind == "lm":
         output = forked(
             *("eval-lm", data, "--user-dir", plugin, "--path", checkpoint, "--gen-subset", "valid", "--cpu"),
-            *("--max-tokens", "160", "--tokens-per-sample", "16", "--model-overrides", overrides),
+            *("--max-tokens", "160", "--tokens-per-sample", "16", "--num-workers", "0", "--model-overrides", overrides),
         )
         assert "Evaluated 0 tokens" not in output
         return float(re.search(r"Loss \(base 2\): ([\d.]+)", output)[1])
     task = {"translation": "translation", "masked_lm": "masked_lm"}[kind]
     output = forked(
         *("validate", data, "--user-dir", plugin, "--path", checkpoint, "--valid-subset", "valid", "--cpu"),
-        *("--task", task, "--max-tokens", "160", "--log-format", "simple", "--model-overrides", overrides),
+        *("--task", task, "--max-tokens", "160", "--log-format", "simple", "--num-workers", "0"),
+        *("--model-overrides", overrides),
     )
     return float(re.findall(r"\bloss ([\d.]+)", output)[-1])
 

@@ -340,7 +340,7 @@ def test_one_file_and_one_line_bring_every_proof(tmp_path):
         ("transformer_compatibility-cosine", "transformer_kernel-relu", MODELS),
     ):
         assert proofs_of(case, file, collected) == proofs_of(known, file, collected)
-        assert len(proofs_of(case, file, collected)) > 5
+        assert len(proofs_of(case, file, collected)) > 3
 
     proofs = "(future_keys or reordered_beams or padding_changes_nothing) and (cosine or leaking)"
     said = pytest_in(tmp_path, "-rpf", "-k", proofs, CONTRACT, MODELS)
@@ -395,6 +395,7 @@ def test_two_user_dirs(bin_dir, plugin, tmp_path, monkeypatch):
     losses = [float(loss) for loss in re.findall(r"[ ,]loss=([\d.]+)", fresh("train", *given, *together))]
     assert losses[0] == pytest.approx(float(re.search(r"[ ,]loss=([\d.]+)", ours)[1]) / 2, abs=1e-3)
     generate = ["--user-dir", "my_plugins", "--path", "both/checkpoint_last.pt", "--cpu", "--beam", "2"]
+    generate += ["--max-len-b", "12"]
     assert len(re.findall(r"^H-\d+", forked("generate", bin_dir, *generate), flags=re.M)) == 20
 
 

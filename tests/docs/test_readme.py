@@ -22,13 +22,13 @@ def test_it_is_short(readme):
 
 
 def test_fairseq_commands_run(readme, bin_dir, plugin, tmp_path):
-    """As they stand there, on a small corpus and, for time, a small model."""
+    """As they stand there, on a small corpus and, for time, a small model and short translations."""
     (tmp_path / "data-bin").mkdir()
     (tmp_path / "data-bin" / "iwslt17.de-en").symlink_to(bin_dir)
     (tmp_path / "fairseq_plugins").symlink_to(plugin)
     shown = [words for words in commands(readme) if re.match(r"fairseq-(?!plugins)", words[0])]
     assert [words[0] for words in shown] == ["fairseq-train", "fairseq-generate"]
-    small = {"train": [*SIZES, "--max-update", "3", "--cpu"], "generate": ["--cpu"]}
+    small = {"train": [*SIZES, "--max-update", "3", "--cpu"], "generate": ["--cpu", "--max-len-b", "12"]}
     for program, *arguments in shown:
         name = program[len("fairseq-") :]
         output = fairseq(name, *arguments, *small[name], cwd=tmp_path)
@@ -46,7 +46,9 @@ def test_own_text_in_three_commands(readme, root, tmp_path):
     (block,) = blocks(section, "bash")
     block = block.replace("out data/fr-en", "out data/fr-en --bpe 150 --valid 5 --test 5")
     block = (
-        block.replace("2500", "40 --cpu").replace("updates 300", "updates 10").replace("scripts/", f"{root}/scripts/")
+        block.replace("2500", "30 --cpu")
+        .replace("updates 300", "updates 10 --num-workers 0 --validate-interval 100 --save-interval 100")
+        .replace("scripts/", f"{root}/scripts/")
     )
     names = [Path(found).name for found in re.findall(r"\S+\.sh", block)]
     assert names == ["prepare_parallel.sh", "train.sh", "translate.sh"]

@@ -48,7 +48,7 @@ def raw(tmp_path_factory):
         training = iwslt / f"train.tags.de-en.{language}"
         training.write_text(f"<url>x</url>\n<title>A talk & more</title>\n{training.read_text()}", encoding="utf-8")
         for number, name in enumerate(["dev2010", *(f"tst{year}" for year in range(2010, 2016))]):
-            pairs = sentences(12 + number, 20 + number)
+            pairs = sentences(3 + number, 20 + number)
             lines = [escape(pair[language == "en"]) for pair in pairs]
             segments = "".join(f'<seg id="{index}"> {line} </seg>\n' for index, line in enumerate(lines, start=1))
             kind = "refset" if language == "en" else "srcset"

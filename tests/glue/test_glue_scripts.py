@@ -112,7 +112,9 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_kept(toy, tmp_path):
 
     folders = ["--glue-data", toy.data, "--runs", tmp_path / "runs"]
     arguments = ["--checkpoint", toy.checkpoint, "--tasks", "CoLA", "--seeds", "6,7", "--lr", "1e-3", "--epochs", 2]
-    output = script(GLUE, *arguments, *folders, "--cpu", "--keep-checkpoints", "--resume")
+    # the runs above began without a preset, which no script has recorded
+    as_they_were = ["--cpu", "--preset", "none", "--keep-checkpoints", "--resume"]
+    output = script(GLUE, *arguments, *folders, *as_they_were)
     assert f"2 runs in {tmp_path}/runs, 1 of them finished already" in output
     assert "run 2 of 2: CoLA, seed 7, 4 updates" in output
     assert re.search(r"going on from .*CoLA-seed7/checkpoint_last.pt \(2 updates\)", output)

@@ -26,9 +26,15 @@ PIECES = ["subword-nmt", "sentencepiece"]
 one_record = pytest.mark.parametrize("record", PIECES[:1], indirect=True)
 
 
-@pytest.fixture(scope="module", params=PIECES)
-def record(request, tmp_path_factory):
-    return write_record(tmp_path_factory.mktemp(request.param), request.param)
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """By the kind of pieces."""
+    return {kind: write_record(tmp_path_factory.mktemp(kind), kind) for kind in PIECES}
+
+
+@pytest.fixture(params=PIECES)
+def record(request, records):
+    return records[request.param]
 
 
 @pytest.fixture(scope="module")

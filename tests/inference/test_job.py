@@ -36,11 +36,16 @@ def answered(work, lines, size):
     return [each for buffer in work.run(lines, size) for each in buffer]
 
 
+@pytest.fixture(scope="module")
+def alone(here):
+    """The hypotheses of each line by itself."""
+    return {line: answered(job(here), [line], 1)[0].hypotheses for line in LINES}
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
-def test_every_line_has_its_answer(here, size):
+def test_every_line_has_its_answer(here, alone, size):
     found = answered(job(here), LINES, size)
     assert [each.number for each in found] == list(range(1, len(LINES) + 1))
-    alone = {line: answered(job(here), [line], 1)[0].hypotheses for line in LINES}
     for each, line in zip(found, LINES, strict=True):
         assert [one.text for one in each.hypotheses] == [one.text for one in alone[line]]
     assert [len(each.hypotheses) for each in found] == [2, 0, 2, 2, 0, 2, 2]

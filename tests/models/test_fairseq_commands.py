@@ -15,6 +15,9 @@ TRAINING = [
     *("--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1", "--log-format", "simple"),
 ]
 
+#: batches are made by the process that takes them, without which one more begins each time
+IN_PLACE = ("--num-workers", "0")
+
 
 def hypotheses(output):
     """id -> (score, text) of fairseq-generate's H lines."""
@@ -22,8 +25,8 @@ def hypotheses(output):
     return {int(i): (float(score), text) for i, score, text in lines}
 
 
-def generate(data, checkpoint, plugin, *extra):
-    output = forked("generate", data, "--user-dir", plugin, "--path", checkpoint, "--beam", "3", "--cpu", *extra)
+def generate(data, checkpoint, plugin):
+    output = forked("generate", data, "--user-dir", plugin, "--path", checkpoint, "--beam", "3", "--cpu", *IN_PLACE)
     found = hypotheses(output)
     assert len(found) == 20
     return found
@@ -105,7 +108,7 @@ def test_stock_checkpoint_in_baseline_and_back(bin_dir, plugin, stock_checkpoint
                 "--valid-subset",
                 "valid",
             ),
-            *("--max-tokens", "300", "--log-format", "simple"),
+            *("--max-tokens", "300", "--log-format", "simple", *IN_PLACE),
         )
         losses.append(validation_loss(output))
     assert losses[0] == losses[1]

@@ -108,12 +108,12 @@ def test_incremental_decoding_equals_training_forward(case, quick, normalize_bef
     with torch.set_grad_enabled(not quick):
         sentences = model.encoder(src, lengths)
         encoder_out = model.encoder.reorder_encoder_out(sentences, rows)
-        for step in range(7):
+        for step in range(5):  # past two enlargements of a cache
             full = decode(model, model.encoder(src[rows], lengths[rows]), prev, None)[:, -1]
             given = encoder_out if quick else dict(encoder_out)
             torch.testing.assert_close(decode(model, given, prev, state)[:, -1], full, rtol=0, atol=1e-10)
             order = torch.arange(len(rows)).view(-1, beam)
-            if step == 3:
+            if step == 2:
                 order = order[[0, 2]]
             order = torch.stack([group[torch.randint(beam, (beam,))] for group in order]).view(-1)
             model.decoder.reorder_incremental_state_scripting(state, order)

@@ -4,6 +4,7 @@ import re
 from argparse import Namespace
 
 import pytest
+import tiny_training
 import torch
 from builders import CASES, batch, build, dictionary, family_of, language_modeling_task
 from fairseq import checkpoint_utils, options
@@ -169,7 +170,7 @@ def trained(variant, corpus, plugin, tmp_path_factory):
 def perplexity(corpus, checkpoint, plugin, *extra):
     output = forked(
         *("eval-lm", corpus / "mono", "--user-dir", plugin, "--path", checkpoint, "--gen-subset", "valid", "--cpu"),
-        *("--max-tokens", "160", "--tokens-per-sample", "16", *extra),
+        *("--max-tokens", "160", "--tokens-per-sample", "16", "--num-workers", "0", *extra),
     )
     assert "Evaluated 0 tokens" not in output
     return float(re.search(r"Perplexity: ([\d.]+)", output)[1])
@@ -260,7 +261,7 @@ def test_hydra(corpus, plugin, tmp_path):
 def test_stock_checkpoints_in_baseline_and_back(corpus, plugin, tmp_path):
     """The same perplexity to the last digit, post-norm (fairseq's plain transformer_lm) or pre-norm (its sizes)."""
     for arch, pre_norm in (("transformer_lm", False), ("transformer_lm_gpt2_tiny", True)):
-        stock = train(corpus, plugin, tmp_path / arch, arch, 4)
+        stock = train(corpus, plugin, tmp_path / arch, arch, 4, *tiny_training.AT_THE_END.split())
         assert ("decoder.layer_norm.weight" in load_checkpoint(stock)["model"]) == pre_norm
         ours, back = tmp_path / arch / "ours.pt", tmp_path / arch / "back.pt"
         assert cli.main(["convert-checkpoint", str(stock), str(ours), "--to", "baseline"]) == 0
@@ -271,7 +272,7 @@ def test_stock_checkpoints_in_baseline_and_back(corpus, plugin, tmp_path):
 
 @pytest.mark.parametrize("arch", ["transformer_lm_pairwise_tiny", "transformer_lm_symmetric_gpt2_tiny"])
 def test_folded_into_a_stock_model(arch, corpus, plugin, tmp_path):
-    ours = train(corpus, plugin, tmp_path / "ours", arch, 4)
+    ours = train(corpus, plugin, tmp_path / "ours", arch, 4, *tiny_training.AT_THE_END.split())
     stock = tmp_path / "stock.pt"
     assert cli.main(["fold-checkpoint", str(ours), str(stock)]) == 0
     (model,), _, _ = checkpoint_utils.load_model_ensemble_and_task([str(stock)], {"data": str(corpus / "mono")})

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 
 import pytest
-from preparation import prepare, refused, repeated_in_process, succeeded, tree
+from preparation import prepare, reading, refused, repeated_in_process, succeeded, tree
 from releases import iwslt14, pack, write_unpacked
 
 SMALL = ("--bpe", 90)
@@ -128,7 +128,26 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("kind", BROKEN)
+@pytest.fixture(scope="module")
+def read(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reading")
+    write_unpacked(folder / "release", {"": iwslt14()})
+    return reading("iwslt14", folder / "release", folder / "out")
+
+
+@pytest.mark.parametrize("kind", ["lost segment", "lost title", "latin-1", "empty"])
+def test_broken_text(kind, read, tmp_path, capfd):
+    """By the command that the script calls, in this process."""
+    name, spoil, said = BROKEN[kind]
+    write_unpacked(tmp_path / "release", {"": iwslt14()})
+    path = tmp_path / "release" / name
+    path.write_bytes(spoil(path.read_bytes()))
+    before = tree(tmp_path / "release")
+    refused(read(tmp_path / "release", tmp_path / "out", capfd), said)
+    assert tree(tmp_path / "release") == before
+
+
+@pytest.mark.parametrize("kind", ["cut xml", "latin-1", "missing"])
 def test_broken_files(kind, tmp_path):
     name, spoil, said = BROKEN[kind]
     write_unpacked(tmp_path / "release", {"": iwslt14()})

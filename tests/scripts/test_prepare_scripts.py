@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 
 import pytest
 from pipeline_tools import environment
-from preparation import library, prepare, refused, repeated_in_process, stub, stub_environment, succeeded, tree
+from preparation import library, prepare, reading, refused, repeated_in_process, stub, stub_environment, succeeded, tree
 from zygote import quick_python
 
 from fairseq_plugins.text.toy import Pair, generate
@@ -220,8 +220,25 @@ BAD_CAPTIONS = {
 }
 
 
-@pytest.mark.parametrize("kind", BAD_CAPTIONS)
-def test_bad_captions(kind: str, copied: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def read_captions(captions: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable:
+    return reading("multi30k", captions, tmp_path_factory.mktemp("reading") / "out")
+
+
+@pytest.mark.parametrize("kind", sorted(BAD_CAPTIONS.keys() - {"missing"}))  # which the script finds itself
+def test_bad_captions(
+    kind: str, read_captions: Callable, copied: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    """By the command that the script calls, in this process; what the script makes of an error is below."""
+    spoil, said = BAD_CAPTIONS[kind]
+    spoil(copied)
+    before = tree(copied)
+    refused(read_captions(copied, tmp_path / "out", capfd), said)
+    assert tree(copied) == before
+
+
+@pytest.mark.parametrize("kind", ["fewer lines", "cut gzip", "missing"])
+def test_bad_captions_end_the_script(kind: str, copied: Path, tmp_path: Path) -> None:
     spoil, said = BAD_CAPTIONS[kind]
     spoil(copied)
     before = tree(tmp_path)
@@ -275,7 +292,27 @@ BAD_RELEASES = {
 }
 
 
-@pytest.mark.parametrize("kind", BAD_RELEASES)
+@pytest.fixture(scope="module")
+def read_release(tmp_path_factory: pytest.TempPathFactory, sentences: dict[str, list[Pair]]) -> Callable:
+    folder = tmp_path_factory.mktemp("reading")
+    _release(folder / "release", sentences)
+    return reading("iwslt17", folder / "release", folder / "out", "--tests", "tst2015")
+
+
+@pytest.mark.parametrize("kind", ["missing segment", "shifted talk", "latin-1"])
+def test_bad_text_of_a_release(
+    kind: str, read_release: Callable, tmp_path: Path, sentences: dict[str, list[Pair]], capfd: pytest.CaptureFixture
+) -> None:
+    """By the command that the script calls, in this process."""
+    _release(tmp_path / "release", sentences)
+    spoil, said = BAD_RELEASES[kind]
+    spoil(tmp_path / "release")
+    before = tree(tmp_path / "release")
+    refused(read_release(tmp_path / "release", tmp_path / "out", capfd), said)
+    assert tree(tmp_path / "release") == before
+
+
+@pytest.mark.parametrize("kind", ["cut xml", "missing side", "missing train"])
 def test_bad_release(kind: str, tmp_path: Path, sentences: dict[str, list[Pair]]) -> None:
     _release(tmp_path / "release", sentences)
     spoil, said = BAD_RELEASES[kind]

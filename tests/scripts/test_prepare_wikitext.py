@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import sys
 import zipfile
 from argparse import Namespace
 from collections import Counter
@@ -135,7 +136,11 @@ def test_only_what_changed_is_made_again(prepared, tokens, tmp_path, stubs):
 
 
 def test_result_depends_on_neither_workers_nor_threads(prepared, tokens, tmp_path):
-    other = environment(RAYON_NUM_THREADS="1", PYTHONHASHSEED="5")
+    folder = tmp_path / "python"  # an interpreter of its own, with another order of sets, for all but fairseq's command
+    folder.mkdir()
+    stub(folder, "python", f'exec "{sys.executable}" "$@"')
+    (folder / "fairseq-preprocess").symlink_to(quick_python().with_name("fairseq-preprocess"))
+    other = environment(PYTHON=str(folder / "python"), RAYON_NUM_THREADS="1", PYTHONHASHSEED="5")
     options = ("--from", tokens, "--out", tmp_path / "out", "--bpe", SIZE, "--workers", 3)
     succeeded(prepare("wikitext", 2, *options, env=other))
     assert tree(tmp_path / "out") == tree(prepared)

@@ -3,9 +3,10 @@
 import hashlib
 import os
 import shlex
+import shutil
 
 import pytest
-from preparation import library, prepare, refused, repeated_in_process, stub, stub_environment, succeeded, tree
+from preparation import library, prepare, reading, refused, repeated_in_process, stub, stub_environment, succeeded, tree
 from releases import LEAKED, SIZES, pack, wmt14, write_unpacked
 
 STAGES = ("unpack", "raw", "tokenise", "clean", "codes", "bpe", "binarise", "record")
@@ -125,6 +126,7 @@ def change(archive, name, function):
         files[name] = function(files[name])
         pack(folder / archive, {path: data for path, data in files.items() if data is not None})
 
+    spoil.file, spoil.function = name.rpartition("/")[2], function
     return spoil
 
 
@@ -177,7 +179,32 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("kind", BROKEN)
+#: what reading finds and not unpacking
+TEXT = ["fewer lines", "latin-1", "empty file", "cut segment", "cut document"]
+TEXT += ["nested segment", "lost segment", "no segment"]
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory):
+    """A folder of the archives' files, and how the script reads them."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    write_unpacked(folder / "source", wmt14())
+    return folder / "source", reading("wmt14", folder / "source", folder / "out", *SMALL)
+
+
+@pytest.mark.parametrize("kind", TEXT)
+def test_broken_text(kind, unpacked, tmp_path, capfd):
+    """By the command that the script calls, in this process."""
+    spoil, said = BROKEN[kind]
+    source, read = unpacked
+    changed = shutil.copytree(source, tmp_path / "source")
+    (changed / spoil.file).write_bytes(spoil.function((source / spoil.file).read_bytes()))
+    before = tree(changed)
+    refused(read(changed, tmp_path / "out", capfd), said)
+    assert tree(changed) == before
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BROKEN if kind not in TEXT or kind in ("latin-1", "cut segment")])
 def test_broken_files(kind, tmp_path):
     spoil, said = BROKEN[kind]
     source = archives(tmp_path / "source")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline_tools import ROOT, environment
 from zygote import quick_python
 
+from fairseq_plugins import cli
 from fairseq_plugins.lines import read_lines
 from fairseq_plugins.text.record import read_record
 
@@ -20,6 +23,23 @@ def prepare(name: str, *options: object, env: dict[str, str] | None = None) -> s
     return subprocess.run(
         command, capture_output=True, text=True, env=env or environment(PYTHON=str(quick_python())), timeout=300
     )
+
+
+def reading(name: str, source: Path, out: Path, *options: object) -> Callable[..., subprocess.CompletedProcess]:
+    """How scripts/prepare_NAME.sh reads text, by its dry run: ``read(changed, out, capfd)`` does it in this process.
+
+    The text is then in ``changed``, laid out as in ``source``; pytest's ``capfd`` says what was written.
+    """
+    result = prepare(name, "--from", source, "--out", out, *options, "--dry-run")
+    succeeded(result)
+    command = re.search(r"^\+ fairseq-plugins (read-corpus .*)$", result.stdout, re.MULTILINE)[1]
+
+    def read(changed, folder, capfd):
+        words = shlex.split(command.replace(str(source), str(changed)).replace(str(out), str(folder)))
+        (folder / ".partial" / "raw").mkdir(parents=True)
+        return subprocess.CompletedProcess(words, cli.main(words), *capfd.readouterr())
+
+    return read
 
 
 def tree(folder: Path) -> dict[str, str]:

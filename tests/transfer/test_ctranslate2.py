@@ -344,7 +344,8 @@ def test_the_commands_translate_as_fairseq_generate_does(trained, languages, plu
     run(translate_command, tmp_path / "out", languages / "test.de", "--max-tokens", 60, "--remove-bpe", "--threads", 1)
     written = capsys.readouterr()
     assert "150 sentences" in written.err
-    log = forked("generate", data, "--path", path, "--user-dir", plugin, "--beam", 5, "--remove-bpe", "--cpu")
+    options = ["--beam", 5, "--remove-bpe", "--cpu", "--num-workers", 0]
+    log = forked("generate", data, "--path", path, "--user-dir", plugin, *options)
     expected = dict(line[2:].split("\t")[::2] for line in log.splitlines() if line.startswith("H-"))
     assert written.out.splitlines() == [expected[str(number)] for number in range(150)]
 

@@ -134,7 +134,7 @@ def in_the_plugin(checkpoint, data, inputs):
 
 def loss(checkpoint, data, plugin, task):
     options = ["--task", task, "--user-dir", plugin, "--cpu", "--valid-subset", "valid", "--log-format", "simple"]
-    output = forked("validate", data, "--path", checkpoint, "--max-tokens", "300", *options)
+    output = forked("validate", data, "--path", checkpoint, "--max-tokens", "300", "--num-workers", "0", *options)
     return float(re.findall(r"\bloss ([\d.]+)", output)[-1])
 
 

@@ -233,7 +233,7 @@ def test_from_text_to_text_through_fairseq_generate(opus, tmp_path):
         found.append("".join(words).replace("▁", " ").strip())
     data = ["-s", "de", "-t", "en", "--srcdict", out.parent / "dict.txt", "--joined-dictionary"]
     forked("preprocess", *data, f"--testpref={tmp_path / 'spm'}", "--destdir", tmp_path / "bin")
-    flags = ["--cpu", "--beam", 4, "--max-len-b", 80, "--remove-bpe", "sentencepiece"]
+    flags = ["--cpu", "--num-workers", 0, "--beam", 4, "--max-len-b", 80, "--remove-bpe", "sentencepiece"]
     log = forked("generate", tmp_path / "bin", "--path", out, *flags)
     made = dict(line[2:].split("\t")[::2] for line in log.splitlines() if line.startswith("H-"))
     assert [made[str(number)] for number in range(len(lines))] == found
