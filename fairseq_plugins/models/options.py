@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Container
 from dataclasses import field, fields, make_dataclass
 from types import UnionType
@@ -24,17 +25,23 @@ def add_options(parser: Any, cls: type, known: Container[str] = ()) -> None:
 
     Those that are ``known``, such as what a class inherits from one that was added, are left out.
     """
+    left_out = frozenset(item.name for item in fields(cls) if item.name in known)
+    gen_parser_from_dataclass(parser, _of_fairseq(cls, left_out)(), delete_default=True, with_prefix="")
+
+
+@functools.cache
+def _of_fairseq(cls: type, left_out: frozenset[str]) -> type:
+    """An options dataclass by fairseq's types, without some of its fields."""
     parts = []
     for item in fields(cls):
-        if item.name in known:
+        if item.name in left_out:
             continue
         choices, hint = item.metadata.get("choices"), get_type_hints(cls)[item.name]
         if isinstance(hint, UnionType):
             hint = Union[get_args(hint)]  # noqa: UP007  the spelling that fairseq knows
         kind: Any = ChoiceEnum(list(choices)) if choices else hint
         parts.append((item.name, kind, field(default=item.default, metadata=dict(item.metadata))))
-    of_fairseq = make_dataclass(cls.__name__, parts, bases=(FairseqDataclass,))
-    gen_parser_from_dataclass(parser, of_fairseq(), delete_default=True, with_prefix="")
+    return make_dataclass(cls.__name__, parts, bases=(FairseqDataclass,))
 
 
 def add_model_args(parser: Any) -> None:

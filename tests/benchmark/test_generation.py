@@ -24,7 +24,7 @@ VARIANTS = ("stock", "baseline", "neuralqkv", "pairwise")
 
 def test_random_models_side_by_side(benchmark, tmp_path):
     files = ["--csv", tmp_path / "g.csv", "--json", tmp_path / "g.json", "--plot", tmp_path / "g.png"]
-    systems = "stock,baseline,huggingface" + ",ctranslate2+int8" * HAS_CTRANSLATE2
+    systems = "stock,baseline" + ",ctranslate2+int8" * HAS_CTRANSLATE2
     options = ["--sizes", "tiny", "--systems", systems, "--rounds", 1, "--sentences", 4, "--max-tokens", 100]
     shown = benchmark("generate", *options, *files, "--profile")
     with open(tmp_path / "g.csv", encoding="utf-8", newline="") as file:
@@ -38,7 +38,7 @@ def test_random_models_side_by_side(benchmark, tmp_path):
         assert float(row["sentences/s"]) > 0
         assert float(row["memory"]) > 4e6
     assert "4 of 4 as stock" in shown
-    assert "| operator | stock | baseline | huggingface |\n" in shown
+    assert "| operator | stock | baseline |\n" in shown
     token = 2 * 2 * 128 * 4  # keys and values of two layers; stock keeps a sentence's once a hypothesis
     assert f"caches of stock: {token:,} bytes a token and hypothesis, {5 * token:,} bytes a source token" in shown
     assert f"caches of baseline: {token:,} bytes a token and hypothesis, {token:,} bytes a source token" in shown
