@@ -85,7 +85,8 @@ for case, folder, auto in zip(sys.argv[2::3], sys.argv[3::3], sys.argv[4::3]):
                 found = model(src).logits
             else:
                 found = model(src, decoder_input_ids=prev).logits
-                assert model.generation_config.num_beams == 5
+                chosen = model.generation_config
+                assert (chosen.num_beams, chosen.eos_token_id, chosen.pad_token_id) == (5, 2, 1), "which end a hypothesis"
                 assert len(model.generate(src, max_new_tokens=3)) == 3
         torch.testing.assert_close(found, given["logits"][case], rtol=0, atol=1e-6)
         folder = f"{folder}-again"
@@ -152,7 +153,8 @@ def test_what_transformers_has_itself_is_taken(case, options, kind, tmp_path, ca
         assert Checkpoint.read(tmp_path / "back.pt").architecture == f"{family_of(case)}_baseline"
     if kind == "fsmt":
         model = transformers.AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "out").eval()
-        assert model.generation_config.num_beams == 5
+        chosen = model.generation_config
+        assert (chosen.num_beams, chosen.eos_token_id, chosen.pad_token_id) == (5, 2, 1), "which end a hypothesis"
         src, _, _ = batch()
         assert len(model.generate(src, attention_mask=src.ne(1).long(), max_new_tokens=3)) == 3
 

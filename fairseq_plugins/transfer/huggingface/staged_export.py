@@ -97,7 +97,8 @@ class StagedExporter:
         self.exported = made.state_dict()
         module, cls, auto = CLASSES[self.kind]
         if self.kind == "transformer":
-            made.generation_config = made.generation_config.__class__(**SEARCH)
+            symbols = {name: getattr(made.config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+            made.generation_config = made.generation_config.__class__(**SEARCH, **symbols)
         made.save_pretrained(folder)
         config = read_json(folder / CONFIG)
         names = {"AutoConfig": f"configuration.{type(made.config).__name__}", auto: f"{module}.{cls}"}
