@@ -40,9 +40,9 @@ PARSERS = {
     "fairseq-preprocess": options.get_preprocessing_parser,
 }
 #: what is neither fairseq's nor ours: no options of theirs are checked
-OTHERS = {"source", "mkdir", "cp", "echo", "sacremoses", "sacrebleu"}
+OTHERS = {"source", "mkdir", "cp", "echo", "pip", "sacremoses", "sacrebleu"}
 #: functions that a page defines
-FUNCTIONS = {"on", "translate"}
+FUNCTIONS = {"on", "bits", "translate"}
 
 
 def read(page):

@@ -86,7 +86,7 @@ for case, folder, auto in zip(sys.argv[2::3], sys.argv[3::3], sys.argv[4::3]):
             else:
                 found = model(src, decoder_input_ids=prev).logits
                 chosen = model.generation_config
-                assert (chosen.num_beams, chosen.eos_token_id, chosen.pad_token_id) == (5, 2, 1), "which end a hypothesis"
+                assert (chosen.num_beams, chosen.eos_token_id, chosen.pad_token_id) == (5, 2, 1)
                 assert len(model.generate(src, max_new_tokens=3)) == 3
         torch.testing.assert_close(found, given["logits"][case], rtol=0, atol=1e-6)
         folder = f"{folder}-again"
@@ -154,7 +154,7 @@ def test_what_transformers_has_itself_is_taken(case, options, kind, tmp_path, ca
     if kind == "fsmt":
         model = transformers.AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "out").eval()
         chosen = model.generation_config
-        assert (chosen.num_beams, chosen.eos_token_id, chosen.pad_token_id) == (5, 2, 1), "which end a hypothesis"
+        assert (chosen.num_beams, chosen.eos_token_id, chosen.pad_token_id) == (5, 2, 1)
         src, _, _ = batch()
         assert len(model.generate(src, attention_mask=src.ne(1).long(), max_new_tokens=3)) == 3
 
