@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import os
 import re
 import shlex
 import shutil
@@ -152,6 +153,8 @@ def test_commands_parse(page, monkeypatch, capsys):
         words = " ".join([program, *arguments])
         if program == "bash":
             program, *arguments = arguments
+        elif program.startswith(("scripts/", "examples/")):
+            assert os.access(ROOT / program, os.X_OK), f"{program} cannot be called by its name"
         program = program.replace(".venv/bin/", "")
         try:
             if program in PARSERS:
