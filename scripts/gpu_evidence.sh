@@ -122,11 +122,11 @@ train_and_translate() {
         ' train "$OUT" "$1" "$2" "transformer_$1_$ARCH" "$UPDATES" "$DEVICE" ${half[@]+"${half[@]}"}
 }
 
-HALF=--bf16 COMPILED=--compile-layers ROUNDS=(--rounds 3) SIZE=iwslt BASE=wmt-base BIG=wmt-big ENCODER=roberta-base SENTENCES=512
+HALF=--bf16 COMPILED=--compile-layers ROUNDS=(--rounds 3) SIZE=iwslt SENTENCES=512
 CASES=() ARCH=iwslt_de_en UPDATES="" DEVICE="${CPU[0]:---gpus,1}"
 if [[ "$SMOKE" == 1 ]]; then
     ARCH=tiny UPDATES=6
-    SIZE=tiny BASE=tiny BIG=tiny SENTENCES=8 ROUNDS=(--rounds 1) COMPILED="--compile-layers aot_eager"
+    SIZE=tiny SENTENCES=8 ROUNDS=(--rounds 1) COMPILED="--compile-layers aot_eager"
     CASES=(-k "baseline or elu1")
 fi
 [[ "${#CPU[@]}" == 0 ]] || { HALF=--autocast-bf16 && export FAIRSEQ_PLUGINS_TEST_DEVICE=cpu; }
@@ -141,16 +141,16 @@ part 03-attention-kernels 30 "$PYTHON" -m fairseq_plugins.benchmark.kernels ${CP
 translation_training 04-training-small 60 "$SIZE"
 translation 05-translation-small 60 "$SIZE" "$SENTENCES"
 if [[ "$SMOKE" == 0 ]]; then
-    translation_training 06-training-base 60 "$BASE"
-    benchmark 07-masked-lm 60 train --sizes "$ENCODER" --batches 1 "${ROUNDS[@]}" \
+    translation_training 06-training-base 60 wmt-base
+    benchmark 07-masked-lm 60 train --sizes roberta-base --batches 1 "${ROUNDS[@]}" \
         --systems stock,baseline,baseline+fast,symmetric,pairwise,huggingface \
         --set "baseline+fast=--optimizer fused_adam --fast-dropout"
 fi
 part 08-data 60 bash "${PREPARE[@]}" --out "$OUT/data"
 for variant in baseline neuralqkv matched; do train_and_translate "$variant" 45; done
 if [[ "$SMOKE" == 0 ]]; then
-    translation 10-translation-base 60 "$BASE" "$SENTENCES"
-    translation_training 11-training-big 60 "$BIG"
+    translation 10-translation-base 60 wmt-base "$SENTENCES"
+    translation_training 11-training-big 60 wmt-big
 fi
 
 collect

@@ -248,8 +248,9 @@ preset_options() {
         return 0
     fi
     if [[ -n "$weights" ]]; then
-        missing="$("$PYTHON" -c "from fairseq_plugins.runtime.processor import lacks; print(lacks('$weights'))")"
-        [[ "$GPUS" == 0 ]] || missing="it is for CPUs"
+        missing="it is for CPUs"
+        [[ "$GPUS" -gt 0 ]] ||
+            missing="$("$PYTHON" -c "from fairseq_plugins.runtime.processor import lacks; print(lacks('$weights'))")"
         [[ -z "$missing" ]] || note "--preset $PRESET is fast alone, without weights in $weights: $missing"
     fi
     [[ -z "$weights" || -n "$missing" ]] || besides=", 'inference_weights': '$weights'"

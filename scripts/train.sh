@@ -130,8 +130,8 @@ default_preset() {
     local begun="$SAVE_DIR/command.sh"
     PRESET=none
     if [[ "$RESUME" == 1 && -f "$begun" ]]; then
-        ! grep -q -e fused_ -e --fast-dropout "$begun" || PRESET=fast
-        ! grep -q autocast "$begun" || PRESET=fast-bf16
+        ! grep -qE -e '--(criterion|optimizer)[ =]fused_|--fast-dropout' "$begun" || PRESET=fast
+        ! grep -qE -e '--criterion[ =]autocast_|--autocast-bf16' "$begun" || PRESET=fast-bf16
     elif [[ "$GPUS" == 0 ]]; then
         PRESET=fast
     fi

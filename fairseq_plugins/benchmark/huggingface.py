@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from fairseq import checkpoint_utils, utils
 from torch import Tensor
 
 from fairseq_plugins.transfer.huggingface.roberta_config import to_config
@@ -13,29 +12,17 @@ from fairseq_plugins.transfer.huggingface.roberta_names import correspondence
 from fairseq_plugins.transfer.huggingface.running import transformers_package
 from fairseq_plugins.transfer.huggingface.staged_export import SEARCH
 
-from .decoding import Decoding, Hypothesis
+from .peers import PeerDecoding
 from .trainer import Training
-from .worker import Memory
 
 
-class HuggingFaceDecoding(Decoding):
-    """Stock fairseq's checkpoint as ``MarianMTModel``, with ``generate`` and the batches of fairseq.
+class HuggingFaceDecoding(PeerDecoding):
+    """``MarianMTModel`` with ``generate``; see :class:`.peers.PeerDecoding`."""
 
-    Sources are padded on the right, for Marian counts positions from the left.
+    with_scores = False
 
-    Args:
-        words: of ``fairseq-generate``.
-        threads, device, memory: see :class:`.stepping.Stepping`.
-    """
-
-    def __init__(self, words: list[str], threads: int, device: str, memory: Memory) -> None:
-        super().__init__(words, threads, device, memory)
-        (original,), saved = checkpoint_utils.load_model_ensemble([self.cfg.common_eval.path], task=self.task)
-        limits = utils.resolve_max_positions(self.task.max_positions(), original.max_positions())
-        self.model = marian_of(original).to(device).eval()
-        del original
-        self.batches = self.load_batches(limits, saved.task)
-        self.with_scores = False
+    def converted(self, original: Any) -> Any:
+        return marian_of(original)
 
     def gate(self) -> dict[str, Any]:
         """As :meth:`.Decoding.gate`; scores, which take time and memory, are kept here alone."""
@@ -45,41 +32,28 @@ class HuggingFaceDecoding(Decoding):
         finally:
             self.with_scores = False
 
-    @torch.inference_mode()
-    def translate(self, batch: dict[str, Any]) -> list[Hypothesis]:
-        options, pad = self.cfg.generation, self.task.source_dictionary.pad()
-        sources = batch["net_input"]["src_tokens"]
-        longest = int(options.max_len_a * sources.size(1) + options.max_len_b)
-        sources = on_the_right(sources, pad)
+    def search(self, sources: Tensor, text: Tensor, longest: int) -> tuple[list[list[int]], list[float]]:
+        options = self.cfg.generation
         found = self.model.generate(
             input_ids=sources,
-            attention_mask=sources.ne(pad).long(),
-            **{**SEARCH, "num_beams": options.beam, "length_penalty": options.lenpen, "max_new_tokens": longest + 1},
+            attention_mask=text.long(),
+            **{**SEARCH, "num_beams": options.beam, "length_penalty": options.lenpen, "max_new_tokens": longest},
             return_dict_in_generate=True,
             output_scores=self.with_scores,
         )
-        symbols, eos = self.task.target_dictionary.symbols, self.task.target_dictionary.eos()
         scores = found.sequences_scores.tolist() if self.with_scores else [0.0] * len(sources)
-        rows = [row[: row.index(eos)] if eos in row else row for row in found.sequences[:, 1:].tolist()]
-        return [([symbols[n] for n in row], score) for row, score in zip(rows, scores)]
-
-
-def on_the_right(tokens: Tensor, pad: int) -> Tensor:
-    """Rows (B, T) whose padding stands left, with it on the right."""
-    order = tokens.eq(pad).to(torch.uint8).sort(dim=1, stable=True)[1]
-    return tokens.gather(1, order)
+        return found.sequences[:, 1:].tolist(), scores
 
 
 def marian_of(model: Any) -> Any:
     """``MarianMTModel`` with the weights of stock fairseq's model of the ``transformer`` family, and its positions."""
     transformers = transformers_package()
     options, positions = model.cfg, model.encoder.embed_positions
-    names = {
-        f"{side}_{name}": (side, name) for side in ("encoder", "decoder") for name in ("layers", "attention_heads")
-    }
-    sizes = {theirs: getattr(getattr(options, side), name) for theirs, (side, name) in names.items()}
     config = transformers.MarianConfig(
-        **sizes,
+        encoder_layers=options.encoder.layers,
+        decoder_layers=options.decoder.layers,
+        encoder_attention_heads=options.encoder.attention_heads,
+        decoder_attention_heads=options.decoder.attention_heads,
         d_model=options.decoder.embed_dim,
         encoder_ffn_dim=options.encoder.ffn_embed_dim,
         decoder_ffn_dim=options.decoder.ffn_embed_dim,
@@ -96,9 +70,8 @@ def marian_of(model: Any) -> Any:
     # Marian has the embeddings, the output and the positions besides by names of its own
     weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items() if ".layers." in name}
     tokens = model.encoder.embed_tokens.weight
-    table = positions.get_embedding(2 + options.max_source_positions, options.encoder.embed_dim, positions.padding_idx)[
-        2:
-    ]
+    length = 2 + options.max_source_positions
+    table = positions.get_embedding(length, options.encoder.embed_dim, positions.padding_idx)[2:]
     for side in ("encoder", "decoder"):
         weights[f"model.{side}.embed_tokens.weight"] = tokens
         weights[f"model.{side}.embed_positions.weight"] = table
@@ -176,9 +149,3 @@ class HuggingFaceTraining(Training):
             module.p = p
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         return {"loss": loss.item(), "gradients": gradients, "parameters": parameters, "bf16": self.bf16}
-
-    def flops(self) -> dict[str, float]:
-        from .flops import count_flops
-
-        batch = self.batches[0]
-        return {"flops": float(count_flops(lambda: self.run(batch))), "tokens": batch["ntokens"]}

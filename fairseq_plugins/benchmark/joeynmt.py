@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from fairseq import checkpoint_utils, utils
 from fairseq.data import Dictionary
-from torch import nn
+from torch import Tensor, nn
 
-from .decoding import Decoding, Hypothesis
-from .huggingface import on_the_right
-from .worker import Memory
+from .peers import PeerDecoding
 
 #: JoeyNMT's names -> fairseq's, in an encoder's and in a decoder's layer; ``layer_norm`` is the first of an encoder's
 ATTENTION = {"k_layer": "k_proj", "v_layer": "v_proj", "q_layer": "q_proj", "output_layer": "out_proj"}
@@ -39,40 +35,24 @@ LAYERS = {
 }
 
 
-class JoeyNMTDecoding(Decoding):
-    """Stock fairseq's checkpoint in JoeyNMT, with the batches of fairseq.
+class JoeyNMTDecoding(PeerDecoding):
+    """JoeyNMT's model and beam search; see :class:`.peers.PeerDecoding`.
 
     Its search ends a hypothesis otherwise, and divides scores by ``((5 + length) / 6) ** alpha``.
-
-    Args:
-        words: of ``fairseq-generate``.
-        threads, device, memory: see :class:`.stepping.Stepping`.
     """
 
-    def __init__(self, words: list[str], threads: int, device: str, memory: Memory) -> None:
-        super().__init__(words, threads, device, memory)
-        (original,), saved = checkpoint_utils.load_model_ensemble([self.cfg.common_eval.path], task=self.task)
-        limits = utils.resolve_max_positions(self.task.max_positions(), original.max_positions())
-        self.model = joeynmt_of(original, self.task.target_dictionary).to(device).eval()
-        del original
-        self.batches = self.load_batches(limits, saved.task)
+    def converted(self, original: Any) -> Any:
+        return joeynmt_of(original, self.task.target_dictionary)
 
-    @torch.no_grad()
-    def translate(self, batch: dict[str, Any]) -> list[Hypothesis]:
+    def search(self, sources: Tensor, text: Tensor, longest: int) -> tuple[list[list[int]], list[float]]:
         from joeynmt.search import beam_search
 
-        options, dictionary = self.cfg.generation, self.task.target_dictionary
-        sources = batch["net_input"]["src_tokens"]
-        longest = int(options.max_len_a * sources.size(1) + options.max_len_b)
-        sources = on_the_right(sources, dictionary.pad())
-        mask = sources.ne(dictionary.pad())[:, None, :]
-        encoded, hidden, *_ = self.model("encode", src=sources, src_length=mask.sum(-1)[:, 0], src_mask=mask)
+        options, mask = self.cfg.generation, text[:, None, :]
+        encoded, hidden, *_ = self.model("encode", src=sources, src_length=text.sum(-1), src_mask=mask)
         found, scores, _ = beam_search(
-            self.model, options.beam, encoded, hidden, mask, longest + 1, options.lenpen, return_prob="hyp"
+            self.model, options.beam, encoded, hidden, mask, longest, options.lenpen, return_prob="hyp"
         )
-        eos, rows = dictionary.eos(), found.tolist()
-        rows = [row[: row.index(eos)] if eos in row else row for row in rows]
-        return [([dictionary.symbols[n] for n in row], score) for row, (score,) in zip(rows, scores.tolist())]
+        return found.tolist(), scores[:, 0].tolist()
 
 
 def joeynmt_of(model: Any, dictionary: Dictionary) -> nn.Module:

@@ -102,9 +102,8 @@ class Training(Stepping):
 
     def flops(self) -> dict[str, float]:
         """Floating-point operations of the matrix products of one update, by torch's counter."""
-        tokens = self.batches[0]["ntokens"]
-        flops = count_flops(lambda: self.trainer.train_step([self.batches[0]]))
-        return {"flops": float(flops), "tokens": tokens}
+        batch = self.batches[0]
+        return {"flops": float(count_flops(lambda: self.run(batch))), "tokens": batch["ntokens"]}
 
     def memory(self) -> dict[str, float]:
         """Peak bytes of an update beyond what the process holds without a model: weights, optimizer, activations."""

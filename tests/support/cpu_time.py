@@ -1,7 +1,7 @@
 """What each test takes of a processor, its commands in other processes included: ``pytest -p cpu_time``.
 
-Wall-clock times say little where several processes share two cores. Prints the tests and
-files that take most. The commands of forks are told by :mod:`zygote`, others by the system.
+Wall-clock times say little where several processes share two cores. Prints the tests and files that take most. The
+commands of forks are told by :mod:`zygote`, others by the system.
 """
 
 import collections
