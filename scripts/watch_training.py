@@ -3,7 +3,8 @@
 
     watch_training.py --save-dir DIR [--max-update N] [--max-epoch N] -- COMMAND ...
 
-DIR/train.log       everything that the command prints, also over several starts
+DIR/train.log       everything that the command prints, also over several starts; the command writes it itself, so that
+                    no checkpoint knows of a validation whose record died in a pipe with this process
 DIR/run.json        what runs: the command, the records given, the versions
 DIR/progress.json   updates done, seconds used so far (over all starts), last and best validation loss
 DIR/done            written last, only after the command ended well: the run is complete
@@ -29,7 +30,6 @@ import os
 import platform
 import re
 import resource
-import select
 import shlex
 import signal
 import subprocess
@@ -46,6 +46,8 @@ LAST_WORDS = 3
 LOCK_WAIT = 20
 #: seconds between two lines of progress, at least
 SHOW_EVERY = 1.0
+#: seconds between two looks at the log
+LOOK_EVERY = 0.2
 
 
 def die_with_parent() -> None:
@@ -239,7 +241,6 @@ class Watcher:
         #: processes of a hung training that have yet to say where they are
         self.to_ask: list = []
         self.ask_at = 0.0
-        self.log_fails = False
 
     def say(self, text: str) -> None:
         print(f"{self.name}: {text}", flush=True)
@@ -323,43 +324,28 @@ class Watcher:
             with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
                 state = file.read().rsplit(") ", 1)[1][0]
             state = {"T": "stopped", "D": "waiting for a device", "Z": "ended"}.get(state, "alive")
-            self.copy(f"=== hung: rank {rank[1] if rank else 0}, process {process}, {state}\n".encode(), log)
+            log.write(f"=== hung: rank {rank[1] if rank else 0}, process {process}, {state}\n".encode())
             os.kill(process, signal.SIGUSR1)
 
-    def read(self, process: "subprocess.Popen[bytes]", log: BinaryIO) -> None:
-        """Copy the command's output to the log until it ends."""
-        assert process.stdout is not None
-        pipe = process.stdout.fileno()
-        rest, silent_since_end = b"", None
-        while True:
-            if select.select([pipe], [], [], 0.5)[0]:
-                chunk = os.read(pipe, 65536)
-                if not chunk:
-                    break
-                self.copy(chunk, log)
-                *lines, rest = (rest + chunk).split(b"\n")
+    def follow(self, process: "subprocess.Popen[bytes]", log: BinaryIO) -> None:
+        """Take note of what the command writes to the log until it ends."""
+        rest = b""
+        with open(log.name, "rb") as written:
+            written.seek(log.tell())
+            ended = False
+            while not ended:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(LOOK_EVERY)
+                ended = process.poll() is not None  # before the look at the log: what it wrote last is seen
+                *lines, rest = (rest + written.read()).split(b"\n")
                 for line in lines:
                     self.handle(line.decode("utf-8", "replace"))
-            elif process.poll() is not None:
-                # A stray worker may hold the pipe open after the command itself has gone.
-                silent_since_end = silent_since_end or time.monotonic()
-                if time.monotonic() - silent_since_end > 5:
-                    break
-            if process.poll() is None:
-                self.look_for_hang(log)
-                if time.monotonic() > self.kill_at:
-                    self.kill()
+                if not ended:
+                    self.look_for_hang(log)
+                    if time.monotonic() > self.kill_at:
+                        self.kill()
         if rest:
             self.handle(rest.decode("utf-8", "replace"))
-
-    def copy(self, chunk: bytes, log: BinaryIO) -> None:
-        """Write to the log; where that is not possible the training goes on all the same."""
-        try:
-            log.write(chunk)
-        except OSError as error:
-            if not self.log_fails:
-                self.say(f"cannot write the log: {error}")
-            self.log_fails = True
 
     def handle(self, line: str) -> None:
         match = RECORD.search(line)
@@ -410,7 +396,7 @@ class Watcher:
                 signal.signal(signal.SIGHUP, self.stop)
             self.process = subprocess.Popen(
                 self.args.command,
-                stdout=subprocess.PIPE,
+                stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -424,7 +410,7 @@ class Watcher:
             )
             if self.stopped_by:  # in the moment before there was a process to pass it on to
                 self.process.kill()
-            self.read(self.process, log)
+            self.follow(self.process, log)
             status = self.process.wait()
         if self.node:
             return self.verdict_of_node(status, log_path)

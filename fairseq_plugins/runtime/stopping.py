@@ -143,9 +143,11 @@ def stoppable_validate_and_save(stock: Callable) -> Callable:
         beat()
         if not agreed(trainer):
             return stock(cfg, trainer, task, epoch_itr, valid_subsets, end_of_epoch)
-        if end_of_epoch:  # its validation may steer the learning rate of the next
-            stock(cfg, trainer, task, epoch_itr, valid_subsets, end_of_epoch)
-        else:
+        # a validation that is due now belongs to the run's curve, and may steer the learning rate of the next epoch
+        found = stock(cfg, trainer, task, epoch_itr, valid_subsets, end_of_epoch)
+        if found[1]:  # the training is over
+            return found
+        if not saves(cfg, trainer.get_num_updates(), epoch_itr.epoch if end_of_epoch else None):
             checkpoint_utils.save_checkpoint(cfg.checkpoint, trainer, epoch_itr, None)
         if trainer.data_parallel_world_size > 1:  # the others wait for the process that writes
             agreed(trainer)
@@ -153,6 +155,13 @@ def stoppable_validate_and_save(stock: Callable) -> Callable:
         raise SystemExit(STATUS)
 
     return validate_and_save
+
+
+def saves(cfg: Any, updates: int, ended_epoch: int | None) -> bool:
+    """Whether fairseq saves a checkpoint after an update that is not its last."""
+    interval = cfg.checkpoint.save_interval_updates
+    at_update = interval > 0 and updates % interval == 0 and updates >= cfg.dataset.validate_after_updates
+    return at_update or (ended_epoch is not None and ended_epoch % cfg.checkpoint.save_interval == 0)
 
 
 #: functions of ``fairseq_cli.train`` and what makes them stoppable

@@ -35,20 +35,37 @@ def test_a_training_leaves_the_signal_as_it_was(corpus, tmp_path, taken):
     assert not stopping.asked()
 
 
-def test_a_training_that_was_stopped_is_no_wish_for_the_next(corpus, tmp_path, taken, monkeypatch):
-    def told(*arguments):
-        tell()
-        return agreed(*arguments)
+@pytest.mark.parametrize(("update", "validated"), [(1, []), (2, [2]), (3, [2, 3])])
+def test_a_training_is_told_to_stop_in_an_update(corpus, tmp_path, taken, monkeypatch, update, validated):
+    """What is due after it, every second one, is not left out; of the last one it is no wish any more."""
 
-    agreed = stopping.agreed
+    def told(trainer):
+        if trainer.get_num_updates() == update:
+            tell()
+        return agreed(trainer)
+
+    def seen(cfg, trainer, *arguments):
+        validations.append(trainer.get_num_updates())
+        return validate(cfg, trainer, *arguments)
+
+    agreed, validate, validations = stopping.agreed, train.validate, []
+    monkeypatch.setattr(train, "validate", seen)
     with monkeypatch.context() as patch:
         patch.setattr(stopping, "agreed", told)
-        with pytest.raises(SystemExit) as stopped:
+        if update < 3:
+            with pytest.raises(SystemExit) as stopped:
+                tiny_training.train(corpus, tmp_path, tiny_training.KINDS["lm"], updates=3)
+            assert stopped.value.code == stopping.STATUS
+        else:
             tiny_training.train(corpus, tmp_path, tiny_training.KINDS["lm"], updates=3)
-    assert stopped.value.code == stopping.STATUS
     assert taken == []
-    path = tiny_training.train(corpus, tmp_path, tiny_training.KINDS["lm"], updates=3)
-    assert train.checkpoint_utils.load_checkpoint_to_cpu(str(path))["optimizer_history"][-1]["num_updates"] == 3
+    assert validations == validated
+    state = train.checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "checkpoint_last.pt"))
+    assert state["optimizer_history"][-1]["num_updates"] == update
+    assert (state["extra_state"]["val_loss"] is not None) == (update in validated)
+    if update < 3:  # no wish for the next training
+        tiny_training.train(corpus, tmp_path, tiny_training.KINDS["lm"], updates=3)
+        assert validations == [2, 3]
 
 
 @pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="processes cannot be forked here")

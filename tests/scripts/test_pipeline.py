@@ -211,6 +211,19 @@ def test_a_log_that_finds_no_room(tmp_path):
     assert "Traceback" not in ended.stderr
 
 
+def test_what_a_training_prints_outlives_its_watcher(tmp_path):
+    """In a pipe it would be lost: a checkpoint could then be ahead of the log, and a validation lack in the curve."""
+    command = ["sh", "-c", f"trap '' TERM; echo first; touch '{tmp_path}/begun'; sleep 0.4; echo last"]
+    watcher = [sys.executable, ROOT / "scripts" / "watch_training.py", "--save-dir", tmp_path, "--", *command]
+    process = subprocess.Popen([str(word) for word in watcher], stdout=subprocess.DEVNULL)
+    wait_for(tmp_path / "begun", process)
+    process.kill()
+    process.wait()
+    with open(tmp_path / ".lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # which the command holds to its end
+    assert (tmp_path / "train.log").read_text().endswith("\nfirst\nlast\n")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_more_gpus_than_there_are(data, tmp_path):
     arguments = [data / "bin", "--arch", ARCH, "--save-dir", tmp_path / "run", "--gpus", 3]
