@@ -68,9 +68,9 @@ def mend(utils: Any) -> None:
             importlib.import_module(f"{NAME}.models")
         else:
             original(args)
-        programs = sys.modules.get(f"{NAME}.compat.programs")
-        if programs is not None:
-            programs.ends_of_programs()  # this one may have been imported after the package
+        compat = sys.modules.get(f"{NAME}.compat")
+        if compat is not None:
+            compat.apply()  # the program that asks may have been imported after the package
 
     import_user_module = functools.wraps(original)(import_user_module)
     import_user_module._fairseq_plugins = frozenset(["import_user_module"])  # type: ignore[attr-defined]

@@ -139,13 +139,14 @@ default_preset() {
 
 # apply_preset: what --preset says of the criterion, the optimizer and dropout, in TRAIN, wherever they stand there.
 apply_preset() {
-    local option answer
+    local option answer cpu=()
+    [[ "$GPUS" -gt 0 ]] || cpu=(--cpu)
     for option in --fp16 --bf16 --amp --memory-efficient-fp16 --memory-efficient-bf16; do
         [[ "$PRESET" != fast-bf16 ]] || ! given "$option" "${TRAIN[@]}" ||
             die "--preset fast-bf16: half precision of another kind, $option, is given: leave it out, or take --preset fast" 2
     done
     mapfile -d "" -t answer < <(LOGLEVEL=WARNING "$PYTHON" -m fairseq_plugins.cli apply-preset --preset "$PRESET" \
-        --arch "$ARCH" -- "${TRAIN[@]}")
+        --arch "$ARCH" ${cpu[@]+"${cpu[@]}"} -- "${TRAIN[@]}")
     [[ "${#answer[@]}" -gt 0 ]] || exit 1
     note "${answer[0]}"
     TRAIN=("${answer[@]:1}")

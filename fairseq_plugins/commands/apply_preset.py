@@ -19,6 +19,7 @@ SWITCHES = ("--autocast-bf16", "--fast-dropout")
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--preset", required=True, choices=("fast", "fast-bf16"))
     parser.add_argument("--arch", required=True, help="the architecture that is trained")
+    parser.add_argument("--cpu", action="store_true", help="it is trained on CPUs")
     parser.add_argument("command", nargs="*", metavar="-- WORD", help="the training's command")
 
 
@@ -37,18 +38,19 @@ def twin(name: str, bf16: bool) -> str:
     return name
 
 
-def apply(preset: str, arch: str, command: list[str]) -> tuple[str, list[str]]:
+def apply(preset: str, arch: str, command: list[str], cpu: bool) -> tuple[str, list[str]]:
     """What was set, as a sentence, and the command with it.
 
     Args:
         preset: ``fast`` or ``fast-bf16``.
         arch: the architecture that is trained.
         command: words, among them ``--criterion`` and ``--optimizer``; fairseq takes the last of several.
+        cpu: where it is trained: of a GPU nothing is asked.
     """
     from fairseq_plugins.models.grid import is_ours
     from fairseq_plugins.runtime import processor
 
-    slow = preset == "fast-bf16" and "--cpu" in command and not processor.multiplies_bfloat16()
+    slow = preset == "fast-bf16" and cpu and not processor.multiplies_bfloat16()
     bf16 = preset == "fast-bf16" and not slow
     words, chosen = list(command), {"--criterion": "", "--optimizer": ""}
     for index, word in enumerate(command):
@@ -79,6 +81,6 @@ def apply(preset: str, arch: str, command: list[str]) -> tuple[str, list[str]]:
 
 
 def run(args: Namespace) -> int:
-    sentence, words = apply(args.preset, args.arch, args.command)
+    sentence, words = apply(args.preset, args.arch, args.command, args.cpu)
     sys.stdout.write("".join(f"{text}\0" for text in (sentence, *words)))
     return 0

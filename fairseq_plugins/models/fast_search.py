@@ -16,6 +16,8 @@ from torch import Tensor
 
 from fairseq_plugins.compat.registry import mark, marked
 
+from .fixed_step import FixedStep, is_fixed
+
 #: words a chunk of :func:`largest_words`
 CHUNK = 32
 
@@ -49,12 +51,19 @@ class FastBeamSearch(SequenceGenerator):
         state: dict[str, Any] = {}
         decoder = self.model.single_model.decoder
         followers = decoder.followers()
+        fixes = bool(vars(decoder.cfg).get("cuda_graphs")) and is_fixed(decoder)
         tokens = torch.full((rows.numel(), 1), self.eos if bos_token is None else bos_token, device=device)
         scores = torch.zeros(rows.numel(), 0, device=device)
         found: Hypotheses = [[] for _ in range(sentences)]
         numbers = list(range(sentences))
+        fixed: FixedStep | None = None
         for step in range(longest + 1):
-            log_probs = self._log_probs(tokens, encoder_outs, state, longest)
+            if fixed is None:
+                encoder_out = encoder_outs[0] if self.model.has_encoder() else None
+                logits = decoder(tokens, encoder_out=encoder_out, incremental_state=state)[0][:, -1]
+            else:
+                logits = fixed(tokens[:, -1:], rows)
+            log_probs = self._log_probs(logits, step == longest)
             prefixed = prefix_tokens is not None and step < min(prefix_tokens.size(1), longest)
             if prefixed:
                 log_probs, tokens, scores = self._prefix_tokens(step, log_probs, scores, tokens, prefix_tokens, beam)
@@ -67,7 +76,7 @@ class FastBeamSearch(SequenceGenerator):
                 going = [place for place, number in enumerate(numbers) if len(found[number]) < beam]
                 if step == longest or not going:
                     break
-                if len(going) < len(numbers):
+                if len(going) < len(numbers) and not fixes:
                     numbers = [numbers[place] for place in going]
                     kept = torch.tensor(going, device=device)
                     values, words, parents, ends = values[kept], words[kept], parents[kept], ends[kept]
@@ -80,22 +89,22 @@ class FastBeamSearch(SequenceGenerator):
             rows = parents[:, :beam].reshape(-1)
             tokens = torch.cat([tokens.index_select(0, rows), words[:, :beam].reshape(-1, 1)], dim=1)
             scores = torch.cat([scores.index_select(0, rows), values[:, :beam].reshape(-1, 1)], dim=1)
+            if fixes:
+                fixed = fixed or FixedStep(decoder, encoder_out, state, rows.numel(), longest + 1)
+                continue
             decoder.reorder(state, rows, followers)
             encoder_outs = self.model.reorder_encoder_out(encoder_outs, rows)
         return [sorted(ranked, key=lambda one: -float(one["score"])) for ranked in found]
 
-    def _log_probs(self, tokens: Tensor, encoder_outs: Any, state: dict[str, Any], longest: int) -> Tensor:
-        """(B * K, V), float32: of what may come next, whatever the options say of this step."""
-        encoder_out = encoder_outs[0] if self.model.has_encoder() else None
-        decoder = self.model.single_model.decoder
-        logits = decoder(tokens, encoder_out=encoder_out, incremental_state=state)[0][:, -1]
+    def _log_probs(self, logits: Tensor, last: bool) -> Tensor:
+        """(B * K, V), float32: of what may come next, whatever the options say of this step; ``last``: an end alone."""
         if self.temperature != 1:
             logits = logits / self.temperature
         log_probs = logits.log_softmax(-1, dtype=torch.float32)
         log_probs[:, self.pad] = -math.inf
         if self.unk_penalty:
             log_probs[:, self.unk] -= self.unk_penalty
-        if tokens.size(1) > longest:
+        if last:
             end = log_probs[:, self.eos].clone()
             log_probs.fill_(-math.inf)
             log_probs[:, self.eos] = end

@@ -76,6 +76,12 @@ def add_model_args(parser: Any) -> None:
         "instructions for it (results differ); all else stays float32 (default: float32)",
     )
     parser.add_argument(
+        "--cuda-graphs",
+        action="store_true",
+        help="with --fast-inference: decode each batch by one step of fixed sizes, which a GPU captures as a CUDA "
+        "graph; sentences that are finished stay to the end of their batch",
+    )
+    parser.add_argument(
         "--compile-layers",
         nargs="?",
         const="inductor",

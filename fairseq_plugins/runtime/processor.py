@@ -35,7 +35,7 @@ def multiplies_int8() -> bool:
 
 
 def lacks(weights: str) -> str:
-    """Why the CPU is slower with such weights than in float32; empty if it is not.
+    """Why the CPU is slower with such weights than in float32, or its sums of them overflow; empty if it is not.
 
     Args:
         weights: ``float32``, ``bfloat16`` or ``int8``.

@@ -638,7 +638,9 @@ def test_an_unknown_model_is_named_with_the_remedy(cfg):
         build_model(cfg, None)
 
 
-def test_hydra_is_quiet_and_only_hydra():
+def test_hydra_is_quiet_and_only_hydra(monkeypatch):
+    monkeypatch.setattr(compat, "apply", lambda: None)  # which --user-dir would call in between
+
     def start(silenced):
         parser = options.get_generation_parser()
         with warnings.catch_warnings(record=True) as seen:

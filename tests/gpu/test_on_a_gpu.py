@@ -10,6 +10,8 @@ import pytest
 import torch
 from builders import CASES, batch, build, family_of
 
+from fairseq_plugins.models.fixed_step import FixedStep, is_fixed
+
 DEVICE = os.environ.get("FAIRSEQ_PLUGINS_TEST_DEVICE", "cuda")
 if DEVICE == "cuda" and not torch.cuda.is_available():
     pytest.skip("needs a GPU", allow_module_level=True)
@@ -56,3 +58,22 @@ def test_decoding_step_by_step_is_the_whole_sentence(case):
                 model.decoder.reorder_incremental_state_scripting(state, order)
                 encoded = model.encoder.reorder_encoder_out(encoded, order)
                 previous, whole = previous[order], whole[order]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("case", [case for case in CASES if family_of(case) == "transformer"])
+def test_a_captured_step_is_the_ordinary_one(case):
+    model = build(case).to(DEVICE).eval()
+    if not is_fixed(model.decoder):
+        pytest.skip("its mixing looks at values on the host")
+    model.decoder.returns_attention = False
+    source, lengths, previous = (tensor.to(DEVICE) for tensor in batch(targets=(6, 6, 6)))
+    encoded = model.encoder.reorder_encoder_out(model.encoder(source, lengths), torch.arange(3, device=DEVICE))
+    states, same = ({}, {}), torch.arange(3, device=DEVICE)
+    for state in states:
+        model.decoder(previous[:, :1], encoder_out=encoded, incremental_state=state)
+    fixed = FixedStep(model.decoder, encoded, states[1], 3, 6)
+    for step in range(2, 7):
+        expected = model.decoder(previous[:, :step], encoder_out=encoded, incremental_state=states[0])[0][:, -1]
+        torch.testing.assert_close(fixed(previous[:, step - 1 : step], same), expected, rtol=1e-3, atol=1e-4)
+    assert (fixed.graph is None) == (DEVICE == "cpu")

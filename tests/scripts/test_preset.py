@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import sys
 
 import pytest
 from fairseq import options
@@ -98,7 +99,7 @@ def test_it_knows_our_architectures():
         for size in SIZES[family]:
             ours = [architecture_name(family, variant, size) for variant in VARIANTS]
             for arch in (*ours, stock_name(family, size), f"{ours[1]}_of_others"):
-                _, words = apply_preset.apply("fast", arch, ["train"])
+                _, words = apply_preset.apply("fast", arch, ["train"], cpu=True)
                 assert words == ["train", *(["--fast-dropout"] if arch in ours else [])]
 
 
@@ -256,13 +257,30 @@ def test_a_processor_is_asked_before_bfloat16(has, monkeypatch):
     """By a faked capability: without the instructions the preset leaves it out, for a CPU, and says so."""
     monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: has)
     training = ["data", "--criterion", SMOOTHED, "--optimizer", "adam"]
-    said, words = apply_preset.apply("fast-bf16", OURS, [*training, "--cpu"])
+    said, words = apply_preset.apply("fast-bf16", OURS, training, cpu=True)
     assert ("--autocast-bf16" in words) == has
     assert said.endswith("; no --autocast-bf16: this CPU has no instructions for bfloat16") != has
     assert f"fused_{SMOOTHED}" in words
-    said, words = apply_preset.apply("fast-bf16", "roberta_baseline_tiny", ["--criterion", "masked_lm", "--cpu"])
+    said, words = apply_preset.apply("fast-bf16", "roberta_baseline_tiny", ["--criterion", "masked_lm"], True)
     assert ("autocast_masked_lm" in words) == has
-    assert "--autocast-bf16" in apply_preset.apply("fast-bf16", OURS, training)[1], "a GPU is not asked here"
+    assert "--autocast-bf16" in apply_preset.apply("fast-bf16", OURS, training, cpu=False)[1], "a GPU is not asked here"
+
+
+@pytest.mark.parametrize("device", [["--cpu"], ["--gpus", "1"]], ids=str)
+def test_it_is_asked_about_the_device_of_the_training(data, tmp_path, device):
+    """A Python that answers as the preset does, with what it was asked: the processor of this machine is any."""
+    asked = tmp_path / "python"
+    asked.write_text(
+        f"""#!/bin/sh
+case "$*" in *apply-preset*) printf '%s\\0' note "$@" ;; *) exec '{sys.executable}' "$@" ;; esac
+"""
+    )
+    asked.chmod(0o755)
+    arguments = [data / "bin", "--arch", OURS, "--save-dir", tmp_path / "run", *device, "--preset", "fast-bf16"]
+    output = script("scripts/train.sh", *arguments, "--dry-run", PYTHON=str(asked))
+    (command,) = (line for line in output.splitlines() if "apply-preset" in line)
+    options, _, _ = command.partition(" -- ")
+    assert ("--cpu" in options.split()) == (device == ["--cpu"])
 
 
 @pytest.mark.parametrize(

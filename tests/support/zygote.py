@@ -3,8 +3,10 @@
 Each command of a pipeline takes a second or two to import what the one before it imported too. Here one process
 imports it and forks for each command; :func:`start` writes a folder of stand-ins for ``python`` and its commands, which
 hand arguments, folder, environment and open files over a socket and wait for the exit status; the command has their
-network and their limit for the size of a file, too. The processes that multiprocessing spawns for a command come from
-here, too. Tests whose subject is the process itself (signals, memory, start-up) take the real interpreter.
+network and their limit for the size of a file, too. A second process has imported the plugin as well, for commands
+that are going to: a stand-in sees by their words that they do, and that it is no copy of this project. The processes
+that multiprocessing spawns for a command come from here, too. Tests whose subject is the process itself (signals,
+memory, start-up) take the real interpreter.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ import traceback
 import weakref
 from pathlib import Path
 
-from warm import warm_up
+from warm import warm_up, warm_up_plugin
 
 STAND_IN = """#!{python} -ISE
 import _signal as signal, _socket as socket, array, marshal, os, sys  # the wrappers of the first two take twice as long
@@ -51,9 +53,20 @@ files = array.array("i", [])
 for name in os.listdir("/proc/self/fd"):  # one of them was for reading this folder
     if os.path.exists("/proc/self/fd/" + name):
         files.append(int(name))
+def uses_plugin():
+    ours = words[:2] == ["-m", "fairseq_plugins.cli"] or words[:1] and words[0].startswith({root!r} + "/scripts/")
+    if command == "fairseq-plugins" or ours:
+        own = os.getcwd() if words[:1] == ["-m"] else ""
+        found = [path for path in [own, *os.environ.get("PYTHONPATH", "").split(":")] if path]
+        found = [path for path in found if os.path.isdir(path + "/fairseq_plugins")]
+        return not found or os.path.realpath(found[0]) == {root!r}
+    at = words.index("--user-dir") + 1 if command.startswith("fairseq-") and "--user-dir" in words else 0
+    return 0 < at < len(words) and os.path.abspath(words[at]) == {root!r} + "/fairseq_plugins"
+
+
 there = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 try:
-    there.connect({address!r})
+    there.connect({address!r} + ".plugin" * uses_plugin())
 except OSError:
     os.execv(real[0], real)
 request = marshal.dumps([command, words, os.getcwd(), dict(os.environ), files.tolist()])
@@ -75,10 +88,12 @@ sys.exit(status)
 
 #: what commands import of other packages, which takes each of them up to a second
 OF_COMMANDS = ("sacremoses", "subword_nmt.subword_nmt", "sacrebleu", "scipy.stats", "scipy.optimize", "jinja2")
-OF_COMMANDS += ("matplotlib.pyplot", "tokenizers", "sentencepiece")
+OF_COMMANDS += ("matplotlib.pyplot", "tokenizers", "sentencepiece", "torch.distributed.launcher.api")
 
 #: the variable that names the stand-ins' folder, where one process forks for all of a run's workers
 SHARED = "TESTS_STAND_INS"
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
 
 @functools.cache
@@ -86,7 +101,7 @@ def quick_python() -> Path:
     """The stand-in for ``python`` of this test session, in a folder with those of fairseq's and our commands."""
     folder = Path(os.environ.get(SHARED) or start())
     deadline = time.monotonic() + 120
-    while not (folder / "socket").exists():
+    while not all((folder / name).exists() for name in ("socket", "socket.plugin")):
         if time.monotonic() > deadline:
             raise RuntimeError("the process that forks did not start")
         time.sleep(0.02)
@@ -102,7 +117,9 @@ def start() -> Path:
     commands = ("python", "fairseq-plugins", "sacremoses", "subword-nmt", *(f"fairseq-{name}" for name in programs))
     for path in own.iterdir():
         if path.name in commands:
-            text = STAND_IN.format(python=sys.executable, command=path.name, address=address, folder=str(own))
+            text = STAND_IN.format(
+                python=sys.executable, command=path.name, address=address, folder=str(own), root=ROOT
+            )
             (folder / path.name).write_text(text)
             (folder / path.name).chmod(0o755)
         else:
@@ -117,6 +134,11 @@ def serve(address: str) -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     warm_up()
+    plugin = os.fork() == 0
+    if plugin:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # with the other
+        import_plugin()
+        address += ".plugin"
     gc.enable()
     forget_the_end()
     entry_points = {point.name: point for point in importlib.metadata.entry_points(group="console_scripts")}
@@ -232,15 +254,15 @@ def run(command: str, words: list, entry_points: dict) -> None:
     path = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     if command != "python":
         sys.argv, sys.path[:0] = [command, *words], path
-        if command == "fairseq-plugins":
-            import_plugin()
+        if command == "fairseq-plugins" and "fairseq_plugins" not in sys.modules:
+            import_copy()
         sys.exit(entry_points[command].load()())
     first, *rest = words
     if first == "-m":
         sys.path[:0] = [os.getcwd(), *path]
         sys.argv = rest
-        if rest[0] == "fairseq_plugins.cli":
-            import_plugin()
+        if rest[0] == "fairseq_plugins.cli" and "fairseq_plugins" not in sys.modules:
+            import_copy()
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     elif first in ("-c", "-"):
         code = rest.pop(0) if first == "-c" else sys.stdin.read()
@@ -254,6 +276,14 @@ def run(command: str, words: list, entry_points: dict) -> None:
 
 
 def import_plugin() -> None:
+    """What ``--user-dir`` does."""
+    sys.path.insert(0, ROOT)
+    importlib.import_module("fairseq_plugins.models")
+    sys.path.remove(ROOT)
+    warm_up_plugin()
+
+
+def import_copy() -> None:
     """As a process does that has not imported fairseq: nothing is registered before a command needs it, by 50 ms."""
     models = sys.modules.pop("fairseq.models")
     try:

@@ -20,6 +20,7 @@ from fairseq_plugins import cli
 from fairseq_plugins.checkpoints import Checkpoint, building, safe_load
 from fairseq_plugins.commands import export_ctranslate2 as export_command
 from fairseq_plugins.commands import translate_ctranslate2 as translate_command
+from fairseq_plugins.runtime import processor
 from fairseq_plugins.transfer.ctranslate2.exporting import export_ctranslate2
 from fairseq_plugins.transfer.ctranslate2.search import load_translator, search_options, translate
 
@@ -330,6 +331,8 @@ def test_smaller_weights_translate_about_as_well(export, languages, sentences):
     exact, size = quality("float32")
     assert exact > 20  # a word's translation is chosen at random
     for quantization in ("int8", "float16", "bfloat16"):
+        if quantization == "int8" and processor.lacks("int8"):
+            continue  # where sums of 8-bit products overflow, the export is refused
         score, smaller = quality(quantization)
         assert abs(score - exact) < 3
         assert smaller < 0.8 * size

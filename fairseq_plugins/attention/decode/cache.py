@@ -16,7 +16,9 @@ Buffer = dict[str, Tensor | None]
 FIRST_ROOM = 32
 #: where the memory of an entry of the buffer is kept, of which the entry is the beginning
 ROOM = {"prev_key": "room_for_keys", "prev_value": "room_for_values"}
-NOT_REORDERED = {*ROOM.values(), "hypotheses"}
+#: the entry of a buffer of fixed size (:func:`make_room`)
+POSITION = "position"
+NOT_REORDERED = {*ROOM.values(), "hypotheses", POSITION}
 
 
 class KeyValueCache:
@@ -36,6 +38,9 @@ class KeyValueCache:
         past = self.load(buffer)
         if past is not None:
             past_k, past_v, past_padding = past
+            position = buffer.get(POSITION)
+            if position is not None:
+                return _write(past_k, past_v, k, v, position)
             if past_padding is not None or key_padding is not None:
                 parts = ((past_padding, past_k.size(2)), (key_padding, k.size(2)))
                 key_padding = torch.cat([_padding_of(part, k.size(0), steps, k.device) for part, steps in parts], dim=1)
@@ -95,6 +100,34 @@ class KeyValueCache:
                 buffer[name] = reordering.move(tensor)
             else:
                 buffer[name] = tensor.index_select(0, rows)
+
+
+def make_room(buffer: Buffer, position: Tensor, room: int) -> None:
+    """Fix the size of a past of one step: the next are written to ``position`` (1,), of ``room`` positions.
+
+    Until the buffer is emptied, what stands behind the position counts as padding. A state in place of keys is of fixed
+    size as it is.
+    """
+    if "prev_key" not in buffer:
+        return
+    if buffer.get("prev_key_padding_mask") is not None:
+        raise ValueError("a past with padding is of no fixed size")
+    for name in ROOM:
+        past = buffer.get(name)
+        if past is not None:
+            buffer[name] = torch.nn.functional.pad(past, (0, 0, 0, room - past.size(2)))
+    buffer[POSITION] = position
+
+
+def _write(
+    past_k: Tensor, past_v: Tensor, k: Tensor, v: Tensor, position: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """A step k, v (B, H, 1, D) into pasts of fixed size, in place: they, and what of them counts as padding (B, S)."""
+    past_k.index_copy_(2, position, k)
+    if past_v is not past_k:
+        past_v.index_copy_(2, position, v)
+    rows, _, steps, _ = past_k.shape
+    return past_k, past_v, (torch.arange(steps, device=k.device) > position).expand(rows, steps)
 
 
 def _padding_of(padding: Tensor | None, rows: int, steps: int, device: torch.device) -> Tensor:

@@ -19,6 +19,7 @@ from fairseq_plugins.checkpoints.probe import Outputs, Probe, Steps, float_steps
 from fairseq_plugins.dictionary import load_dictionary
 from fairseq_plugins.lines import PathLike
 from fairseq_plugins.models.transformer import StagedTransformerModel
+from fairseq_plugins.runtime import processor
 from fairseq_plugins.transfer.attention_names import attention_names
 from fairseq_plugins.transfer.exporter import refuse_obstacles, write_checked
 from fairseq_plugins.transfer.fold import fold_weights
@@ -108,7 +109,8 @@ class CTranslate2Exporter:
 
     @property
     def result(self) -> str:
-        return f"CTranslate2's model of {self.quantization} weights"
+        missing = processor.lacks("int8") if self.quantization.startswith("int8") else ""
+        return f"CTranslate2's model of {self.quantization} weights{missing and f' ({missing})'}"
 
     @property
     def steps(self) -> Steps:
