@@ -94,14 +94,15 @@ benchmark() {
 
 FAST="--criterion fused_label_smoothed_cross_entropy --optimizer fused_adam --fast-dropout"
 PACKED="--model-overrides \"{'fast_inference': True}\""
+GRAPHS="--model-overrides \"{'fast_inference': True, 'cuda_graphs': True}\""
 translation_training() {
     benchmark "$1" "$2" train --sizes "$3" --batches 1 "${ROUNDS[@]}" \
         --systems stock,baseline,baseline+fast,baseline+half,baseline+compiled \
         --set "baseline+fast=$FAST" --set "baseline+half=$FAST $HALF" --set "baseline+compiled=$COMPILED"
 }
 translation() {
-    benchmark "$1" "$2" generate --sizes "$3" --sentences "$4" "${ROUNDS[@]}" --systems stock,baseline,baseline+fast,neuralqkv \
-        --set "baseline+fast=$PACKED"
+    benchmark "$1" "$2" generate --sizes "$3" --sentences "$4" "${ROUNDS[@]}" --systems stock,baseline,baseline+fast,baseline+graphs,neuralqkv \
+        --set "baseline+fast=$PACKED" --set "baseline+graphs=$GRAPHS"
 }
 # train_and_translate VARIANT SECONDS: a training that is told to stop when the time is over, and its BLEU.
 # shellcheck disable=SC2016 # of the inner shell
