@@ -228,7 +228,7 @@ def judge(sides):
 def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="PATTERN", help="settings whose name this regular expression finds")
-    parser.add_argument("--suite", action="store_true", help="the twentieth of them that the test suite runs")
+    parser.add_argument("--suite", action="store_true", help="the thirtieth of them that the test suite runs")
     parser.add_argument("--list", action="store_true", help="print the settings and their commands, and run nothing")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="run N at a time (default: 1)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep everything in a new folder")

@@ -417,18 +417,15 @@ LONG_WAY = {
     for kind in ("translation", "lm", "masked", "sentences")
 }
 
-#: a twentieth of the settings, among them those that take the least time, which the test suite runs; fairseq-eval-lm
+#: a thirtieth of the settings, among them those that take the least time, which the test suite runs; fairseq-eval-lm
 #: and fairseq-validate end the trainings of language models and of masked ones
 SUITE = (
     "translation: cross and self attention in one",
     "lm: layer drop",
     "masked: spans",
-    "course: validation between",
     "course: resumed",
     "use: n best",
     "use: no repeated pairs",
-    "use: sampling of the mass",
-    "use: scores of references",
     "use: soft alignment",
     "use: interactive, buffered",
 )

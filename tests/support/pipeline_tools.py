@@ -22,14 +22,16 @@ TIMES = [("heute", "today"), ("gestern", "yesterday"), ("morgens", "in the morni
 def environment(**extra):
     """The caller's environment with the tests' own Python; nothing of a stage that may run around us."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FAIRSEQ_PLUGINS_")}
-    return {**kept, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **extra}
+    known = {}
+    if quick_python.cache_info().currsize and extra.get("PYTHON") == str(quick_python()):
+        known["FAIRSEQ_PLUGINS_PYTHON"] = extra["PYTHON"]  # which has been looked at
+    return {**kept, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **known, **extra}
 
 
 def script(name, *arguments, status=0, cwd=None, **extra):
     """Run a script of the project to its end; its stdout and stderr come back as one text after checking the status."""
     command = ["bash", str(ROOT / name), *map(str, arguments)]
-    if "PYTHON" not in extra:  # which has been looked at
-        extra |= dict.fromkeys(("PYTHON", "FAIRSEQ_PLUGINS_PYTHON"), str(quick_python()))
+    extra.setdefault("PYTHON", str(quick_python()))
     done = subprocess.run(
         command, env=environment(**extra), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

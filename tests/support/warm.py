@@ -7,16 +7,13 @@ import os
 import sys
 import warnings
 
-#: parser -> the commonest choices of groups that commands with the plugin compose
-COMMON = {
-    "get_training_parser": (
-        "--criterion fused_label_smoothed_cross_entropy --optimizer fused_adam --lr-scheduler inverse_sqrt",
-        "--criterion label_smoothed_cross_entropy --optimizer adam --lr-scheduler inverse_sqrt",
-        "--task masked_lm --arch roberta_baseline_tiny --criterion masked_lm --optimizer fused_adam "
-        "--lr-scheduler polynomial_decay --total-num-update 9",
-    ),
-    "get_generation_parser": ("--path checkpoint.pt",),
-}
+#: the commonest choices of groups of trainings with the plugin
+COMMON = (
+    "--criterion fused_label_smoothed_cross_entropy --optimizer fused_adam --lr-scheduler inverse_sqrt",
+    "--criterion label_smoothed_cross_entropy --optimizer adam --lr-scheduler inverse_sqrt",
+    "--task masked_lm --arch roberta_baseline_tiny --criterion masked_lm --optimizer fused_adam "
+    "--lr-scheduler polynomial_decay --total-num-update 9",
+)
 
 
 @functools.cache
@@ -50,12 +47,13 @@ def warm_up_plugin():
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-    for parser, each in COMMON.items():
-        for words in each:
-            defaults = ["", "--cpu", "--task", "translation"]
-            defaults += ["--arch", "transformer_baseline_tiny"] * (parser == "get_training_parser")
-            parsed = options.parse_args_and_arch(getattr(options, parser)(), [*defaults, *words.split()])
-            convert_namespace_to_omegaconf(parsed)
+    translation = ["", "--cpu", "--task", "translation"]
+    for words in COMMON:
+        given = [*translation, "--arch", "transformer_baseline_tiny", *words.split()]
+        convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), given))
+    generation = options.get_generation_parser()
+    generation.add_argument("--arch", default="wav2vec2")  # as fairseq-generate does
+    convert_namespace_to_omegaconf(options.parse_args_and_arch(generation, [*translation, "--path", "checkpoint.pt"]))
     gc.collect()
     gc.freeze()
 
