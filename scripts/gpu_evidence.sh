@@ -6,8 +6,8 @@
 #   --out DIR          where the results go, a file for each part as it ends; DIR/evidence.md holds all that are there
 #   --only PART,...    these parts alone, by their names without the number, such as tests or training-small
 #   --minutes N        stop after N minutes (default 9); the same command goes on with the parts that are missing
-#   --data DIR         a folder with multi30k/raw, which scripts/prepare_multi30k.sh takes by --from; without it models are
-#                      trained on the toy corpus
+#   --data DIR         a folder with multi30k/raw and wikitext-2, which scripts/prepare_multi30k.sh and prepare_wikitext.sh
+#                      take by --from; without them models are trained on the toy corpus
 #   --wheelhouse DIR   first install what scripts/build_wheelhouse.sh wrote, into the Python that PYTHON names
 #   --smoke            the smallest sizes: shows in a minute or two that everything runs
 #   --cpu              on the CPU; the figures are none of a GPU
@@ -107,8 +107,6 @@ translation() {
 # train_and_translate VARIANT SECONDS: a training that is told to stop when the time is over, and its BLEU.
 # shellcheck disable=SC2016 # of the inner shell
 train_and_translate() {
-    local half=()
-    [[ "${#CPU[@]}" -gt 0 ]] || half=(--bf16)
     part "09-trained-$1" "$(($2 + 60))" bash -c '
         set -euo pipefail
         run="$1/run-$2" data="$1/data" seconds="$3" arch="$4" updates="$5"
@@ -120,21 +118,38 @@ train_and_translate() {
         bash scripts/generate.sh "$data/bin" --save-dir "$run" --path "$run/checkpoint_last.pt" --language en "${device[@]}" >&2
         bash scripts/score.sh "$run/gen.test/hyp.detok.en" "$data/raw/test.en"
         tail -n 2 "$run/train.log"
-        ' train "$OUT" "$1" "$2" "transformer_$1_$ARCH" "$UPDATES" "$DEVICE" ${half[@]+"${half[@]}"}
+        ' train "$OUT" "$1" "$2" "transformer_$1_$ARCH" "$UPDATES" "$DEVICE" ${HALVES[@]+"${HALVES[@]}"}
+}
+
+# masked_lm VARIANT SECONDS: the same of a masked language model: its validation losses.
+# shellcheck disable=SC2016 # of the inner shell
+masked_lm() {
+    part "13-masked-lm-$1" "$(($2 + 30))" bash -c '
+        set -euo pipefail
+        run="$1/masked-$2" seconds="$3" arch="$4" updates="$5" status=0
+        IFS=, read -r -a device <<<"$6"
+        timeout -s TERM "$seconds" bash scripts/train.sh "$1/text/bin" --arch "$arch" --save-dir "$run" --resume --preset none \
+            ${updates:+--max-update "$updates"} --save-every "${updates:-500}" "${device[@]}" --max-tokens "$7" -- \
+            --task masked_lm --criterion masked_lm --mask-prob 0.15 --tokens-per-sample 128 --max-positions 128 \
+            --sample-break-mode none --lr 0.0005 --warmup-updates 1000 --weight-decay 0.01 "${@:8}" >&2 || status=$?
+        [[ "$status" == 0 || "$status" == 124 || "$status" == 143 ]] || exit "$status"
+        echo "updates and validation loss in bits:"
+        sed -n "s/.*\"valid_loss\": \"\([0-9.]*\)\".*\"valid_num_updates\": \"\([0-9]*\)\".*/\2 \1/p" "$run/train.log"
+        ' train "$OUT" "$1" "$2" "roberta_$1_$MASKED" "$UPDATES" "$DEVICE" "$TOKENS" ${HALVES[@]+"${HALVES[@]}"}
 }
 
 HALF=--bf16 COMPILED=--compile-layers ROUNDS=(--rounds 3) SIZE=iwslt SENTENCES=512
-CASES=() ARCH=iwslt_de_en UPDATES="" DEVICE="${CPU[0]:---gpus,1}"
+CASES=() ARCH=iwslt_de_en MASKED=small TOKENS=16384 UPDATES="" DEVICE="${CPU[0]:---gpus,1}" HALVES=(--bf16)
 if [[ "$SMOKE" == 1 ]]; then
-    ARCH=tiny UPDATES=6
+    ARCH=tiny MASKED=tiny TOKENS=2048 UPDATES=6
     SIZE=tiny SENTENCES=8 ROUNDS=(--rounds 1) COMPILED="--compile-layers aot_eager"
     CASES=(-k "baseline or elu1")
 fi
-[[ "${#CPU[@]}" == 0 ]] || { HALF=--autocast-bf16 && export FAIRSEQ_PLUGINS_TEST_DEVICE=cpu; }
+[[ "${#CPU[@]}" == 0 ]] || { HALF=--autocast-bf16 HALVES=() && export FAIRSEQ_PLUGINS_TEST_DEVICE=cpu; }
 
 PREPARE=(scripts/prepare_toy.sh)
 [[ "$SMOKE" == 0 ]] || PREPARE+=(--train 300 --valid 20 --test 10 --bpe 200)
-[[ -z "$DATA" ]] || PREPARE=(scripts/prepare_multi30k.sh --from "$DATA/multi30k/raw")
+[[ ! -d "$DATA/multi30k/raw" ]] || PREPARE=(scripts/prepare_multi30k.sh --from "$DATA/multi30k/raw")
 
 part 01-machine 30 "$PYTHON" scripts/inspect_env.py verify "$ROOT"
 part 02-tests 150 "$PYTHON" -m pytest -q -p no:cacheprovider -m gpu tests/gpu ${CASES[@]+"${CASES[@]}"}
@@ -153,6 +168,11 @@ if [[ "$SMOKE" == 0 ]]; then
     translation 10-translation-base 60 wmt-base "$SENTENCES"
     translation_training 11-training-big 60 wmt-big
 fi
+
+TEXT=(scripts/prepare_wikitext.sh 2 --out "$OUT/text")
+if [[ -d "$DATA/wikitext-2" ]]; then TEXT+=(--from "$DATA/wikitext-2"); else TEXT+=(--smoke); fi
+part 12-text 60 bash "${TEXT[@]}"
+for variant in baseline symmetric; do masked_lm "$variant" 60; done
 
 collect
 [[ "$missing" == 0 ]] || note "$missing parts had no time left; the same command does them"
