@@ -115,7 +115,8 @@ train_and_translate() {
         timeout -s TERM "$seconds" bash scripts/train.sh "$data/bin" --arch "$arch" --save-dir "$run" --resume --preset none \
             ${updates:+--max-update "$updates"} "${device[@]}" -- --share-all-embeddings --dropout 0.3 "${@:7}" >&2 || status=$?
         [[ "$status" == 0 || "$status" == 124 || "$status" == 143 ]] || exit "$status"
-        bash scripts/generate.sh "$data/bin" --save-dir "$run" --path "$run/checkpoint_last.pt" --language en "${device[@]}" >&2
+        bash scripts/generate.sh "$data/bin" --save-dir "$run" --path "$run/checkpoint_last.pt" --language en "${device[@]}" \
+            ${updates:+--smoke} >&2
         bash scripts/score.sh "$run/gen.test/hyp.detok.en" "$data/raw/test.en"
         tail -n 2 "$run/train.log"
         ' train "$OUT" "$1" "$2" "transformer_$1_$ARCH" "$UPDATES" "$DEVICE" ${HALVES[@]+"${HALVES[@]}"}

@@ -5,7 +5,7 @@
 #
 #   --fast    an answer in about two minutes: without the tests marked "slow" (whole pipelines, trainings)
 #
-# Other arguments go on to pytest, which runs two tests more than there are cores, as some wait (-n 0: one by one).
+# Other arguments go on to pytest, which runs one test more than there are cores, as some wait (-n 0: one by one).
 # PYTHON=INTERPRETER tests in that environment as it is, without set-up.
 # OMP_NUM_THREADS (default: 1) is the number of threads of each training process that a test starts.
 #
@@ -43,4 +43,4 @@ failed=""
 "$PYTHON" -m mypy || failed+=" mypy"
 [[ -z "$failed" ]] || die "these checks failed:$failed; their complaints are above, and the tests were not run"
 
-exec "$PYTHON" -m pytest -n "$(($(getconf _NPROCESSORS_ONLN) + 2))" --dist loadfile --no-loadscope-reorder ${fast[@]+"${fast[@]}"} "$@"
+exec "$PYTHON" -m pytest -n "$(($(getconf _NPROCESSORS_ONLN) + 1))" --dist loadfile --no-loadscope-reorder ${fast[@]+"${fast[@]}"} "$@"
