@@ -119,7 +119,7 @@ train_and_translate() {
             ${updates:+--smoke} >&2
         bash scripts/score.sh "$run/gen.test/hyp.detok.en" "$data/raw/test.en"
         tail -n 2 "$run/train.log"
-        ' train "$OUT" "$1" "$2" "transformer_$1_$ARCH" "$UPDATES" "$DEVICE" ${HALVES[@]+"${HALVES[@]}"}
+        ' train "$OUT" "$1" "$2" "transformer_$1_$ARCH" "$UPDATES" "$DEVICE" ${BF16[@]+"${BF16[@]}"}
 }
 
 # masked_lm VARIANT SECONDS: the same of a masked language model: its validation losses.
@@ -136,17 +136,17 @@ masked_lm() {
         [[ "$status" == 0 || "$status" == 124 || "$status" == 143 ]] || exit "$status"
         echo "updates and validation loss in bits:"
         sed -n "s/.*\"valid_loss\": \"\([0-9.]*\)\".*\"valid_num_updates\": \"\([0-9]*\)\".*/\2 \1/p" "$run/train.log"
-        ' train "$OUT" "$1" "$2" "roberta_$1_$MASKED" "$UPDATES" "$DEVICE" "$TOKENS" ${HALVES[@]+"${HALVES[@]}"}
+        ' train "$OUT" "$1" "$2" "roberta_$1_$MASKED" "$UPDATES" "$DEVICE" "$TOKENS" ${BF16[@]+"${BF16[@]}"}
 }
 
 HALF=--bf16 COMPILED=--compile-layers ROUNDS=(--rounds 3) SIZE=iwslt SENTENCES=512
-CASES=() ARCH=iwslt_de_en MASKED=small TOKENS=16384 UPDATES="" DEVICE="${CPU[0]:---gpus,1}" HALVES=(--bf16)
+CASES=() ARCH=iwslt_de_en MASKED=small TOKENS=16384 UPDATES="" DEVICE="${CPU[0]:---gpus,1}" BF16=(--bf16)
 if [[ "$SMOKE" == 1 ]]; then
     ARCH=tiny MASKED=tiny TOKENS=2048 UPDATES=6
     SIZE=tiny SENTENCES=8 ROUNDS=(--rounds 1) COMPILED="--compile-layers aot_eager"
     CASES=(-k "baseline or elu1")
 fi
-[[ "${#CPU[@]}" == 0 ]] || { HALF=--autocast-bf16 HALVES=() && export FAIRSEQ_PLUGINS_TEST_DEVICE=cpu; }
+[[ "${#CPU[@]}" == 0 ]] || { HALF=--autocast-bf16 BF16=() && export FAIRSEQ_PLUGINS_TEST_DEVICE=cpu; }
 
 PREPARE=(scripts/prepare_toy.sh)
 [[ "$SMOKE" == 0 ]] || PREPARE+=(--train 300 --valid 20 --test 10 --bpe 200)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fairseq_plugins.compat.registry import mark, marked
 
-from .fixed_step import FixedStep, is_fixed
+from .fixed_step import FixedStep, fits_fixed_step
 
 #: words a chunk of :func:`largest_words`
 CHUNK = 32
@@ -51,7 +51,7 @@ class FastBeamSearch(SequenceGenerator):
         state: dict[str, Any] = {}
         decoder = self.model.single_model.decoder
         followers = decoder.followers()
-        fixes = bool(vars(decoder.cfg).get("cuda_graphs")) and is_fixed(decoder)
+        fixes = bool(vars(decoder.cfg).get("cuda_graphs")) and fits_fixed_step(decoder)
         tokens = torch.full((rows.numel(), 1), self.eos if bos_token is None else bos_token, device=device)
         scores = torch.zeros(rows.numel(), 0, device=device)
         found: Hypotheses = [[] for _ in range(sentences)]

@@ -41,9 +41,7 @@ class FixedStep:
         self.position = torch.zeros(1, dtype=torch.long, device=device)
         self.positions = _positions(decoder, room, device)
         for attention in self.attentions:
-            buffer = attention._get_input_buffer(state)
-            make_room(buffer, self.position, room)
-            attention._set_input_buffer(state, buffer)
+            make_room(attention._get_input_buffer(state), self.position, room)
         self.tokens = torch.zeros(rows, 1, dtype=torch.long, device=device)
         self.rows = torch.arange(rows, device=device)
         self.graph: Any = None
@@ -132,8 +130,8 @@ class FixedStep:
             self.logits = self.run()
 
 
-def is_fixed(decoder: Any) -> bool:
-    """Whether a decoder's steps can be of this kind: all but those whose mixing looks at values on the host."""
+def fits_fixed_step(decoder: Any) -> bool:
+    """Whether a decoder's steps can be of this kind: not where a mixing looks at values on the host."""
     layers = list(decoder.layers.children())
     staged = all(isinstance(getattr(layer, "self_attn", None), FairseqAttention) for layer in layers)
     return staged and not decoder.cross_self_attention and not any(layer.self_attn.mixing.searches for layer in layers)

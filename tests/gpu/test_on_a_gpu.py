@@ -10,7 +10,7 @@ import pytest
 import torch
 from builders import CASES, batch, build, family_of
 
-from fairseq_plugins.models.fixed_step import FixedStep, is_fixed
+from fairseq_plugins.models.fixed_step import FixedStep, fits_fixed_step
 
 DEVICE = os.environ.get("FAIRSEQ_PLUGINS_TEST_DEVICE", "cuda")
 if DEVICE == "cuda" and not torch.cuda.is_available():
@@ -64,7 +64,7 @@ def test_decoding_step_by_step_is_the_whole_sentence(case):
 @pytest.mark.parametrize("case", [case for case in CASES if family_of(case) == "transformer"])
 def test_a_captured_step_is_the_ordinary_one(case):
     model = build(case).to(DEVICE).eval()
-    if not is_fixed(model.decoder):
+    if not fits_fixed_step(model.decoder):
         pytest.skip("its mixing looks at values on the host")
     model.decoder.returns_attention = False
     source, lengths, previous = (tensor.to(DEVICE) for tensor in batch(targets=(6, 6, 6)))

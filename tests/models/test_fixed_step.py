@@ -8,7 +8,7 @@ from builders import CASES, batch, build, family_of, translation_task
 
 from fairseq_plugins.attention.decode.cache import make_room
 from fairseq_plugins.models import fast_search
-from fairseq_plugins.models.fixed_step import FixedStep, is_fixed
+from fairseq_plugins.models.fixed_step import FixedStep, fits_fixed_step
 
 CHOSEN = [case for case in CASES if family_of(case) != "roberta"]
 BEAM, ROOM = 2, 5
@@ -39,7 +39,7 @@ def places(step):
 @pytest.mark.parametrize("case", CHOSEN)
 def test_it_computes_what_the_ordinary_step_does_in_one_place(case):
     decoder, encoded, tokens, state, other = begun(case)
-    if not is_fixed(decoder):
+    if not fits_fixed_step(decoder):
         assert any(layer.self_attn.mixing.searches for layer in decoder.layers)
         return
     fixed = FixedStep(decoder, encoded, other, len(tokens), ROOM)
@@ -55,12 +55,12 @@ def test_it_computes_what_the_ordinary_step_does_in_one_place(case):
         assert places(fixed) == there
 
 
-def hypotheses(model, **options):
+def hypotheses(model):
     """What our search finds, with its steps fixed or not."""
     source, lengths, _ = batch()
     sample = {"id": torch.arange(len(source)), "net_input": {"src_tokens": source, "src_lengths": lengths}}
     prefix = torch.tensor([[5, 6], [7, 2], [2, 1]])[: len(source)]  # the second and third are finished before others
-    generator = translation_task().build_generator([model], Namespace(beam=3, max_len_b=12, **options))
+    generator = translation_task().build_generator([model], Namespace(beam=3, max_len_b=12))
     found = generator.generate([model], sample, prefix_tokens=prefix)
     return [[(one["tokens"].tolist(), one["positional_scores"]) for one in ranked] for ranked in found]
 

@@ -134,8 +134,7 @@ def serve(address: str) -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     warm_up()
-    plugin = os.fork() == 0
-    if plugin:
+    if os.fork() == 0:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # with the other
         import_plugin()
         address += ".plugin"
@@ -276,7 +275,7 @@ def run(command: str, words: list, entry_points: dict) -> None:
 
 
 def import_plugin() -> None:
-    """What ``--user-dir`` does."""
+    """What ``--user-dir`` does, and the settings that commands with it compose most often."""
     sys.path.insert(0, ROOT)
     importlib.import_module("fairseq_plugins.models")
     sys.path.remove(ROOT)
